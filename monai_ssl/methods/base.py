@@ -1,0 +1,70 @@
+"""The one interface between a paper and the trainer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+class Method(nn.Module, ABC):
+    """A self-supervised method: all that is trained, and what it minimizes.
+
+    Concrete methods are final: a method never inherits from another method, it holds it.
+
+    A batch is a dictionary of float32 tensors (B, C, *spatial) and label tensors; the keys are the method's own and
+    stand in a table of its docstring.
+    """
+
+    steps: tuple[str, ...] = ("losses",)
+    """The members that are minimized in turn, each by its own optimizer."""
+
+    progress: float = 0.0
+    """Fraction of training done, in [0, 1]; set by the trainer before every iteration."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # choices that must agree on all ranks are drawn here; the trainer seeds it from seed and iteration
+        self.generator = torch.Generator().manual_seed(0)
+
+    @property
+    @abstractmethod
+    def encoder(self) -> nn.Module:
+        """Maps (B, C, *spatial) to a list of feature maps, fine to coarse; what is transferred."""
+
+    @property
+    def decoder(self) -> nn.Module | None:
+        """Maps the list of feature maps back to image resolution, where the method trains one."""
+        return None
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The network worth keeping after pre-training."""
+        return self.encoder
+
+    @abstractmethod
+    def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weighted terms of the objective; the trainer minimizes their sum."""
+
+    def step_parameters(self, step: str) -> Iterator[nn.Parameter]:
+        """Yield the parameters that ``step`` trains; all that need a gradient unless a method says otherwise."""
+        del step
+        yield from (p for p in self.parameters() if p.requires_grad)
+
+    def representation(self, x: Tensor) -> Tensor:
+        """Return one vector (B, D) for each image (B, C, *spatial): the average of the coarsest feature map."""
+        coarsest: Tensor = self.encoder(x)[-1]
+        return coarsest.flatten(2).mean(2)
+
+    def after_step(self) -> None:
+        """Update what gradients do not (momentum encoders, queues, centres), after a real optimizer step only."""
+
+    def panels(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return images (B, C, *spatial) worth looking at, by name; by default all images of the batch."""
+        return {k: v for k, v in batch.items() if isinstance(v, Tensor) and v.ndim >= 4}
+
+    def forward(self, batch: Mapping[str, Tensor], step: str = "losses") -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = getattr(self, step)(batch)
+        return terms

@@ -1,0 +1,41 @@
+"""Functions of the progress of training in [0, 1]; they need no state, so they survive a resumed run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+Schedule = Callable[[float], float]
+
+
+def constant(value: float) -> Schedule:
+    """Return ``value`` at any progress."""
+    return lambda progress: value
+
+
+def cosine(start: float, end: float, warmup: float = 0.0) -> Schedule:
+    r"""Half a cosine from ``start`` to ``end``: :math:`e + (s - e)(1 + \cos \pi p) / 2`.
+
+    Args:
+        start: value at progress 0 (after the warm-up, if any).
+        end: value at progress 1.
+        warmup: fraction of training, in [0, 1), during which the value rises linearly from 0 to ``start``.
+    """
+    if not 0.0 <= warmup < 1.0:
+        raise ValueError(f"`warmup` is a fraction of training in [0, 1), got {warmup}.")
+
+    def value(progress: float) -> float:
+        if progress < warmup:
+            return start * progress / warmup
+        p = (min(progress, 1.0) - warmup) / (1.0 - warmup)
+        return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * p))
+
+    return value
+
+
+def linear(start: float, end: float) -> Schedule:
+    """A straight line from ``start`` to ``end``."""
+    return lambda progress: start + (end - start) * min(progress, 1.0)
+
+
+__all__ = ["Schedule", "constant", "cosine", "linear"]
