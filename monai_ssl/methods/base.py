@@ -21,6 +21,9 @@ class Method(nn.Module, ABC):
     steps: tuple[str, ...] = ("losses",)
     """The members that are minimized in turn, each by its own optimizer."""
 
+    sparse_gradients: bool = False
+    """Whether a step may leave parameters without a gradient, because only a part of the method was drawn."""
+
     progress: float = 0.0
     """Fraction of training done, in [0, 1]; set by the trainer before every iteration."""
 

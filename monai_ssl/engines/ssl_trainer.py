@@ -1,0 +1,202 @@
+"""One trainer for every self-supervised method."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from ignite import distributed as idist
+from monai.engines.trainer import Trainer
+from monai.engines.utils import IterationEvents
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from monai_ssl.engines.precision import autocast_dtype, needs_scaler
+from monai_ssl.engines.randomness import seed_iteration
+from monai_ssl.methods.base import Method
+from monai_ssl.transforms.views import BatchViews
+
+
+class SSLTrainer(Trainer):
+    """Minimize the losses of a :class:`~monai_ssl.methods.Method`, one optimizer for each of its steps.
+
+    An iteration moves a batch to the device, makes the views there, computes the terms of each step in turn, and
+    steps the optimizers after every ``accumulation_steps`` batches and at the end of an epoch. All random numbers of
+    an iteration follow from ``seed`` and its number, so that a resumed run continues exactly.
+
+    ``engine.state.output`` holds every term, detached, by name, and ``loss``, the sum of those of the first step;
+    ``engine.state.views`` holds the batch as the method saw it. Under ``torchrun`` the method is wrapped for
+    distributed training.
+
+    Args:
+        device: where to train.
+        max_epochs: the run ends after them; progress is measured against them.
+        train_data_loader: yields dictionaries; its length is the length of an epoch.
+        method: what to train; moved to the device.
+        optimizer: of the only step, or one for each step by name.
+        views: turns what the loader yields into what the method needs, on the device.
+        train_handlers: Ignite handlers; attached last to first, as they are listed.
+        seed: of all that is drawn in training.
+        amp: autocast to bfloat16 where the device has it, else to float16 with a gradient scaler.
+        accumulation_steps: batches for one optimizer step.
+        clip_norm: largest norm of the gradients of a step; ``None`` does not clip.
+        compile: run the method through ``torch.compile``.
+        channels_last: memory format of images and convolutions.
+
+    Raises:
+        ValueError: when the optimizers do not fit the method's steps, or ``accumulation_steps`` is below 1.
+        FloatingPointError: in training, when a term is not finite on any rank.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str,
+        max_epochs: int,
+        train_data_loader: Iterable,
+        method: Method,
+        optimizer: Optimizer | Mapping[str, Optimizer],
+        *,
+        views: BatchViews | None = None,
+        train_handlers: Sequence | None = None,
+        seed: int = 0,
+        amp: bool = False,
+        accumulation_steps: int = 1,
+        clip_norm: float | None = None,
+        compile: bool = False,
+        channels_last: bool = False,
+    ) -> None:
+        device = torch.device(device)
+        if accumulation_steps < 1:
+            raise ValueError(f"`accumulation_steps` must be at least 1, got {accumulation_steps}.")
+        super().__init__(device, max_epochs, train_data_loader, amp=amp, decollate=False)
+        self.method, self.views, self.seed = method.to(device), views, seed
+        self.optimizers = dict(optimizer) if isinstance(optimizer, Mapping) else {method.steps[0]: optimizer}
+        if tuple(self.optimizers) != method.steps:
+            raise ValueError(
+                f"{type(method).__name__} needs an optimizer for each of {', '.join(method.steps)}, "
+                f"but got {', '.join(self.optimizers) or 'none'}."
+            )
+        self.optimizer = self.optimizers[method.steps[0]]
+        self.accumulation_steps, self.clip_norm = accumulation_steps, clip_norm
+        self.memory_format = _memory_format(method) if channels_last else torch.contiguous_format
+        if channels_last:
+            _convert_convolutions(self.method, self.memory_format)
+        self.network = _distributed(self.method, device)
+        self._forward = torch.compile(self.network) if compile else self.network
+        self.dtype = autocast_dtype(device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=amp and needs_scaler(device))  # type: ignore[assignment]
+        self.state.views = None
+        # after `self` is complete, since handlers may look at it
+        self._register_handlers(train_handlers or [])
+
+    def _iteration(self, engine: SSLTrainer, batchdata: Mapping[str, Any]) -> dict[str, Tensor]:
+        state = engine.state
+        last = self._ends_window(state)
+        self.method.train()
+        for module in self.method.modules():
+            if isinstance(module, Method):
+                module.progress = (state.iteration - 1) / (state.max_epochs * state.epoch_length)
+        seed_iteration(self.method, self.views, self.seed, state.iteration, idist.get_rank())
+        batch = self.to_device(batchdata)
+        if self.views is not None:
+            with torch.no_grad():
+                batch = self.views(batch)
+        state.views = batch
+        output: dict[str, Tensor] = {}
+        for step, optimizer in self.optimizers.items():
+            output |= self._minimize(step, optimizer, batch, last)
+        if last:
+            self.scaler.update()
+            with torch.no_grad():
+                self.method.after_step()
+        engine.fire_event(IterationEvents.MODEL_COMPLETED)
+        return output
+
+    def to_device(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Move the tensors of a batch; images get the trainer's memory format."""
+        return {k: self._move(v) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
+    def _move(self, x: Tensor) -> Tensor:
+        x = x.as_subclass(Tensor).to(self.state.device, non_blocking=True)
+        fits = x.ndim == (5 if self.memory_format is torch.channels_last_3d else 4)
+        return x.contiguous(memory_format=self.memory_format) if fits else x
+
+    def _minimize(self, step: str, optimizer: Optimizer, batch: dict, last: bool) -> dict[str, Tensor]:
+        trained = list(self.method.step_parameters(step))
+        sync = self.network.no_sync() if not last and self.network is not self.method else contextlib.nullcontext()
+        with sync, _only(self.method, trained, active=len(self.optimizers) > 1):
+            with torch.autocast(self.state.device.type, self.dtype, enabled=self.amp):
+                terms = self._forward(batch, step)
+                loss = torch.stack(list(terms.values())).sum()
+            self.scaler.scale(loss / self.accumulation_steps).backward()
+        detached = {name: term.detach() for name, term in terms.items()}
+        self._check_finite(step, detached, batch)
+        if last:
+            self._step(optimizer, trained)
+        return detached if step != self.method.steps[0] else {"loss": loss.detach(), **detached}
+
+    def _step(self, optimizer: Optimizer, trained: Sequence[nn.Parameter]) -> None:
+        if self.clip_norm is not None:
+            self.scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_(trained, self.clip_norm)
+        self.scaler.step(optimizer)
+        optimizer.zero_grad(set_to_none=True)
+
+    def _ends_window(self, state: Any) -> bool:
+        within_epoch = (state.iteration - 1) % state.epoch_length + 1
+        return within_epoch % self.accumulation_steps == 0 or within_epoch == state.epoch_length
+
+    def _check_finite(self, step: str, terms: Mapping[str, Tensor], batch: Mapping[str, Any]) -> None:
+        # after backward, so that the device has work while the host waits for the answer
+        finite = torch.stack(list(terms.values())).isfinite().all()
+        if idist.get_world_size() > 1:
+            finite = idist.all_reduce(finite.float(), op="MIN").bool()
+        if bool(finite):
+            return
+        bad = ", ".join(f"`{k}` = {v.item():g}" for k, v in terms.items() if not v.isfinite()) or "a term of another rank"
+        raise FloatingPointError(
+            f"{bad} in iteration {self.state.iteration} (epoch {self.state.epoch}, {step}); training stopped and the "
+            f"last checkpoint was kept. Scans of the batch: {', '.join(map(str, batch.get('scan', ['unknown'])))}. Look "
+            "at them with `python -m monai_ssl inspect`, lower `lr`, or set `clip_norm`; `--resume true` continues."
+        )
+
+
+def _distributed(method: Method, device: torch.device) -> nn.Module:
+    if idist.get_world_size() == 1:
+        return method
+    network: nn.Module = method
+    if device.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(method)
+    unused = method.sparse_gradients or len(method.steps) > 1
+    return DistributedDataParallel(
+        network, device_ids=[device.index] if device.type == "cuda" else None, find_unused_parameters=unused
+    )
+
+
+def _memory_format(method: Method) -> torch.memory_format:
+    convolutions_3d = any(isinstance(module, nn.Conv3d) for module in method.modules())
+    return torch.channels_last_3d if convolutions_3d else torch.channels_last
+
+
+def _convert_convolutions(method: Method, memory_format: torch.memory_format) -> None:
+    ndim = 5 if memory_format is torch.channels_last_3d else 4
+    for parameter in method.parameters():
+        if parameter.ndim == ndim:
+            parameter.data = parameter.data.contiguous(memory_format=memory_format)
+
+
+@contextlib.contextmanager
+def _only(method: Method, trained: Sequence[nn.Parameter], active: bool) -> Iterator[None]:
+    """Freeze what another step trains, so that a step's gradients do not leak into it."""
+    keep = {id(p) for p in trained}
+    frozen = [p for p in method.parameters() if active and p.requires_grad and id(p) not in keep]
+    for p in frozen:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in frozen:
+            p.requires_grad_(True)

@@ -1,0 +1,29 @@
+"""Encoders, decoders and heads."""
+
+from monai_ssl.networks.blocks import DoubleConv, Norm
+from monai_ssl.networks.classifier import EncoderClassifier
+from monai_ssl.networks.conv_encoder import ConvEncoder
+from monai_ssl.networks.decoder import UNetDecoder, UpBlock
+from monai_ssl.networks.heads import ComparisonHead, RestorationHead, init_heads, mlp, restoration_head
+from monai_ssl.networks.norms import batch_to_group_norm
+from monai_ssl.networks.pyramid_unet import PyramidUNet
+from monai_ssl.networks.resnet_encoder import ResNetEncoder
+from monai_ssl.networks.unet import SkipUNet
+
+__all__ = [
+    "ComparisonHead",
+    "ConvEncoder",
+    "DoubleConv",
+    "EncoderClassifier",
+    "Norm",
+    "PyramidUNet",
+    "ResNetEncoder",
+    "RestorationHead",
+    "SkipUNet",
+    "UNetDecoder",
+    "UpBlock",
+    "batch_to_group_norm",
+    "init_heads",
+    "mlp",
+    "restoration_head",
+]

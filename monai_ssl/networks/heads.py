@@ -1,0 +1,101 @@
+"""Heads that live only during pre-training."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from monai.networks.layers import Conv
+from monai.networks.layers.utils import get_norm_layer
+from torch import Tensor, nn
+
+INTERPOLATION = {2: "bilinear", 3: "trilinear"}
+
+
+def mlp(in_features: int, hidden: int, out_features: int) -> nn.Sequential:
+    """Linear, batch norm, ReLU, linear: the predictor of SimSiam and PCRLv2."""
+    return nn.Sequential(
+        nn.Linear(in_features, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, out_features)
+    )
+
+
+class RestorationHead(nn.Module):
+    """Maps features to the image and brings it to full resolution (PCRLv2 eq. 2).
+
+    Args:
+        layers: ends in ``out_channels`` channels.
+        interpolation: mode of the up-sampling; the prediction is enlarged, never the target shrunk.
+    """
+
+    def __init__(self, layers: nn.Sequential, interpolation: str) -> None:
+        super().__init__()
+        self.layers = layers
+        self.interpolation = interpolation
+
+    def forward(self, features: Tensor, size: tuple[int, ...]) -> Tensor:
+        """Return (B, out_channels, *size) for features (B, C, *smaller)."""
+        out = self.layers(features)
+        if tuple(out.shape[2:]) == tuple(size):
+            return out
+        return F.interpolate(out, size=size, mode=self.interpolation, align_corners=False)
+
+
+def restoration_head(spatial_dims: int, channels: int, out_channels: int, *, preset: str, bounded: bool) -> nn.Module:
+    """The head of one scale, as the paper (Fig. 4) or as the authors' code builds it.
+
+    Args:
+        spatial_dims: 2 or 3.
+        channels: of the features.
+        out_channels: of the image.
+        preset: ``"paper"``: convolution 3, norm, ReLU, convolution 3. ``"reference"``: the second convolution has
+            size 1 in 2-D; in 3-D there is one convolution 3 and a norm only.
+        bounded: end in a sigmoid, for targets in [0, 1].
+    """
+    conv = Conv["conv", spatial_dims]
+    layers: list[nn.Module]
+    if preset == "reference" and spatial_dims == 3:
+        layers = [conv(channels, out_channels, 3, padding=1), get_norm_layer("batch", spatial_dims, out_channels)]
+    else:
+        last = 1 if preset == "reference" else 3
+        layers = [
+            conv(channels, channels, 3, padding=1),
+            get_norm_layer("batch", spatial_dims, channels),
+            nn.ReLU(),
+            conv(channels, out_channels, last, padding=last // 2),
+        ]
+    if bounded:
+        layers.append(nn.Sigmoid())
+    return RestorationHead(nn.Sequential(*layers), INTERPOLATION[spatial_dims])
+
+
+class ComparisonHead(nn.Module):
+    """The vector of one scale and its prediction (PCRLv2 Sec. 3.2).
+
+    Args:
+        channels: of the feature map.
+        dim: of the vector; ``None`` keeps ``channels`` (the paper), else a linear layer changes it, so that vectors
+            of different scales can be compared (the paper's table 2).
+    """
+
+    def __init__(self, channels: int, dim: int | None = None) -> None:
+        super().__init__()
+        self.project = nn.Identity() if dim is None else nn.Linear(channels, dim)
+        dim = channels if dim is None else dim
+        self.norm = nn.BatchNorm1d(dim)
+        self.predictor = mlp(dim, 2 * dim, dim)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the vector ``v`` and its prediction ``p``, both (B, dim), of a map (B, channels, *spatial)."""
+        v = self.norm(self.project(features.flatten(2).mean(2)))
+        return v, self.predictor(v)
+
+
+def init_heads(module: nn.Module) -> None:
+    """Kaiming-uniform convolutions, Xavier linear layers, zero biases: the authors' 2-D initialization."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
+            nn.init.kaiming_uniform_(layer.weight, mode="fan_in", nonlinearity="relu")
+        elif isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+        else:
+            continue
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
