@@ -53,7 +53,8 @@ class RandBatchTransform(Randomizable, MapTransform):
         """Draw the parameters of one sample of shape (C, *spatial) from ``self.R``; nothing else draws.
 
         The shapes of the parameters must not depend on the draw, so that those of several samples stack: pad where a
-        count varies.
+        count varies. A parameter named ``"seed"`` stays on the host, since generators are seeded there; all others
+        move to the device of the batch.
         """
 
     @staticmethod
@@ -63,15 +64,16 @@ class RandBatchTransform(Randomizable, MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Transform one sample: values are (C, *spatial), or lists of such for a key that holds several samples."""
-        single = {key: not isinstance(data[key], Sequence) for key in self.key_iterator(dict(data))}
-        batch = {key: data[key].unsqueeze(0) if one else torch.stack(list(data[key])) for key, one in single.items()}
-        done = self.batch(batch)
+        keys = list(self.key_iterator(dict(data)))
         out: dict[Hashable, Any] = dict(data)
-        for key, one in single.items():
-            out[key] = _like(done[key][0], data[key]) if one else list(done[key])
+        if not keys:
+            return out
+        done = self.batch({key: as_batch(data[key]) for key in keys})
+        out.update({key: as_samples(done[key], data[key]) for key in keys})
         if self.params_key is not None:
+            one = not isinstance(data[keys[0]], Sequence)
             params = done[self.params_key]
-            out[self.params_key] = {k: v[0] for k, v in params.items()} if all(single.values()) else params
+            out[self.params_key] = {k: v[0] for k, v in params.items()} if one else params
         return out
 
     def batch(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -89,9 +91,9 @@ class RandBatchTransform(Randomizable, MapTransform):
                 )
         applied, params = self._draw_batch(first)
         for key in keys:
-            out[key] = self._apply(_plain(out[key]), applied, params)
+            out[key] = self._apply(plain(out[key]), applied, params)
         if self.params_key is not None:
-            out[self.params_key] = {"applied": applied, **params}
+            out[self.params_key] = {"applied": applied.to(first.device), **params}
         return out
 
     def _draw_batch(self, x: Tensor) -> tuple[Tensor, Params]:
@@ -101,30 +103,51 @@ class RandBatchTransform(Randomizable, MapTransform):
             # drawn whether applied or not: the stream of random numbers does not depend on `prob`
             applied.append(bool(self.R.rand() < self.prob))
             drawn.append(self.draw(shape))
-        return torch.tensor(applied, device=x.device), _stack(drawn, x.device)
+        return torch.tensor(applied), _stack(drawn, x.device)
 
     def _apply(self, x: Tensor, applied: Tensor, params: Params) -> Tensor:
-        if self.prob == 1.0:
+        if applied.all():
             return self.kernel(x, params)
+        # found on the host: asking the device would wait for it
         chosen = applied.nonzero().flatten()
         out = x.clone()
         if len(chosen):
-            out[chosen] = self.kernel(x[chosen], {k: v[chosen.to(v.device)] for k, v in params.items()})
+            some = chosen.to(x.device)
+            out[some] = self.kernel(x[some], {k: v[chosen.to(v.device)] for k, v in params.items()})
         return out
 
 
-def _plain(x: Tensor) -> Tensor:
-    return x.as_tensor() if isinstance(x, MetaTensor) else x
+def plain(x: Any) -> Tensor:
+    """Return ``x`` as a tensor without meta data."""
+    return x.as_tensor() if isinstance(x, MetaTensor) else torch.as_tensor(x)
 
 
-def _like(x: Tensor, source: Tensor) -> Tensor:
+def as_batch(value: Any) -> Tensor:
+    """Return one sample (C, *spatial), or a list of such, as a batch (B, C, *spatial)."""
+    return torch.stack([plain(v) for v in value]) if isinstance(value, Sequence) else plain(value).unsqueeze(0)
+
+
+def as_samples(batch: Tensor, like: Any) -> Any:
+    """Undo :func:`as_batch`: one sample or a list, each with the meta data of ``like``."""
+    return (
+        [_like(x, v) for x, v in zip(batch, like, strict=True)] if isinstance(like, Sequence) else _like(batch[0], like)
+    )
+
+
+def _like(x: Tensor, source: Any) -> Tensor:
     return MetaTensor(x, meta=source.meta) if isinstance(source, MetaTensor) else x
 
 
 def _stack(drawn: Sequence[Params], device: torch.device) -> Params:
-    return {name: _tensor([d[name] for d in drawn]).to(device, non_blocking=True) for name in drawn[0]}
+    stacked = {name: _tensor([d[name] for d in drawn]) for name in drawn[0]}
+    return {name: v if name == "seed" else v.to(device, non_blocking=True) for name, v in stacked.items()}
 
 
 def _tensor(values: Sequence[Any]) -> Tensor:
     array = np.asarray(values)
     return torch.from_numpy(array.astype(np.float32) if array.dtype == np.float64 else array)
+
+
+def expand(values: Tensor, dims: int) -> Tensor:
+    """Append singleton axes to ``values`` until it has ``dims`` axes, to combine it with a batch."""
+    return values.reshape(*values.shape, *[1] * (dims - values.ndim))

@@ -1,0 +1,25 @@
+"""Proxy tasks: what disturbs an image, and how views of it are made."""
+
+from monai_ssl.transforms.affine import RandAffineBatchd
+from monai_ssl.transforms.base import RandBatchTransform
+from monai_ssl.transforms.blur import RandGaussianBlurd
+from monai_ssl.transforms.flips import RandFlipBatchd
+from monai_ssl.transforms.gamma import RandSignedGammad
+from monai_ssl.transforms.noise import RandGaussianNoiseBatchd
+from monai_ssl.transforms.normalize import ImageNetNormalized, ZScored
+from monai_ssl.transforms.patch_swap import RandPatchSwapd
+from monai_ssl.transforms.views import BatchViews, Snapshotd
+
+__all__ = [
+    "BatchViews",
+    "ImageNetNormalized",
+    "RandAffineBatchd",
+    "RandBatchTransform",
+    "RandFlipBatchd",
+    "RandGaussianBlurd",
+    "RandGaussianNoiseBatchd",
+    "RandPatchSwapd",
+    "RandSignedGammad",
+    "Snapshotd",
+    "ZScored",
+]

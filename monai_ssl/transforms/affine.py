@@ -1,0 +1,86 @@
+"""Random rotation and scaling about the image center."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.config import KeysCollection
+from numpy.typing import NDArray
+from torch import Tensor
+
+from monai_ssl.transforms.arguments import check_range, per_axis
+from monai_ssl.transforms.base import Params, RandBatchTransform, expand
+
+
+class RandAffineBatchd(RandBatchTransform):
+    """Rotate and scale each sample about its center, with linear interpolation and no translation.
+
+    Angles hold in voxel space, also for images that are not cubes; a voxel counts as isotropic.
+
+    Parameters drawn: ``matrix`` (B, D, D), from the centered voxel coordinates of the result to those of the input.
+
+    Args:
+        keys: images to transform alike.
+        degrees: the angle about an axis is drawn from U(-degrees, degrees); one number for all axes or one for each.
+            ``(0, 0, 10)`` rotates in the x-y plane only. A 2-D image has one angle.
+        scale: range of the magnification, drawn for each axis; above 1 the content grows.
+        prob: probability to transform a sample at all.
+        fill: what enters from outside: the minimum of the sample's channel, or zeros.
+        params_key: see :class:`RandBatchTransform`.
+        allow_missing_keys: see :class:`RandBatchTransform`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        degrees: float | Sequence[float] = 10.0,
+        scale: Sequence[float] = (0.9, 1.1),
+        *,
+        prob: float = 1.0,
+        fill: Literal["minimum", "zeros"] = "minimum",
+        params_key: str | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, prob, params_key, allow_missing_keys)
+        if np.min(degrees) < 0:
+            raise ValueError(f"`degrees` must not be negative, got {degrees}: angles are drawn on both sides of zero.")
+        if fill not in ("minimum", "zeros"):
+            raise ValueError(f"`fill` must be 'minimum' or 'zeros', got {fill!r}.")
+        self.degrees = degrees
+        self.scale = check_range("scale", scale, 0.01)
+        self.fill = fill
+
+    def draw(self, shape: tuple[int, ...]) -> Params:
+        dims = len(shape) - 1
+        limits = np.deg2rad(per_axis("degrees", self.degrees, 1 if dims == 2 else dims))
+        angles = self.R.uniform(-limits, limits)
+        scales = self.R.uniform(*self.scale, size=dims)
+        # from result to input: undo the rotation, then the magnification
+        matrix = np.diag(1 / scales) @ _rotation(angles).T
+        return {"matrix": matrix, "from_minimum": self.fill == "minimum"}
+
+    @staticmethod
+    def kernel(x: Tensor, params: Params) -> Tensor:
+        size = torch.tensor(x.shape[2:], dtype=x.dtype, device=x.device)
+        # grid_sample counts in half image sizes (align_corners=False) and names the last axis first
+        matrix = (params["matrix"] * size[None, None, :] / size[None, :, None]).flip(1, 2)
+        theta = torch.cat([matrix, matrix.new_zeros(*matrix.shape[:2], 1)], dim=2)
+        grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+        lowest = x.flatten(2).amin(2) * params["from_minimum"][:, None]
+        offset = expand(lowest, x.ndim)
+        return F.grid_sample(x - offset, grid, align_corners=False).add_(offset)
+
+
+def _rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the matrix that rotates about the axes in turn; one angle means the plane."""
+    planes = [(0, 1)] if len(angles) == 1 else [(1, 2), (2, 0), (0, 1)]
+    total = np.eye(2 if len(angles) == 1 else 3)
+    for angle, (i, j) in zip(angles, planes, strict=True):
+        turn = np.eye(len(total))
+        turn[[i, j, i, j], [i, j, j, i]] = np.cos(angle), np.cos(angle), -np.sin(angle), np.sin(angle)
+        total = turn @ total
+    return total

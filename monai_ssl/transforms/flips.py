@@ -1,0 +1,53 @@
+"""Random flips, drawn for each sample and each axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.config import KeysCollection
+from torch import Tensor
+
+from monai_ssl.transforms.arguments import per_axis
+from monai_ssl.transforms.base import Params, RandBatchTransform, expand
+
+
+class RandFlipBatchd(RandBatchTransform):
+    """Flip each spatial axis with its own probability.
+
+    Parameters drawn: ``flip`` (B, spatial axes), boolean.
+
+    Args:
+        keys: images to flip alike.
+        axis_prob: probability to flip an axis; one number for all axes or one for each. PCRL flips the first axis of
+            three only: ``(0.5, 0, 0)``.
+        prob: probability to consider a sample at all.
+        params_key: see :class:`RandBatchTransform`.
+        allow_missing_keys: see :class:`RandBatchTransform`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        axis_prob: float | Sequence[float] = 0.5,
+        prob: float = 1.0,
+        *,
+        params_key: str | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, prob, params_key, allow_missing_keys)
+        values = [axis_prob] if isinstance(axis_prob, (int, float)) else list(axis_prob)
+        if not all(0.0 <= p <= 1.0 for p in values):
+            raise ValueError(f"`axis_prob` must hold probabilities in [0, 1], got {axis_prob}.")
+        self.axis_prob = values
+
+    def draw(self, shape: tuple[int, ...]) -> Params:
+        chance = per_axis("axis_prob", self.axis_prob, len(shape) - 1)
+        return {"flip": self.R.rand(len(chance)) < chance}
+
+    @staticmethod
+    def kernel(x: Tensor, params: Params) -> Tensor:
+        out = x.clone()
+        for axis, flip in enumerate(params["flip"].unbind(1), start=2):
+            out = torch.where(expand(flip, x.ndim), out.flip(axis), out)
+        return out

@@ -1,0 +1,75 @@
+"""Random Gaussian noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from torch import Tensor
+
+from monai_ssl.transforms.arguments import check_range
+from monai_ssl.transforms.base import Params, RandBatchTransform, expand
+
+
+class RandGaussianNoiseBatchd(RandBatchTransform):
+    """Add Gaussian noise of a strength drawn for each sample.
+
+    The noise of a sample depends on its seed and shape only, not on its place in the batch; devices differ.
+
+    Parameters drawn: ``std`` (B,) and ``seed`` (B,).
+
+    Args:
+        keys: images that get the same noise.
+        std: range of the standard deviation.
+        prob: probability to add noise to a sample at all.
+        mean: mean of the noise.
+        params_key: see :class:`RandBatchTransform`.
+        allow_missing_keys: see :class:`RandBatchTransform`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        std: Sequence[float] = (0.0, 0.25),
+        prob: float = 1.0,
+        *,
+        mean: float = 0.0,
+        params_key: str | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, prob, params_key, allow_missing_keys)
+        self.std = check_range("std", std, 0.0)
+        self.mean = mean
+
+    def draw(self, shape: tuple[int, ...]) -> Params:
+        return {"mean": self.mean, "std": self.R.uniform(*self.std), "seed": draw_seed(self.R)}
+
+    @staticmethod
+    def kernel(x: Tensor, params: Params) -> Tensor:
+        mean, std = (expand(params[name], x.ndim) for name in ("mean", "std"))
+        return seeded_normal(x, params["seed"]).mul_(std).add_(mean).add_(x)
+
+
+def draw_seed(state: np.random.RandomState) -> int:
+    """Draw the seed of a generator for voxel noise."""
+    return int(state.randint(np.iinfo(np.int32).max))
+
+
+def seeded_normal(like: Tensor, seeds: Tensor) -> Tensor:
+    """Return N(0, 1) noise of the shape of ``like`` (B, ...), each sample from its own seed (B,) on the host."""
+    noise = torch.empty_like(like, memory_format=torch.contiguous_format)
+    generator = torch.Generator(like.device)
+    for sample, seed in zip(noise, seeds.tolist(), strict=True):
+        sample.normal_(generator=generator.manual_seed(seed))
+    return noise
+
+
+def seeded_uniform(like: Tensor, seeds: Tensor) -> Tensor:
+    """Return U(0, 1) noise of the shape of ``like`` (B, ...), each sample from its own seed (B,) on the host."""
+    noise = torch.empty_like(like, memory_format=torch.contiguous_format)
+    generator = torch.Generator(like.device)
+    for sample, seed in zip(noise, seeds.tolist(), strict=True):
+        sample.uniform_(generator=generator.manual_seed(seed))
+    return noise
