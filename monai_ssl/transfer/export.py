@@ -1,0 +1,87 @@
+"""Publish what a method has learned: tensors, and a card that says where they come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from monai_ssl.transfer.card import ModelCard
+
+
+def export_weights(
+    module: nn.Module,
+    path: str | Path,
+    card: ModelCard,
+    parts: Sequence[str] = ("encoder",),
+) -> Path:
+    """Write the weights of ``parts`` with their card.
+
+    Three files appear, each whole or not at all: ``path`` (safetensors; names begin with the part, the card stands in
+    the metadata), ``<path>.card.json`` and, beside it, ``MODEL_CARD.md``.
+
+    Args:
+        module: a method or network with an attribute for each part.
+        path: ends in ``.safetensors``.
+        card: its hash is filled in here.
+        parts: ``"encoder"``, and ``"decoder"`` where the method has one.
+
+    Returns:
+        The path of the safetensors file.
+
+    Raises:
+        ValueError: when ``module`` lacks a part or ``path`` has another suffix.
+    """
+    from safetensors.torch import save
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"Weights are published as safetensors: name the file `*.safetensors`, not `{path.name}`.")
+    tensors = _collect(module, parts)
+    card = dataclasses.replace(card, tensors_sha256=hash_tensors(tensors))
+    write_atomically(path, save(tensors, metadata={"format": "pt", "card": card.to_json()}))
+    write_atomically(path.with_name(f"{path.name}.card.json"), card.to_json().encode())
+    write_atomically(path.with_name("MODEL_CARD.md"), card.to_markdown(path.name).encode())
+    return path
+
+
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over names, types, shapes and values, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        # a flat view as bytes: NumPy knows no bfloat16
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` so that ``path`` never holds half of it, even if the machine stops."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _collect(module: nn.Module, parts: Sequence[str]) -> dict[str, Tensor]:
+    tensors = {}
+    for part in parts:
+        kept = getattr(module, part, None)
+        if not isinstance(kept, nn.Module):
+            raise ValueError(f"{type(module).__name__} has no `{part}` to export; leave it out of `parts`.")
+        for name, tensor in kept.state_dict().items():
+            # clones: safetensors refuses tensors that share memory
+            tensors[f"{part}.{name}"] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    return tensors

@@ -1,0 +1,131 @@
+"""Load pre-trained weights and account for every tensor."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from monai_ssl.transfer.account import LoadAccount
+from monai_ssl.transfer.inflate import inflate_channels
+from monai_ssl.transfer.source import Source, read_part
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def load_weights(
+    module: nn.Module,
+    source: Source,
+    part: str = "encoder",
+    *,
+    channels: Literal["refuse", "inflate"] = "refuse",
+    strict: bool = True,
+    expected: Mapping[str, Any] | None = None,
+) -> LoadAccount:
+    """Copy pre-trained tensors into one part of a network, in place.
+
+    Batch norms may have become group norms before: their scale and shift are loaded, running statistics dropped.
+
+    Args:
+        module: a network or method with an attribute named ``part``; one without is taken as the part itself.
+        source: safetensors, training checkpoint or state dict, see :func:`monai_ssl.transfer.source.read_part`.
+        part: what to load.
+        channels: ``"inflate"`` fits the first convolution to another number of image channels.
+        strict: refuse, before anything is changed, unless every tensor of file and network finds its place.
+        expected: how images are prepared now (``modality``, ``intensity``, ``spacing``, ``channels``); a
+            difference from the card is a warning.
+
+    Returns:
+        The fate of every tensor.
+
+    Raises:
+        ValueError: when ``strict`` and the account is not complete; it names tensors and the likely reason.
+    """
+    if channels not in ("refuse", "inflate"):
+        raise ValueError(f"`channels` must be 'refuse' or 'inflate', got {channels!r}.")
+    target = getattr(module, part, None)
+    target = target if isinstance(target, nn.Module) else module
+    tensors, card = read_part(source, part)
+    origin = "the given state dict" if isinstance(source, Mapping) else str(source)
+    fitting, account = _match(target, tensors, LoadAccount(part, origin, card=card), channels == "inflate")
+    if strict and not account.complete:
+        raise ValueError(_refusal(account, type(target).__name__))
+    if card is not None and expected:
+        account = replace(account, warnings=tuple(card.disagreements(expected)))
+    for sentence in account.warnings:
+        warnings.warn(f"The weights of {origin} may not fit these images: {sentence}.", UserWarning, stacklevel=2)
+    with torch.no_grad():
+        state = target.state_dict()
+        for name, tensor in fitting.items():
+            state[name].copy_(tensor)
+    return account
+
+
+def _match(
+    target: nn.Module, tensors: Mapping[str, Tensor], account: LoadAccount, inflate: bool
+) -> tuple[dict[str, Tensor], LoadAccount]:
+    wanted = target.state_dict()
+    first = next(iter(wanted), "")
+    fitting, inflated, reshaped = {}, {}, {}
+    for name in wanted.keys() & tensors.keys():
+        old, new = tensors[name].shape, wanted[name].shape
+        if old == new:
+            fitting[name] = tensors[name]
+        elif inflate and name == first and len(old) == len(new) and (old[0], *old[2:]) == (new[0], *new[2:]):
+            fitting[name] = inflate_channels(tensors[name], new[1])
+            inflated[name] = (tuple(old), tuple(new))
+        else:
+            reshaped[name] = (tuple(old), tuple(new))
+    obsolete = {f"{norm}.{statistic}" for norm in _group_norms(target) for statistic in _STATISTICS}
+    left = [name for name in tensors if name not in wanted]
+    return fitting, replace(
+        account,
+        loaded=tuple(name for name in wanted if name in fitting and name not in inflated),
+        inflated=inflated,
+        missing=tuple(name for name in wanted if name not in tensors),
+        unexpected=tuple(name for name in left if name not in obsolete),
+        reshaped={name: reshaped[name] for name in wanted if name in reshaped},
+        dropped=tuple(name for name in left if name in obsolete),
+    )
+
+
+def _group_norms(target: nn.Module) -> Iterator[str]:
+    yield from (name for name, layer in target.named_modules() if isinstance(layer, nn.GroupNorm))
+
+
+def _refusal(account: LoadAccount, network: str) -> str:
+    faults = {
+        "missing in the file": account.missing,
+        "not in the network": account.unexpected,
+        "of another shape": tuple(f"{n} {old} in file, {new} here" for n, (old, new) in account.reshaped.items()),
+    }
+    named = "; ".join(f"{len(names)} {fault} ({', '.join(names[:3])})" for fault, names in faults.items() if names)
+    return (
+        f"Only {account.share:.0%} of the {account.part} of {network} can be loaded from {account.source}: {named}. "
+        f"{_likely_reason(account)}"
+    )
+
+
+def _likely_reason(account: LoadAccount) -> str:
+    built = f" (the file's was built by {dict(account.card.encoder)})" if account.card else ""
+    if not account.loaded and not account.reshaped:
+        return f"No name agrees: these are weights of another network{built}; build the same {account.part}."
+    shapes = list(account.reshaped.values())
+    if len(shapes) == 1 and not account.missing and all(len(s) > 1 for s in shapes[0]) and _same_but_inputs(*shapes[0]):
+        return (
+            f"The file saw images of {shapes[0][0][1]} channels, not {shapes[0][1][1]}: set `channels='inflate'`, or "
+            "build the network for as many."
+        )
+    if shapes:
+        return f"The file's network has another width or dimension{built}; build the {account.part} alike."
+    if account.missing and all(name.rsplit(".", 1)[-1] in _STATISTICS for name in account.missing):
+        return "The file's network has group norm, this one batch norm; convert with `norm='group'` before loading."
+    return f"The file's network has another depth or other layers{built}; build the {account.part} alike."
+
+
+def _same_but_inputs(old: tuple[int, ...], new: tuple[int, ...]) -> bool:
+    return (old[0], *old[2:]) == (new[0], *new[2:])

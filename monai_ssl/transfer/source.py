@@ -1,0 +1,113 @@
+"""Read the tensors of one part from any file that may hold them, without executing anything."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_ssl.transfer.authors_keys import translate
+from monai_ssl.transfer.card import ModelCard, read_card
+from monai_ssl.transfer.export import hash_tensors
+
+Source = str | Path | Mapping[str, Any]
+
+# where checkpoints keep a state dict: our trainer, MONAI's CheckpointSaver, the authors of PCRL
+_CONTAINERS = ("method", "model", "network", "state_dict")
+
+_PARTS = {"encoder", "decoder"}
+
+
+def read_part(source: Source, part: str) -> tuple[dict[str, Tensor], ModelCard | None]:
+    """Return the tensors of ``part``, by their name inside it, and the card of the file if it has one.
+
+    Args:
+        source: a safetensors file, a checkpoint that ``torch.load(weights_only=True)`` reads, or a state dict.
+        part: e.g. ``"encoder"``. In a training checkpoint it may be nested (``network.encoder.*``). A state dict
+            without any such prefix is taken as the part itself.
+
+    Raises:
+        ValueError: when the file cannot be read safely, was altered, or holds the part more than once.
+        FileNotFoundError: when there is no such file.
+    """
+    if isinstance(source, Mapping):
+        return _pick(_state_dict(source, "the given state dict"), part, "the given state dict"), None
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no weights file `{path}`; give the path of a `*.safetensors` or `*.pt`.")
+    if path.suffix == ".safetensors":
+        tensors, card = _read_safetensors(path)
+        return _pick(tensors, part, str(path)), card
+    return _pick(_state_dict(_read_checkpoint(path), str(path)), part, str(path)), None
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard | None]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors, card = load_file(str(path)), read_card(path)
+    except SafetensorError as error:
+        raise ValueError(f"`{path}` is not a whole safetensors file ({error}); copy or export it again.") from error
+    if card is not None and card.tensors_sha256 != hash_tensors(tensors):
+        raise ValueError(
+            f"The tensors in `{path}` are not those that its model card was written for (their hash differs), so the "
+            "file was altered after the export; get it again from where it was published."
+        )
+    return tensors, card
+
+
+def _read_checkpoint(path: Path) -> Mapping[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"`{path}` holds more than tensors, and reading that could run foreign code, so it is refused. If you "
+            "trust its origin, convert it once in a throw-away environment: `torch.save(torch.load('old.pth', "
+            "weights_only=False)['state_dict'], 'clean.pt')`, then give `clean.pt`."
+        ) from error
+    except (RuntimeError, EOFError, ValueError) as error:
+        raise ValueError(f"`{path}` is not a whole checkpoint ({error}); copy or save it again.") from error
+    if not isinstance(content, Mapping):
+        raise ValueError(f"`{path}` holds a {type(content).__name__}, not a state dict; save `network.state_dict()`.")
+    return content
+
+
+def _state_dict(content: Mapping[str, Any], origin: str) -> dict[str, Tensor]:
+    for name in _CONTAINERS:
+        if isinstance(content.get(name), Mapping):
+            content = content[name]
+            break
+    tensors = {name.removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
+    if not tensors:
+        known = ", ".join(f"`{name}`" for name in _CONTAINERS)
+        raise ValueError(f"{origin} has no tensors at its top level nor under {known}; save `network.state_dict()`.")
+    return tensors
+
+
+def _pick(tensors: Mapping[str, Tensor], part: str, origin: str) -> dict[str, Tensor]:
+    if part == "encoder" and (known := translate(tensors)) is not None:
+        return known
+    prefixes = {name[: match + len(part) + 1] for name in tensors if (match := _find(name, part)) >= 0}
+    if not prefixes:
+        others = {name.split(".", 1)[0] for name in tensors}
+        if others <= _PARTS:
+            raise ValueError(f"{origin} holds no `{part}`, only `{'`, `'.join(sorted(others))}`; ask for that part.")
+        return dict(tensors)
+    depth = min(prefix.count(".") for prefix in prefixes)
+    nearest = sorted(prefix for prefix in prefixes if prefix.count(".") == depth)
+    if len(nearest) > 1:
+        raise ValueError(
+            f"{origin} holds `{part}` more than once ({', '.join(p.rstrip('.') for p in nearest)}); export the one "
+            "that you mean with `monai_ssl.transfer.export_weights` and give that file."
+        )
+    return {name.removeprefix(nearest[0]): t for name, t in tensors.items() if name.startswith(nearest[0])}
+
+
+def _find(name: str, part: str) -> int:
+    """Position of ``part`` as a whole component of a dotted name, or -1."""
+    return f".{name}".find(f".{part}.")
