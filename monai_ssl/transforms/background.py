@@ -1,17 +1,56 @@
 """Which crops hold too much background: the rule of the paper and that of its authors' code.
 
 Zhou et al., "A Unified Visual Information Preservation Framework for Self-supervised Pre-training in Medical Image
-Analysis", TPAMI 2023, https://arxiv.org/abs/2301.00772.
+Analysis", TPAMI 2023, https://arxiv.org/abs/2301.00772. Code: https://github.com/RL4M/PCRLv2.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class BackgroundRule:
+    """Judges crops (C, *spatial) before they are resized, so that their final size does not matter.
+
+    Args:
+        rule: ``"paper"`` rejects a crop with more than ``max_background_fraction`` of background, ``"reference"``
+            one with more than ``max_tissue_fraction`` of weighted tissue (3-D only), ``None`` rejects none.
+        level: intensity below which a voxel is background.
+        max_background_fraction: in [0, 1].
+        max_tissue_fraction: in [0, 1].
+
+    Raises:
+        ValueError: when the rule is unknown or a fraction is outside [0, 1].
+    """
+
+    rule: str | None
+    level: float
+    max_background_fraction: float
+    max_tissue_fraction: float
+
+    def __post_init__(self) -> None:
+        if self.rule not in ("paper", "reference", None):
+            raise ValueError(f'`background` must be "paper", "reference" or None, got {self.rule!r}.')
+        for name in ("max_background_fraction", "max_tissue_fraction"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"`{name}` must be in [0, 1], got {getattr(self, name)}.")
+
+    def excess(self, x: Tensor) -> float:
+        """Return by how much ``x`` exceeds what the rule allows; it is rejected above 0."""
+        if self.rule is None:
+            return 0.0
+        if self.rule == "paper":
+            return background_fraction(x, self.level) - self.max_background_fraction
+        return tissue_fraction(x, self.level) - self.max_tissue_fraction
 
 
 def background_fraction(x: Tensor, level: float) -> float:
     """Return the share of voxels of ``x`` (C, *spatial) below ``level`` in all channels, in [0, 1]."""
-    return float((x.amax(0) < level).float().mean())
+    below = (x < level).all(0)
+    return int(below.count_nonzero()) / below.numel()
 
 
 def tissue_fraction(x: Tensor, level: float) -> float:
@@ -19,6 +58,6 @@ def tissue_fraction(x: Tensor, level: float) -> float:
 
     A voxel counts 1 when it reaches ``level``, 0.5 when only the next voxel along Z does, else 0.
     """
-    tissue = x.amax(0) >= level
+    tissue = (x >= level).any(0)
     behind = tissue[..., 1:] & ~tissue[..., :-1]
-    return float(tissue.sum() + 0.5 * behind.sum()) / tissue.numel()
+    return (int(tissue.count_nonzero()) + 0.5 * int(behind.count_nonzero())) / tissue.numel()

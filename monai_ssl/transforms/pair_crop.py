@@ -15,7 +15,7 @@ import numpy as np
 from monai.transforms import MapTransform, Randomizable
 from torch import Tensor
 
-from monai_ssl.transforms.background import background_fraction, tissue_fraction
+from monai_ssl.transforms.background import BackgroundRule
 from monai_ssl.transforms.boxes import (
     Box,
     bounding_box,
@@ -113,9 +113,9 @@ class RandIoUPairCropd(Randomizable, MapTransform):
         self.margin = margin if isinstance(margin, str) else _margin(margin, self.dims)
         if isinstance(margin, str) and margin != "body":
             raise ValueError(f'`margin` must be voxels or "body", got {margin!r}.')
-        self.excess = _background_rule(
-            background, background_level, max_background_fraction, max_tissue_fraction, self.dims
-        )
+        if background == "reference" and self.dims != 3:
+            raise ValueError('`background="reference"` looks along Z and needs 3-D sizes; use "paper" or None in 2-D.')
+        self.background = BackgroundRule(background, background_level, max_background_fraction, max_tissue_fraction)
         if max_retries < 0 or num_locals < 0:
             raise ValueError(
                 f"`max_retries` and `num_locals` must not be negative, got {max_retries} and {num_locals}."
@@ -151,7 +151,7 @@ class RandIoUPairCropd(Randomizable, MapTransform):
             pair = self._draw_pair(shape, region)
             read = _reader(scan, *pair)
             views = [read(box) for box in pair]
-            excess = max(map(self.excess, views))
+            excess = max(map(self.background.excess, views))
             if excess < least:
                 least, kept = excess, (pair, views, read)
             if excess <= 0:
@@ -160,8 +160,9 @@ class RandIoUPairCropd(Randomizable, MapTransform):
 
     def _region(self, scan: Any, shape: np.ndarray) -> Box:
         if isinstance(self.margin, str):
-            low, high = getattr(scan, "body_box", None) or (np.zeros_like(shape), shape)
-            return Box(np.asarray(low), np.asarray(high) - np.asarray(low))
+            body = getattr(scan, "body_box", None)
+            low, high = (np.zeros_like(shape), shape) if body is None else map(np.asarray, body)
+            return Box(low, high - low)
         return Box(self.margin[:, 0], shape - self.margin.sum(1))
 
     def _draw_pair(self, shape: np.ndarray, region: Box) -> tuple[Box, Box]:
@@ -192,29 +193,12 @@ def _reader(scan: Any, first: Box, second: Box) -> Callable[[Box], Tensor]:
     return lambda box: read_window(joint, Box(box.start - around.start, box.size))
 
 
-def _background_rule(
-    rule: str | None, level: float, max_background: float, max_tissue: float, dims: int
-) -> Callable[[Tensor], float]:
-    """Return by how much a crop (C, *spatial) exceeds what ``rule`` allows; it is rejected above 0."""
-    for name, value in (("max_background_fraction", max_background), ("max_tissue_fraction", max_tissue)):
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"`{name}` must be in [0, 1], got {value}.")
-    if rule is None:
-        return lambda x: 0.0
-    if rule == "paper":
-        return lambda x: background_fraction(x, level) - max_background
-    if rule == "reference" and dims == 3:
-        return lambda x: tissue_fraction(x, level) - max_tissue
-    if rule == "reference":
-        raise ValueError('`background="reference"` looks along Z and needs 3-D sizes; use "paper" or None in 2-D.')
-    raise ValueError(f'`background` must be "paper", "reference" or None, got {rule!r}.')
-
-
 def _extents(name: str, sizes: Sequence[Sequence[int]], dims: int) -> np.ndarray:
-    if dims not in (2, 3) or not len(sizes) or any(len(size) != dims or min(size) < 1 for size in sizes):
-        raise ValueError(
-            f"`{name}` must be positive, with 2 or 3 axes as many as `out_size`, got {[list(size) for size in sizes]}."
-        )
+    if dims not in (2, 3):
+        raise ValueError(f"`out_size` must have 2 or 3 axes, got {dims}.")
+    if not len(sizes) or any(len(size) != dims or min(size) < 1 for size in sizes):
+        got = [list(size) for size in sizes]
+        raise ValueError(f"`{name}` must be positive numbers of voxels with as many axes as `out_size`, got {got}.")
     return np.array(sizes, dtype=np.int64)
 
 
