@@ -71,8 +71,8 @@ class RandMultiCropd(Randomizable, MapTransform):
             raise ValueError(
                 f"`num_views` must be at least 1 and `num_locals` at least 0, got {num_views} and {num_locals}."
             )
-        self.large = _Windows("out_size", out_size, scale, ratio)
-        self.small = _Windows("local_out_size", local_out_size, local_scale, ratio) if num_locals else None
+        self.large = _Windows("", out_size, scale, ratio)
+        self.small = _Windows("local_", local_out_size, local_scale, ratio) if num_locals else None
         if self.small and len(self.small.out_size) != len(self.large.out_size):
             raise ValueError(
                 f"`out_size` {self.large.out_size} and `local_out_size` {self.small.out_size} differ in their axes."
@@ -80,6 +80,10 @@ class RandMultiCropd(Randomizable, MapTransform):
         self.num_views = num_views
         self.num_locals = num_locals
         self.channels = channels
+        if len(names) != 2:
+            raise ValueError(
+                f"`names` must be the prefix of the large crops and the key of the small ones, got {list(names)}."
+            )
         self.view_prefix, self.locals_name = names
         self.params_key = params_key
 
@@ -113,11 +117,11 @@ class RandMultiCropd(Randomizable, MapTransform):
 class _Windows:
     """How large and how distorted the windows of one kind of crop are, and to which size they are resized."""
 
-    def __init__(self, name: str, out_size: Sequence[int], scale: Sequence[float], ratio: Sequence[float]) -> None:
+    def __init__(self, prefix: str, out_size: Sequence[int], scale: Sequence[float], ratio: Sequence[float]) -> None:
         if len(out_size) not in (2, 3) or min(out_size) < 1:
-            raise ValueError(f"`{name}` must be 2 or 3 positive numbers of voxels, got {list(out_size)}.")
+            raise ValueError(f"`{prefix}out_size` must be 2 or 3 positive numbers of voxels, got {list(out_size)}.")
         if not 0.0 < scale[0] <= scale[1] <= 1.0:
-            raise ValueError(f"The share of the image covered must be 0 < least <= largest <= 1, got {list(scale)}.")
+            raise ValueError(f"`{prefix}scale` must be 0 < least <= largest <= 1, got {list(scale)}.")
         if not 0.0 < ratio[0] <= ratio[1]:
             raise ValueError(f"`ratio` must be 0 < least <= largest, got {list(ratio)}.")
         self.out_size = tuple(out_size)

@@ -35,7 +35,9 @@ def test_background_fraction_counts_voxels_below_the_level_in_all_channels():
     assert background_fraction(x, LEVEL) == 0.25
 
 
-@pytest.mark.parametrize("rule, air, tissue", [("paper", True, False), ("reference", False, True), (None, False, False)])
+@pytest.mark.parametrize(
+    "rule, air, tissue", [("paper", True, False), ("reference", False, True), (None, False, False)]
+)
 def test_rules_on_pure_air_and_pure_tissue(rule, air, tissue):
     excess = BackgroundRule(rule, LEVEL, 0.85, 0.15).excess
     assert (excess(torch.zeros(1, 8, 8, 8)) > 0) is air
