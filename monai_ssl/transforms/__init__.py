@@ -3,10 +3,15 @@
 from monai_ssl.transforms.affine import RandAffineBatchd
 from monai_ssl.transforms.base import RandBatchTransform
 from monai_ssl.transforms.blur import RandGaussianBlurd
+from monai_ssl.transforms.color import RandColorJitterd, RandGrayscaled
+from monai_ssl.transforms.cutout import RandCutoutd
 from monai_ssl.transforms.flips import RandFlipBatchd
 from monai_ssl.transforms.gamma import RandSignedGammad
+from monai_ssl.transforms.multi_crop import RandMultiCropd
 from monai_ssl.transforms.noise import RandGaussianNoiseBatchd
 from monai_ssl.transforms.normalize import ImageNetNormalized, ZScored
+from monai_ssl.transforms.painting import RandPaintingd
+from monai_ssl.transforms.pair_crop import RandIoUPairCropd
 from monai_ssl.transforms.patch_swap import RandPatchSwapd
 from monai_ssl.transforms.views import BatchViews, Snapshotd
 
@@ -15,9 +20,15 @@ __all__ = [
     "ImageNetNormalized",
     "RandAffineBatchd",
     "RandBatchTransform",
+    "RandColorJitterd",
+    "RandCutoutd",
     "RandFlipBatchd",
     "RandGaussianBlurd",
     "RandGaussianNoiseBatchd",
+    "RandGrayscaled",
+    "RandIoUPairCropd",
+    "RandMultiCropd",
+    "RandPaintingd",
     "RandPatchSwapd",
     "RandSignedGammad",
     "Snapshotd",

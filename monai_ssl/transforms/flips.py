@@ -47,7 +47,7 @@ class RandFlipBatchd(RandBatchTransform):
 
     @staticmethod
     def kernel(x: Tensor, params: Params) -> Tensor:
-        out = x.clone()
+        out = x
         for axis, flip in enumerate(params["flip"].unbind(1), start=2):
             out = torch.where(expand(flip, x.ndim), out.flip(axis), out)
         return out

@@ -51,10 +51,12 @@ class ZScored(_Normalized):
 
     def normalize(self, x: Tensor) -> Tensor:
         axes = tuple(range(2 if self.channel_wise else 1, x.ndim))
-        std, mean = torch.std_mean(x, axes, correction=0, keepdim=True)
+        mean = x.mean(axes, keepdim=True)
+        centered = x - mean
+        std = centered.square().mean(axes, keepdim=True).sqrt()
         # the mean of a constant image is rounded, hence its deviation is not exactly 0
         constant = std <= 1e-6 * mean.abs()
-        return (x - mean) * torch.where(constant, 0.0, 1.0 / std)
+        return centered.mul_(torch.where(constant, 0.0, 1.0 / std))
 
 
 class ImageNetNormalized(_Normalized):
