@@ -1,0 +1,108 @@
+"""Where the body is in a scan: a box that crops are drawn from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+Box = tuple[tuple[int, ...], tuple[int, ...]]
+"""First voxel and one past the last voxel, for each spatial axis."""
+
+CT_BODY_ABOVE = -500.0
+"""HU: halfway between air and water."""
+_CELLS = 64
+_KEPT_SHARE = 0.1
+
+
+def foreground_threshold(array: np.ndarray, modality: str) -> float | None:
+    """Return the value that foreground exceeds: -500 HU in CT, Otsu's threshold in other 3-D scans.
+
+    Otsu, "A threshold selection method from gray-level histograms", IEEE SMC 1979.
+
+    Returns:
+        ``None`` for 2-D images, where everything counts.
+    """
+    if array.ndim == 3:
+        return None
+    return CT_BODY_ABOVE if modality == "ct" else _otsu(array)
+
+
+def body_box(array: np.ndarray, above: float | None) -> Box:
+    """Return the box around the body in (C, *spatial), exact to a 64th of the scan; the whole scan if none is found.
+
+    On a coarse grid, thin things such as the couch are removed by an opening, and parts smaller than a tenth of the
+    largest are dropped.
+
+    Args:
+        array: intensities.
+        above: what counts as foreground; ``None`` returns the whole scan.
+    """
+    shape = array.shape[1:]
+    whole: Box = ((0,) * len(shape), tuple(shape))
+    if above is None:
+        return whole
+    steps = [-(-n // _CELLS) for n in shape]
+    coarse = array[(slice(None), *(slice(step // 2, None, step) for step in steps))].max(axis=0) > above
+    body = _dilate(_large_parts(_erode(coarse)))
+    if not body.any():
+        return whole
+    lo, hi = [], []
+    for axis, (step, n) in enumerate(zip(steps, shape, strict=True)):
+        hit = np.flatnonzero(body.any(axis=tuple(a for a in range(body.ndim) if a != axis)))
+        lo.append(int(hit[0]) * step)
+        hi.append(min(int(hit[-1] + 1) * step, n))
+    return tuple(lo), tuple(hi)
+
+
+def _otsu(array: np.ndarray) -> float:
+    values = array[(slice(None), *(slice(None, None, -(-n // 128)) for n in array.shape[1:]))]
+    counts, edges = np.histogram(values, bins=256)
+    centers = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    sums = np.cumsum(counts * centers)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gap = sums / below - (sums[-1] - sums) / above
+        between = np.where((below > 0) & (above > 0), below.astype(float) * above * gap**2, 0.0)
+    return float(edges[int(between.argmax()) + 1])
+
+
+def _dilate(mask: np.ndarray) -> np.ndarray:
+    for axis in range(mask.ndim):
+        padded = np.pad(mask, [(1, 1) if a == axis else (0, 0) for a in range(mask.ndim)])
+        n = mask.shape[axis]
+        mask = np.logical_or.reduce([padded.take(range(i, i + n), axis) for i in range(3)])
+    return mask
+
+
+def _erode(mask: np.ndarray) -> np.ndarray:
+    # what lies beyond the scan counts as body, so that a body cut by the border stays
+    return ~_dilate(~mask)
+
+
+def _large_parts(mask: np.ndarray) -> np.ndarray:
+    labels = _label(mask)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return mask & (sizes >= _KEPT_SHARE * sizes.max())[labels]
+
+
+def _label(mask: np.ndarray) -> np.ndarray:
+    """Number the parts that touch by faces: every voxel takes the highest number that reaches it along lines."""
+    labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
+    while True:
+        before = labels
+        for axis in range(mask.ndim):
+            labels = _sweep(_sweep(labels, mask, axis), mask, axis, reverse=True)
+        if np.array_equal(labels, before):
+            return labels
+
+
+def _sweep(labels: np.ndarray, mask: np.ndarray, axis: int, reverse: bool = False) -> np.ndarray:
+    lines, inside = (np.moveaxis(np.flip(a, axis) if reverse else a, axis, 0) for a in (labels.copy(), mask))
+    for previous, line, here in zip(lines[:-1], lines[1:], inside[1:], strict=True):
+        np.maximum(line, previous, out=line, where=here)
+    moved = np.moveaxis(lines, 0, axis)
+    return np.flip(moved, axis) if reverse else moved
+
+
+__all__ = ["CT_BODY_ABOVE", "Box", "body_box", "foreground_threshold"]

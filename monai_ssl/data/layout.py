@@ -1,0 +1,117 @@
+"""The files of a store: their names, and how they are written so that a kill leaves no half file."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+FORMAT = 1
+"""Version of everything on disk; part of every key."""
+MANIFEST = "manifest.json"
+SCANS = "scans"
+PRIVATE = "private"
+_ASIDE = ".aside-"
+
+
+def array_path(store: Path, key: str) -> Path:
+    return store / SCANS / f"{key}.npy"
+
+
+def record_path(store: Path, key: str) -> Path:
+    return store / SCANS / f"{key}.json"
+
+
+def create_store(store: Path) -> None:
+    """Make the folders; what identifies patients goes into one that only its owner can enter."""
+    (store / SCANS).mkdir(parents=True, exist_ok=True)
+    (store / PRIVATE).mkdir(mode=0o700, exist_ok=True)
+
+
+def sweep(store: Path) -> None:
+    """Remove what an interrupted preparation was writing; call it only under the lock."""
+    for path in (*store.rglob(f"{_ASIDE}*"),):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
+    """Write aside, flush to the disk, rename: under its name the file is there as a whole or not at all."""
+    aside = path.with_name(f"{_ASIDE}{os.getpid()}-{path.name}")
+    try:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def write_json(path: Path, content: Any, mode: int = 0o644) -> None:
+    with atomic(path, mode) as file:
+        file.write(json.dumps(content, indent=1, allow_nan=False).encode())
+
+
+def read_json(path: Path, default: Any = None) -> Any:
+    """Return what a JSON file holds, or ``default`` where there is none."""
+    return json.loads(path.read_text()) if path.exists() else default
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    with atomic(path) as file:
+        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def store_secret(store: Path) -> bytes:
+    """Return the key of the pseudonyms, made at the first call; without it they cannot be traced back."""
+    path = store / PRIVATE / "secret"
+    if not path.exists():
+        with atomic(path, 0o600) as file:
+            file.write(secrets.token_hex(32).encode())
+    return path.read_bytes()
+
+
+@contextmanager
+def locked(store: Path) -> Iterator[None]:
+    """Hold the store alone; the system frees the lock when its process ends, however that happens.
+
+    Raises:
+        ValueError: when another process holds it.
+    """
+    import fcntl
+
+    with (store / PRIVATE / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ValueError(
+                f"{store} is being prepared by another process ({file.read().strip() or 'unknown'}): "
+                "wait until it ends, or prepare into another folder."
+            ) from None
+        file.seek(0)
+        file.truncate()
+        file.write(f"pid {os.getpid()} on {os.uname().nodename}\n")
+        file.flush()
+        yield
+
+
+def write_manifest(store: Path, options: Mapping[str, Any], records: list[dict[str, Any]]) -> None:
+    records = sorted(records, key=lambda record: record["key"])
+    write_json(store / MANIFEST, {"format": FORMAT, "options": dict(options), "scans": records})
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

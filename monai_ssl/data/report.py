@@ -1,0 +1,82 @@
+"""What a preparation did, for the console and for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+_LISTED = 30
+
+
+@dataclass
+class Report:
+    """The outcome of :func:`prepare`; names are paths relative to the source and may identify patients.
+
+    Args:
+        store: folder of the store.
+        prepared: keys of the scans that were added.
+        already: number of scans that were there.
+        duplicates: (name, name of the source with the same content).
+        left_out: (name, reason) of what was not meant to be prepared.
+        failed: (name, reason) of what could not be prepared.
+        modalities: number of scans by modality and how it was found out.
+        patients: number of patients in the store.
+        scans: number of scans in the store.
+        notes: (key, note) of what was noteworthy in scans that were added.
+        warnings: what the user should look at.
+    """
+
+    store: Path
+    prepared: list[str] = field(default_factory=list)
+    already: int = 0
+    duplicates: list[tuple[str, str]] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    modalities: dict[str, int] = field(default_factory=dict)
+    patients: int = 0
+    scans: int = 0
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it in types of JSON."""
+        return {**asdict(self), "store": str(self.store)}
+
+    def table(self) -> str:
+        """Return a summary for people; what failed comes last, where it is seen."""
+        rows = [
+            ("prepared", len(self.prepared)),
+            ("already there", self.already),
+            ("same content twice", len(self.duplicates)),
+            ("left out", len(self.left_out)),
+            ("FAILED", len(self.failed)),
+        ]
+        lines = [f"{label:<20}{count:>8}" for label, count in rows]
+        lines += ["", f"{self.store}: {self.scans} scans of {self.patients} patients"]
+        lines += [f"  {count} {modality}" for modality, count in sorted(self.modalities.items())]
+        lines += _section("left out, by reason", [f"{n} x {r}" for r, n in _reasons(self.left_out)])
+        lines += _section("same content", [f"{name} is {other}" for name, other in self.duplicates])
+        lines += _section("notes", [f"{n} x {note}" for note, n in Counter(n for _, n in self.notes).most_common()])
+        lines += _section("look at this", self.warnings)
+        lines += _section("FAILED, not in the store", [_failure(*entry) for entry in self.failed])
+        return "\n".join(lines)
+
+
+def _reasons(entries: list[tuple[str, str]]) -> list[tuple[str, int]]:
+    return Counter(reason for _, reason in entries).most_common()
+
+
+def _failure(name: str, reason: str) -> str:
+    return reason if Path(name).name in reason else f"{name}: {reason}"
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    if not lines:
+        return []
+    more = [f"  ... and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
+    return ["", f"{title}:", *(f"  {line}" for line in lines[:_LISTED]), *more]
+
+
+__all__ = ["Report"]
