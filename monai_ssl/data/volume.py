@@ -1,0 +1,81 @@
+"""A scan in memory, as every reader returns it, and the error that every reader raises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ReadError(ValueError):
+    """A scan cannot be read: one sentence that names the file, what is wrong with it and what to do."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A decoded scan.
+
+    Args:
+        array: (C, X, Y, Z), or (C, X, Y) for pictures; values after rescaling (HU for CT); uint8, int16, uint16 where
+            these hold them exactly, else float32.
+        affine: (4, 4) float64, from indices of the array to millimeters in RAS; the axes are already in the order and
+            direction closest to RAS. For pictures the spacing on the diagonal.
+        spacing: millimeters per spatial axis.
+        modality: ``"ct"``, ``"mr"``, ``"xray"``, ``"us"``, ``"rgb"``, ``"other"`` as the file says, else ``"unknown"``.
+        patient: the PatientID of DICOM; private, never to be logged.
+        notes: what a report should mention; free of patient identifiers.
+    """
+
+    array: NDArray[Any]
+    affine: NDArray[np.float64]
+    spacing: tuple[float, ...]
+    modality: str
+    patient: str | None
+    notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def reading(path: Path, task: str, remedy: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into a :class:`ReadError` about ``path``.
+
+    Args:
+        path: file or folder that is read.
+        task: what is wrong when this fails, e.g. "the gzip data cannot be unpacked".
+        remedy: what the person can do about it.
+    """
+    try:
+        yield
+    except (ReadError, MemoryError):
+        raise
+    except Exception as error:  # decoders raise anything, zlib.error and struct.error included
+        lines = str(error).strip().splitlines()
+        detail = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+        raise ReadError(f"{path}: {task} ({detail.rstrip('.')}); {remedy}.") from error
+
+
+def compact(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the values in the smallest of uint8 (only if given), int16, uint16, float32 that holds them exactly.
+
+    Values that need more than float32 are rounded to it.
+    """
+    if array.dtype in (np.uint8, np.int16, np.uint16):
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8)
+    if array.size:
+        # NaN fails both comparisons
+        low, high = array.min(), array.max()
+        for dtype in (np.int16, np.uint16):
+            if low >= np.iinfo(dtype).min and high <= np.iinfo(dtype).max and _integral(array):
+                return array.astype(dtype)
+    return array.astype(np.float32, copy=False)
+
+
+def _integral(array: NDArray[Any]) -> bool:
+    # by slices of the first axis: most arrays of fractions are told by the first one, and no large mask is made
+    return array.dtype.kind in "iu" or all(np.array_equal(part, np.rint(part)) for part in array)
