@@ -1,0 +1,218 @@
+"""Does pre-training help on head-neck CT? The same network from scratch and pre-trained, at several label counts.
+
+    python benchmarks/does_it_help.py --data ../shared/data/headneck_ct --work /somewhere --weights E.safetensors
+
+Four core organs, a fixed split by patient with 24 test patients that pre-training never saw, the same network,
+schedule and augmentation for every arm. Every cell (weights, number of labelled patients, seed) is one JSON file in
+the work folder and is not computed twice. ``--report`` prints means, spreads and paired tests of what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.data import CacheDataset, DataLoader
+from monai.engines import SupervisedTrainer
+from monai.inferers import SlidingWindowInferer
+from monai.losses import DiceCELoss
+from monai.metrics import DiceMetric
+from monai.networks.utils import one_hot
+from monai.transforms import (
+    Compose,
+    CropForegroundd,
+    EnsureChannelFirstd,
+    EnsureTyped,
+    LoadImaged,
+    MapLabelValued,
+    Orientationd,
+    RandAffined,
+    RandCropByLabelClassesd,
+    RandScaleIntensityd,
+    RandShiftIntensityd,
+    ScaleIntensityRanged,
+    SpatialPadd,
+)
+from monai.utils import set_determinism
+
+from monai_ssl.networks import ConvEncoder, SkipUNet
+from monai_ssl.transfer import load_weights
+
+CORE = ("Brainstem", "SpinalCord", "RightParotid", "LeftParotid")
+ROI = (64, 64, 32)
+
+
+def split(data: Path, seed: int = 0) -> dict[str, list[str]]:
+    """24 test patients with all core organs drawn; the rest, labelled or not, may be pre-trained on."""
+    index = json.loads((data / "index.json").read_text())
+    patients = sorted(index["patients"])
+    complete = [p for p in patients if set(CORE) <= set(index["patients"][p]["contoured"])]
+    shuffled = [complete[i] for i in np.random.default_rng(seed).permutation(len(complete))]
+    test, labelled = sorted(shuffled[:24]), shuffled[24:]
+    return {"test": test, "labelled": labelled, "pretraining": [p for p in patients if p not in test]}
+
+
+def files(data: Path, patients: list[str]) -> list[dict[str, str]]:
+    return [{"image": str(data / f"{p}_ct.nii.gz"), "label": str(data / f"{p}_oar.nii.gz")} for p in patients]
+
+
+def loading() -> list:
+    keys = ["image", "label"]
+    return [
+        LoadImaged(keys),
+        EnsureChannelFirstd(keys),
+        Orientationd(keys, axcodes="RAS", labels=None),
+        ScaleIntensityRanged("image", -1000, 1000, 0.0, 1.0, clip=True),
+        MapLabelValued("label", [5, 6, 7], [0, 0, 0]),
+        CropForegroundd(keys, "image", select_fn=lambda x: x > 0.425, allow_smaller=False),
+        SpatialPadd(keys, ROI),
+        EnsureTyped(keys, dtype=[torch.float32, torch.uint8]),
+    ]
+
+
+def augmentation() -> list:
+    keys = ["image", "label"]
+    return [
+        RandCropByLabelClassesd(
+            keys, "label", spatial_size=ROI, num_classes=5, ratios=[1, 2, 2, 2, 2], num_samples=2, warn=False
+        ),
+        RandAffined(
+            keys,
+            prob=0.5,
+            rotate_range=0.17,
+            scale_range=0.1,
+            mode=["bilinear", "nearest"],
+            padding_mode="zeros",
+        ),
+        RandScaleIntensityd("image", 0.1, prob=0.5),
+        RandShiftIntensityd("image", 0.05, prob=0.5),
+    ]
+
+
+class Cohort:
+    """All labelled and test scans in memory, loaded once for all cells."""
+
+    def __init__(self, data: Path) -> None:
+        parts = split(data)
+        self.parts = parts
+        deterministic = Compose(loading())
+        self.scans = {
+            p: deterministic(f)
+            for p, f in zip(
+                parts["labelled"] + parts["test"], files(data, parts["labelled"] + parts["test"]), strict=True
+            )
+        }
+
+
+def network(widths: tuple[int, ...], weights: str) -> SkipUNet:
+    net = SkipUNet(ConvEncoder(3, 1, widths), 5)
+    if weights:
+        load_weights(net, weights, part="encoder")
+    return net
+
+
+def finetune(
+    cohort: Cohort, widths: tuple[int, ...], weights: str, labels: int, seed: int, steps: int, lr: float, batch: int
+) -> dict:
+    set_determinism(seed)
+    net = network(widths, weights).to(memory_format=torch.channels_last_3d)
+    patients = cohort.parts["labelled"][:labels]
+    dataset = CacheDataset(
+        [cohort.scans[p] for p in patients] * max(1, -(-steps * batch // (2 * labels))),
+        Compose(augmentation()),
+        cache_rate=0.0,
+        progress=False,
+    )
+    loader = DataLoader(dataset, batch_size=max(1, batch // 2), shuffle=True, num_workers=0, drop_last=True)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=1e-4)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps + 1, pct_start=0.1)
+    loss = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
+    trainer = SupervisedTrainer(
+        torch.device("cpu"),
+        1,
+        loader,
+        net,
+        optimizer,
+        lambda prediction, label: loss(prediction.float(), label),
+        epoch_length=steps,
+        iteration_update=lambda engine, b: _step(engine, b, scheduler),
+        decollate=False,
+    )
+    start = time.time()
+    trainer.run()
+    trained = time.time() - start
+    scores = evaluate(net, [cohort.scans[p] for p in cohort.parts["test"]])
+    return {
+        "dice": scores,
+        "mean": float(np.nanmean(scores)),
+        "per_organ": np.nanmean(scores, axis=0).tolist(),
+        "train_seconds": trained,
+        "test_seconds": time.time() - start - trained,
+    }
+
+
+def _step(engine: SupervisedTrainer, batch: dict, scheduler: torch.optim.lr_scheduler.LRScheduler) -> dict:
+    image = batch["image"].as_tensor().contiguous(memory_format=torch.channels_last_3d)
+    engine.network.train()
+    engine.optimizer.zero_grad(set_to_none=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        prediction = engine.network(image)
+    loss = engine.loss_function(prediction, batch["label"].as_tensor())
+    loss.backward()
+    engine.optimizer.step()
+    scheduler.step()
+    return {"loss": loss.item()}
+
+
+@torch.no_grad()
+def evaluate(net: torch.nn.Module, scans: list[dict]) -> list[list[float]]:
+    net.eval()
+    inferer = SlidingWindowInferer((64, 64, 64), sw_batch_size=2, overlap=0.25, mode="gaussian")
+    metric = DiceMetric(include_background=False, reduction="none")
+    for scan in scans:
+        with torch.autocast("cpu", torch.bfloat16):
+            prediction = inferer(scan["image"].as_tensor()[None], net)
+        label = scan["label"].as_tensor()[None].float()
+        metric(one_hot(prediction.float().argmax(1, keepdim=True), 5), one_hot(label, 5))
+    return metric.aggregate().tolist()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--weights", nargs="*", default=[], help="NAME=FILE; scratch is always an arm")
+    parser.add_argument("--labels", nargs="*", type=int, default=[5, 20, 1000])
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--widths", nargs="*", type=int, default=[16, 32, 64, 128])
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    cohort = Cohort(args.data)
+    arms = {"scratch": "", **dict(w.split("=", 1) for w in args.weights)}
+    for seed in args.seeds:
+        for labels in args.labels:
+            labels = min(labels, len(cohort.parts["labelled"]))
+            for name, weights in arms.items():
+                cell = args.work / f"{name}_{labels}_{seed}_{args.steps}.json"
+                if cell.exists():
+                    continue
+                result = finetune(
+                    cohort, tuple(args.widths), weights, labels, seed, args.steps, args.lr, args.batch
+                )
+                cell.write_text(json.dumps(result))
+                print(
+                    f"{name:12s} labels {labels:3d} seed {seed}: mean Dice {result['mean']:.3f} "
+                    f"{[round(v, 3) for v in result['per_organ']]} in {result['train_seconds']:.0f} s",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

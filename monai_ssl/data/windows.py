@@ -1,0 +1,113 @@
+"""Samples for pre-training: windows that are cut from scans by random transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Randomizable
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from monai_ssl.data.stream import SampleStream
+
+
+class WindowDataset(Dataset):
+    """Scans, each seen several times an epoch through random crops.
+
+    What is drawn for a sample follows from ``seed`` and its position in the stream alone: it does not depend on the
+    number of workers and needs no state to continue.
+
+    Args:
+        scans: what the crops get under ``"image"``: anything with ``shape`` (C, *spatial) and slicing.
+        crops: MONAI dictionary transforms, applied in turn.
+        seed: of all draws.
+        windows_per_scan: samples of each scan in an epoch.
+
+    Raises:
+        ValueError: when there are no scans.
+    """
+
+    def __init__(
+        self, scans: Sequence[Any], crops: Sequence[Callable], seed: int = 0, windows_per_scan: int = 1
+    ) -> None:
+        if not len(scans):
+            raise ValueError("There is no scan to train on: the store is empty or the split left nothing.")
+        self.data = scans
+        self.crops = list(crops)
+        self.seed, self.windows_per_scan = seed, windows_per_scan
+
+    def __len__(self) -> int:
+        return len(self.data) * self.windows_per_scan
+
+    def __getitem__(self, item: int | tuple[int, int]) -> dict[Hashable, Any]:
+        position, index = item if isinstance(item, tuple) else (item, item)
+        scan = self.data[index % len(self.data)]
+        state = np.random.RandomState(np.random.SeedSequence([self.seed, position]).generate_state(4))  # noqa: NPY002
+        sample: dict[Hashable, Any] = {"image": scan}
+        for crop in self.crops:
+            if isinstance(crop, Randomizable):
+                crop.set_random_state(state=state)
+            sample = crop(sample)
+        sample.pop("image", None)
+        sample["scan"] = getattr(scan, "key", str(index % len(self.data)))
+        return sample
+
+
+def collate_views(samples: Sequence[Mapping[Hashable, Any]]) -> dict[Hashable, Any]:
+    """Stack the samples of a batch; lists of images, such as local views, are joined sample-major.
+
+    Returns:
+        Tensors (B, C, *spatial) for images, (B * L, C, *spatial) for lists of L images; lists of strings as they are.
+    """
+    batch: dict[Hashable, Any] = {}
+    for key, first in samples[0].items():
+        values = [sample[key] for sample in samples]
+        if isinstance(first, list):
+            batch[key] = torch.stack([_plain(image) for images in values for image in images])
+        elif isinstance(first, Tensor):
+            batch[key] = torch.stack([_plain(image) for image in values])
+        elif isinstance(first, str):
+            batch[key] = values
+        else:
+            batch[key] = default_collate(values)
+    return batch
+
+
+def endless_loader(
+    dataset: Dataset,
+    batch_size: int,
+    num_workers: int = 0,
+    *,
+    seed: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    pin_memory: bool = False,
+) -> DataLoader:
+    """A loader that never ends an epoch; its length says how many batches count as one.
+
+    Args:
+        dataset: usually a :class:`WindowDataset`.
+        batch_size: of one process.
+        num_workers: loader processes; 0 loads in the training process.
+        seed: of the order.
+        rank: of this process.
+        world_size: number of processes.
+        pin_memory: page-locked batches, for a GPU.
+    """
+    stream = SampleStream(len(dataset), batch_size, seed, rank, world_size)  # type: ignore[arg-type]
+    return DataLoader(
+        dataset,
+        batch_sampler=stream,
+        num_workers=num_workers,
+        collate_fn=collate_views,
+        pin_memory=pin_memory,
+        persistent_workers=num_workers > 0,
+    )
+
+
+def _plain(x: Tensor) -> Tensor:
+    return x.as_tensor() if isinstance(x, MetaTensor) else x

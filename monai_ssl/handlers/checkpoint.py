@@ -1,0 +1,200 @@
+"""A checkpoint with everything that a bit-exact continuation needs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ignite
+import monai
+import numpy as np
+import torch
+from ignite import distributed as idist
+from ignite.engine import Engine, Events
+
+from monai_ssl import __version__
+from monai_ssl.data.stream import SampleStream
+from monai_ssl.engines.randomness import rng_state, set_rng_state
+from monai_ssl.engines.ssl_trainer import SSLTrainer
+
+logger = logging.getLogger(__name__)
+FORMAT = 1
+
+
+class Checkpoint:
+    """Save a run of :class:`~monai_ssl.engines.SSLTrainer` and continue it.
+
+    ``checkpoint.pt`` is the newest state: method, optimizers, gradient scaler, generators, position in the data, best
+    score, configuration and versions, as tensors and plain values only (it loads with ``weights_only=True``). It is
+    written aside, flushed to the disk and renamed, so that a kill leaves the one before. ``best.pt`` is a copy of the
+    state with the best ``key_metric``.
+
+    Args:
+        output_dir: where the files go.
+        resume: continue from ``checkpoint.pt`` if it is there, or from a given file. When ``False``, a checkpoint of
+            an earlier run is renamed, never overwritten.
+        every_epochs: epochs between two checkpoints; the last epoch always makes one.
+        every_iterations: also after so many iterations within an epoch; ``None`` for epochs only.
+        key_metric: name in ``engine.state.metrics`` that selects ``best.pt``; the first that exists of several.
+        config: stored beside the weights, values as plain JSON types.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        resume: bool | str | Path = False,
+        *,
+        every_epochs: int = 1,
+        every_iterations: int | None = None,
+        key_metric: tuple[str, ...] = ("probe/linear", "probe/knn", "held_out/loss"),
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.directory = Path(output_dir)
+        self.path = self.directory / "checkpoint.pt"
+        self.resume = resume
+        self.every_epochs, self.every_iterations = every_epochs, every_iterations
+        self.key_metric = key_metric
+        self.config = dict(config or {})
+        self.best: dict[str, Any] = {}
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.save_epoch)
+        if self.every_iterations:
+            engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every_iterations), self.save_iteration)
+
+    def start(self, trainer: SSLTrainer) -> None:
+        """Load the checkpoint to resume from, or put one of an earlier run out of the way."""
+        source = self.path if self.resume in (True, False) else Path(str(self.resume))
+        if self.resume and (source.is_file() or self.resume is not True):
+            self.load(trainer, source)
+        elif self.path.is_file() and idist.get_rank() == 0:
+            kept = self.directory / f"checkpoint_before_{time.strftime('%Y%m%d_%H%M%S')}_{os.getpid()}.pt"
+            self.path.rename(kept)
+            logger.warning(
+                "%s belongs to an earlier run and is kept as %s; `--resume true` would have continued it.",
+                self.path,
+                kept.name,
+            )
+
+    def save_epoch(self, trainer: SSLTrainer) -> None:
+        state = trainer.state
+        improved = self._improved(trainer)
+        if state.epoch % self.every_epochs == 0 or state.epoch == state.max_epochs or improved:
+            self._write(trainer, best=improved)
+
+    def save_iteration(self, trainer: SSLTrainer) -> None:
+        # gradients that wait in an accumulation window are not part of a checkpoint
+        if trainer._ends_window(trainer.state) and trainer.state.iteration % trainer.state.epoch_length:
+            self._write(trainer, best=False)
+
+    def state(self, trainer: SSLTrainer) -> dict[str, Any]:
+        """Everything, as tensors and plain values."""
+        return {
+            "format": FORMAT,
+            "method": trainer.method.state_dict(),
+            "optimizers": {step: optimizer.state_dict() for step, optimizer in trainer.optimizers.items()},
+            "scaler": trainer.scaler.state_dict(),
+            "rng": rng_state(),
+            "epoch": trainer.state.epoch,
+            "iteration": trainer.state.iteration,
+            "samples_seen": trainer.state.iteration * _global_batch_size(trainer),
+            "seed": trainer.seed,
+            "best": self.best,
+            "config": self.config,
+            "versions": _versions(),
+        }
+
+    def load(self, trainer: SSLTrainer, path: Path) -> None:
+        """Continue from ``path``.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            ValueError: when the file is no checkpoint of this method, or its run is already complete.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"`resume` names {path}, but there is no such file.")
+        saved = torch.load(path, map_location=trainer.state.device, weights_only=True)
+        if not isinstance(saved, dict) or saved.get("format") != FORMAT:
+            raise ValueError(f"{path} is no checkpoint of monai_ssl; to start from weights use `weights` instead.")
+        try:
+            trainer.method.load_state_dict(saved["method"])
+        except RuntimeError as e:
+            raise ValueError(f"{path} holds another method or network than this configuration: {e}") from e
+        for step, optimizer in trainer.optimizers.items():
+            optimizer.load_state_dict(saved["optimizers"][step])
+        trainer.scaler.load_state_dict(saved["scaler"])
+        set_rng_state(saved["rng"])
+        self.best = saved["best"]
+        self._set_position(trainer, saved, path)
+        if saved["seed"] != trainer.seed:
+            logger.warning(
+                "`seed` was %s and is now %s: the run continues, but not bit for bit.", saved["seed"], trainer.seed
+            )
+
+    def _set_position(self, trainer: SSLTrainer, saved: Mapping[str, Any], path: Path) -> None:
+        state, batch = trainer.state, _global_batch_size(trainer)
+        state.iteration = round(saved["samples_seen"] / batch)
+        state.epoch = state.iteration // state.epoch_length
+        if state.epoch >= state.max_epochs:
+            raise ValueError(
+                f"{path} has already trained {state.epoch} epochs and `max_epochs` is {state.max_epochs}: nothing is "
+                "left to do. Set a larger `max_epochs`, or `--resume false` to begin anew."
+            )
+        stream = getattr(trainer.data_loader, "batch_sampler", None)
+        if isinstance(stream, SampleStream):
+            stream.start = state.iteration * batch
+        logger.info("Continuing %s after iteration %d (epoch %d).", path, state.iteration, state.epoch)
+
+    def _improved(self, trainer: SSLTrainer) -> bool:
+        name = next((n for n in self.key_metric if n in trainer.state.metrics), None)
+        if name is None:
+            return False
+        value = float(trainer.state.metrics[name])
+        better = -value if name.endswith("loss") else value
+        if self.best and self.best["name"] == name and better <= self.best["better"]:
+            return False
+        self.best = {"name": name, "value": value, "better": better, "epoch": trainer.state.epoch}
+        return True
+
+    def _write(self, trainer: SSLTrainer, best: bool) -> None:
+        state = self.state(trainer)
+        if idist.get_rank() != 0:
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        save_atomically(state, self.path)
+        if best:
+            save_atomically(state, self.directory / "best.pt")
+
+
+def save_atomically(state: Any, path: Path) -> None:
+    """``torch.save`` to a file beside ``path``, flush it to the disk, rename it: a kill leaves the old file."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with aside.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _global_batch_size(trainer: SSLTrainer) -> int:
+    stream = getattr(trainer.data_loader, "batch_sampler", None)
+    return stream.global_batch_size if isinstance(stream, SampleStream) else 1
+
+
+def _versions() -> dict[str, str]:
+    packages = {"monai_ssl": __version__, "torch": torch.__version__, "monai": monai.__version__}
+    return {
+        **{name: str(version) for name, version in packages.items()},
+        "ignite": str(ignite.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,322 @@
+"""Acceptance properties B3-B16 of the PCRLv2 specification."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+
+from monai_ssl.methods import PCRLv2
+from monai_ssl.networks import ConvEncoder, PyramidUNet, ResNetEncoder
+
+WIDTHS = (4, 8, 16, 32)
+
+
+def make(preset="paper", dims=3, skips=False, **options) -> PCRLv2:
+    torch.manual_seed(0)
+    encoder = ConvEncoder(widths=WIDTHS) if dims == 3 else ResNetEncoder(width=8)
+    return PCRLv2(PyramidUNet(encoder, skips=skips), preset, **options)
+
+
+def batch(dims=3, size=2, num_locals=6, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    shape, local = ((1, 16, 16, 8), (1, 8, 8, 8)) if dims == 3 else ((3, 64, 64), (3, 32, 32))
+    views = {name: torch.rand(size, *shape, generator=g) for name in ("view1", "view2", "target1", "target2")}
+    if num_locals:
+        views["locals"] = torch.rand(size * num_locals, *local, generator=g)
+    return views
+
+
+def total(terms):
+    return torch.stack(list(terms.values())).sum()
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+class Forced(PCRLv2):
+    """Takes scales from a list instead of drawing them."""
+
+    script: list
+
+    def _draw(self, levels):
+        return self.script.pop(0) if len(self.script) > 1 else self.script[0]
+
+
+def forced(script, **options):
+    method = make(**options)
+    method.__class__ = Forced
+    method.script = list(script)
+    return method
+
+
+# B3 -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_every_head_restores_the_shape_of_the_image(dims):
+    method = make(dims=dims)
+    x = batch(dims)["view1"]
+    restored = method.restore(x)
+    assert len(restored) == len(method.network.channels)
+    assert all(r.shape == x.shape for r in restored.values())
+    if dims == 3:
+        assert all(0 <= r.min() and r.max() <= 1 for r in restored.values())
+
+
+@pytest.mark.parametrize("scale", [0, 1, 2])
+def test_restoration_at_a_scale_trains_what_lies_below_it_and_nothing_above(scale):
+    method = forced([scale], tasks=["restoration"])
+    total(method.losses(batch())).backward()
+    assert method.encoder.stages[0].conv1.weight.grad.abs().sum() > 0
+    for level, block in enumerate(method.decoder.blocks):
+        grads = [p.grad for p in block.parameters()]
+        assert all(g is not None for g in grads) if level <= scale else all(g is None for g in grads)
+    for level, head in method.restorers.items():
+        assert all((p.grad is not None) == (int(level) == scale) for p in head.parameters())
+
+
+# B4 -------------------------------------------------------------------------------------------------------------
+
+
+def test_scales_are_drawn_uniformly_and_repeat_with_the_seed():
+    method = make()
+    draws = [method._draw(method.restored_levels) for _ in range(10_000)]
+    assert all(abs(n / 10_000 - 1 / 3) < 0.02 for n in Counter(draws).values()) and len(set(draws)) == 3
+    method.generator.manual_seed(7)
+    first = [method._draw([0, 1, 2]) for _ in range(50)]
+    other = make()
+    other.generator.manual_seed(7)
+    torch.manual_seed(99)  # ranks differ in torch's own generator
+    assert first == [other._draw([0, 1, 2]) for _ in range(50)]
+
+
+def test_restoration_and_global_comparison_share_the_scale():
+    for scale in range(3):
+        method = forced([scale])
+        total(method.losses(batch(num_locals=0))).backward()
+        trained = {level for level, head in method.restorers.items() if next(head.parameters()).grad is not None}
+        compared = {level for level, head in method.comparers.items() if next(head.parameters()).grad is not None}
+        assert trained == compared == {str(scale)}
+
+
+# B5 -------------------------------------------------------------------------------------------------------------
+
+
+def test_siamese_without_copies_queues_or_gradient_into_the_target():
+    method = make()
+    buffers = {name.rsplit(".", 1)[-1] for name, _ in method.named_buffers()}
+    assert buffers == {"running_mean", "running_var", "num_batches_tracked"}
+    assert all(p.requires_grad for p in method.parameters())
+    for head in method.comparers.values():
+        head.predictor = nn.Sequential(head.predictor, Detach())
+    terms = make_terms(method, tasks=("comparison",))
+    assert not total(terms).requires_grad
+
+
+class Detach(nn.Module):
+    def forward(self, x):
+        return x.detach()
+
+
+def make_terms(method, tasks):
+    method.tasks = tasks
+    return method.losses(batch())
+
+
+# B11 ------------------------------------------------------------------------------------------------------------
+
+
+def test_local_term_averages_over_two_comparisons_a_local_view():
+    data = batch(num_locals=3)
+    doubled = dict(data, locals=data["locals"].unflatten(0, (2, 3)).repeat(1, 2, 1, 1, 1, 1).flatten(0, 1))
+    # in eval mode batch statistics do not couple the copies
+    three = forced([1]).eval().losses(data)
+    six = forced([1]).eval().losses(doubled)
+    assert six["local_comparison"].item() == pytest.approx(three["local_comparison"].item(), abs=1e-6)
+    summed = forced([1], local_reduction="sum").eval().losses(data)
+    assert summed["local_comparison"].item() == pytest.approx(6 * three["local_comparison"].item(), rel=1e-5)
+    assert six["restoration"].item() == three["restoration"].item()
+
+
+def test_local_views_are_compared_with_the_globals_of_their_own_sample():
+    method = forced([1]).eval()
+    data = batch(size=2, num_locals=2)
+    value = method.losses(data)["local_comparison"]
+    from monai_ssl.losses import symmetric_cosine
+
+    def vectors(x):
+        return method._vectors(method._pyramid(x, 1), 1)
+
+    expected = []
+    for k in range(2):
+        local = torch.stack([data["locals"][k], data["locals"][2 + k]])
+        for view in ("view1", "view2"):
+            (v1, p1), (v2, p2) = vectors(local), vectors(data[view])
+            expected.append(symmetric_cosine(p1, p2, v1, v2))
+    assert value.item() == pytest.approx(torch.stack(expected).mean().item(), abs=1e-6)
+
+
+def test_local_scales_are_drawn_for_each_pair_or_once():
+    method = make()
+    assert len(set(method._draw_local_scales(batch()))) > 1 and len(method._draw_local_scales(batch())) == 12
+    once = make(local_scales="per_iteration")
+    assert len(set(once._draw_local_scales(batch()))) == 1
+
+
+# B12 ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("preset", "encoder", "expected"),
+    [
+        ("paper", ConvEncoder, 19_435_139),
+        ("reference", ConvEncoder, 17_111_434),
+        ("paper", ResNetEncoder, 14_689_695),
+        ("reference", ResNetEncoder, 14_678_226),
+    ],
+)
+def test_parameter_counts(preset, encoder, expected):
+    assert count(PCRLv2(PyramidUNet(encoder()), preset)) == expected
+
+
+def test_predictor_counts():
+    method = PCRLv2(PyramidUNet(ResNetEncoder()))
+    counts = [count(method.comparers[str(level)].predictor) for level in range(5)]
+    assert counts == [263_936, 66_432, 16_832, 4_320, 1_136]
+
+
+# B13 ------------------------------------------------------------------------------------------------------------
+
+
+def test_reference_restoration_fades_by_a_cosine():
+    method = forced([0], preset="reference").eval()
+    values = []
+    for method.progress in (0.0, 0.5, 1.0):
+        values.append(method.losses(batch())["scale_restoration"].item())
+    assert values[1] == pytest.approx(values[0] / 2, rel=1e-4) and values[2] == pytest.approx(0, abs=1e-9)
+
+
+def test_reference_restores_the_first_view_only():
+    method = forced([1], preset="reference").eval()
+    data = batch()
+    changed = dict(data, target2=1 - data["target2"])
+    a, b = method.losses(data), method.losses(changed)
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    paper = forced([1]).eval()
+    assert paper.losses(data)["restoration"] != paper.losses(changed)["restoration"]
+
+
+def test_paper_restores_both_views_by_mean_squared_error():
+    method = forced([2]).eval()
+    data = batch()
+    expected = sum(
+        ((list(method.restore(data[f"view{i}"]).values())[-1] - data[f"target{i}"]) ** 2).mean().item() for i in (1, 2)
+    )
+    assert method.losses(data)["restoration"].item() == pytest.approx(expected, rel=1e-5)
+
+
+# ablations ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "num_locals", "terms"),
+    [
+        ({"tasks": ["restoration"], "scales": 0}, 0, {"restoration"}),
+        ({"tasks": ["comparison"], "scales": 0}, 0, {"comparison"}),
+        ({"scales": 0}, 0, {"restoration", "comparison"}),
+        ({"scales": 3}, 0, {"restoration", "comparison"}),
+        ({}, 0, {"restoration", "comparison"}),
+        ({}, 6, {"restoration", "comparison", "local_comparison"}),
+    ],
+)
+@pytest.mark.parametrize("dims", [2, 3])
+def test_rows_of_table_3(dims, options, num_locals, terms):
+    method = make(dims=dims, **options)
+    out = method.losses(batch(dims, num_locals=num_locals))
+    assert set(out) == terms and all(t.isfinite() for t in out.values())
+    if options.get("scales") == 0:
+        assert method.compared_levels == [-1], "the output of the encoder"
+        assert method.restored_levels == [len(method.network.channels) - 1], "full resolution"
+
+
+def test_crossed_comparison_couples_all_scales():
+    method = make(comparison="crossed", tasks=["comparison"])
+    method.losses(batch(num_locals=0))["comparison"].backward()
+    assert all(head.project.weight.grad.abs().sum() > 0 for head in method.comparers.values())
+
+
+def test_bad_options_are_refused():
+    with pytest.raises(ValueError, match="`preset` of PCRLv2 must be one of 'paper', 'reference', got 'papers'"):
+        make("papers")
+    with pytest.raises(ValueError, match="`scales` must be between 0 and 3"):
+        make(scales=4)
+    with pytest.raises(ValueError, match="`batch_size` of at least 2"):
+        make().losses(batch(size=1))
+
+
+# B16 ------------------------------------------------------------------------------------------------------------
+
+
+def smooth_batch(seed=0):
+    """Correlated images: noise that was blurred, so that there is something to restore."""
+    torch.manual_seed(seed)
+    pool = nn.AvgPool3d(5, 1, 2)
+    targets = [pool(torch.rand(4, 1, 16, 16, 8)) * 4 - 1.5 for _ in range(2)]
+    targets = [t.clamp(0, 1) for t in targets]
+    views = [(t + 0.1 * torch.randn_like(t)) for t in targets]
+    return {
+        "view1": views[0],
+        "view2": views[1],
+        "target1": targets[0],
+        "target2": targets[1],
+        "locals": pool(torch.rand(8, 1, 8, 8, 8)),
+    }
+
+
+def overfit(skips=False, steps=120):
+    method = make(skips=skips)
+    optimizer = torch.optim.SGD(method.parameters(), 0.05, momentum=0.9)
+    data = smooth_batch()
+    history = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        terms = method.losses(data)
+        total(terms).backward()
+        optimizer.step()
+        history.append({k: v.item() for k, v in terms.items()})
+    return method, data, history
+
+
+def mean_of(history, name, part):
+    return sum(h[name] for h in history[part]) / len(history[part])
+
+
+def test_overfits_one_batch_without_collapse():
+    method, data, history = overfit()
+    first, last = slice(0, 10), slice(-10, None)
+    assert mean_of(history, "restoration", last) < 0.7 * mean_of(history, "restoration", first)
+    assert mean_of(history, "comparison", last) < -0.8
+    pyramid = method._pyramid(data["view1"], 2)
+    for level in range(3):
+        v = nn.functional.normalize(method._vectors(pyramid, level)[0], dim=1)
+        assert v.std(0).mean() > 0.2 / v.shape[1] ** 0.5
+
+
+@pytest.mark.slow
+def test_skips_make_restoration_easier():
+    """Of images never seen before, at full resolution (Fig. 6): detail need not pass the bottleneck."""
+    final = {}
+    for skips in (False, True):
+        method = make(skips=skips, tasks=["restoration"], scales=1)
+        optimizer = torch.optim.Adam(method.parameters(), 3e-3)
+        losses = []
+        for step in range(100):
+            optimizer.zero_grad()
+            loss = method.losses(smooth_batch(step))["restoration"]
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        final[skips] = sum(losses[-20:])
+    assert final[True] < 0.8 * final[False]
