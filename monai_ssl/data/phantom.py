@@ -84,7 +84,8 @@ def write_phantom_cohort(
     """Write chest CT of ``patients`` generated patients, every fourth a head MR instead, with the labels of the CT.
 
     Args:
-        target: folder to write into: ``volumes/<patient>/{ct,mr}.nii.gz``, ``labels/<patient>_lung_label.nii.gz``.
+        target: folder to write into: ``ct/<patient>/ct.nii.gz``, ``mr/<patient>/mr.nii.gz``,
+            ``labels/<patient>_lung_label.nii.gz``.
         patients: how many.
         seed: another seed is another cohort.
         shape: voxels of each volume.
@@ -104,7 +105,7 @@ def write_phantom_cohort(
         image, label = make(seed * 10_000 + number, shape)
         affine = centered_affine(extent, shape)
         patient = f"phantom_{number:03d}"
-        written.append(_save(image, affine, target / "volumes" / patient / f"{modality}.nii.gz"))
+        written.append(_save(image, affine, target / modality / patient / f"{modality}.nii.gz"))
         if modality == "ct":
             lungs = (label == CT_LABELS["lungs"]).astype(np.uint8)
             _save(lungs, affine, target / "labels" / f"{patient}_lung_label.nii.gz")

@@ -81,11 +81,11 @@ def test_too_small_a_phantom_is_refused(make):
 
 def test_cohort_on_disk(tmp_path):
     written = write_phantom_cohort(tmp_path, patients=4, seed=1, shape=(40, 40, 32))
-    assert [p.relative_to(tmp_path / "volumes").as_posix() for p in written] == [
-        "phantom_000/ct.nii.gz",
-        "phantom_001/ct.nii.gz",
-        "phantom_002/ct.nii.gz",
-        "phantom_003/mr.nii.gz",
+    assert [p.relative_to(tmp_path).as_posix() for p in written] == [
+        "ct/phantom_000/ct.nii.gz",
+        "ct/phantom_001/ct.nii.gz",
+        "ct/phantom_002/ct.nii.gz",
+        "mr/phantom_003/mr.nii.gz",
     ]
     image = nib.load(written[0])
     label = nib.load(tmp_path / "labels" / "phantom_000_lung_label.nii.gz")
