@@ -1,0 +1,161 @@
+"""Calls to a slow or dead service, made by one thread of their own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_IDLE_SECONDS = 5.0
+_LAST_TRY_SECONDS = 0.5
+
+
+@dataclass
+class _Task:
+    call: Callable[[Any], None]
+    expendable: bool
+
+
+class BackgroundWriter:
+    """Run calls one after the other in a daemon thread; whoever asks for one never waits.
+
+    A call that fails is repeated, after a pause that doubles from 1 s to ``longest_pause``, until it succeeds; the
+    first failure is said once, in words. The queue is bounded: when it is full, the oldest expendable call is dropped
+    and counted. The thread starts with the first call and ends when it has been idle for a while.
+
+    Args:
+        connect: makes the target that calls are given; repeated like a call when it fails.
+        name: what is written to, for messages, such as ``"MLflow at http://host:5000"``.
+        hopeless: whether an error will come again however often the call is repeated; such a call is dropped.
+        capacity: number of calls that may wait.
+        longest_pause: seconds between two tries at most.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        name: str,
+        hopeless: Callable[[Exception], bool],
+        *,
+        capacity: int = 10_000,
+        longest_pause: float = 60.0,
+    ) -> None:
+        self.dropped = 0
+        self._connect = connect
+        self._name = name
+        self._hopeless = hopeless
+        self._capacity = capacity
+        self._longest_pause = longest_pause
+        self._queue: deque[_Task] = deque()
+        self._running = False
+        self._busy = False
+        self._failures = 0
+        self._warned = False
+        self._changed = threading.Condition()
+        self._hurry = threading.Event()
+        self._target: Any = None
+
+    def put(self, call: Callable[[Any], None], *, expendable: bool = False) -> None:
+        """Have ``call(target)`` made as soon as possible, after all earlier calls."""
+        with self._changed:
+            if len(self._queue) >= self._capacity:
+                self._drop_oldest()
+            self._queue.append(_Task(call, expendable))
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._work, name="monai_ssl-writer", daemon=True).start()
+            self._changed.notify_all()
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until nothing is left to do, for ``timeout`` seconds at most.
+
+        Gives up after half a second, long enough for one last try, while calls are failing.
+
+        Returns:
+            Whether everything has been written.
+        """
+        start = time.monotonic()
+        self._hurry.set()
+        try:
+            with self._changed:
+                while self._queue or self._busy:
+                    waited = time.monotonic() - start
+                    if waited >= (_LAST_TRY_SECONDS if self._failures else timeout):
+                        return False
+                    self._changed.wait(0.05)
+                return True
+        finally:
+            self._hurry.clear()
+
+    @property
+    def waiting(self) -> int:
+        """Number of calls that have not been made yet."""
+        return len(self._queue) + self._busy
+
+    def _drop_oldest(self) -> None:
+        at = next((i for i, task in enumerate(self._queue) if task.expendable), 0)
+        del self._queue[at]
+        self.dropped += 1
+
+    def _work(self) -> None:
+        while (task := self._next()) is not None:
+            try:
+                if self._target is None:
+                    self._target = self._connect()
+                task.call(self._target)
+            except Exception as error:
+                self._failed(task, error)
+            else:
+                self._done()
+
+    def _next(self) -> _Task | None:
+        with self._changed:
+            if not self._queue:
+                self._changed.wait(_IDLE_SECONDS)
+            if not self._queue:
+                self._running = False
+                return None
+            self._busy = True
+            return self._queue.popleft()
+
+    def _done(self) -> None:
+        with self._changed:
+            self._busy = False
+            self._failures = 0
+            self._changed.notify_all()
+
+    def _failed(self, task: _Task, error: Exception) -> None:
+        if self._target is not None and self._hopeless(error):
+            logger.warning("%s refused a record, which is left out: %s", self._name, error)
+            self._done()
+            return
+        if not self._warned:
+            logger.warning(
+                "%s cannot be written (%s). Training goes on; records are kept in memory and tried again.",
+                self._name,
+                _first_line(error),
+            )
+        with self._changed:
+            self._warned = True
+            self._failures += 1
+            self._busy = False
+            self._queue.appendleft(task)
+            self._changed.notify_all()
+        pause = min(2.0 ** (self._failures - 1), self._longest_pause)
+        # while `flush` waits, a few tries fit into its last half second
+        if self._hurry.wait(pause):
+            time.sleep(0.1)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
+
+
+__all__ = ["BackgroundWriter"]

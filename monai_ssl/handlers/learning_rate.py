@@ -1,0 +1,63 @@
+"""Learning rates as a function of the progress of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from ignite.engine import Events
+
+from monai_ssl.schedules import Schedule
+
+if TYPE_CHECKING:
+    from monai_ssl.engines import SSLTrainer
+
+
+class LearningRate:
+    r"""Set the learning rate of all optimizers before every iteration.
+
+    With iterations :math:`i = 1 \dots I` the rate of iteration ``i`` is ``schedule((i - 1) / I)``; with
+    ``per="epoch"`` that of epoch :math:`e = 1 \dots E` is ``schedule((e - 1) / E)``. It depends on nothing else, hence
+    a resumed run needs no state.
+
+    Args:
+        schedule: learning rate at a progress in [0, 1], for all optimizers, or one schedule for each step name.
+        per: change the rate every ``"iteration"`` or every ``"epoch"``.
+
+    Raises:
+        ValueError: for another ``per``, or when the names of the schedules and of the trainer's optimizers differ.
+    """
+
+    def __init__(
+        self, schedule: Schedule | Mapping[str, Schedule], per: Literal["iteration", "epoch"] = "iteration"
+    ) -> None:
+        if per not in ("iteration", "epoch"):
+            raise ValueError(f"`per` of `LearningRate` must be 'iteration' or 'epoch', got {per!r}.")
+        self.schedule = schedule
+        self.per = per
+
+    def attach(self, engine: SSLTrainer) -> None:
+        """Set the rates of ``engine.optimizers``, a dictionary by step name, at the start of every iteration."""
+        if isinstance(self.schedule, Mapping) and set(self.schedule) != set(engine.optimizers):
+            raise ValueError(
+                f"`LearningRate` has schedules for {sorted(self.schedule)}, but the trainer has optimizers for "
+                f"{sorted(engine.optimizers)}: give one schedule for each, or a single one for all."
+            )
+        engine.add_event_handler(Events.ITERATION_STARTED, self._set)
+
+    def _set(self, engine: SSLTrainer) -> None:
+        progress = self._progress(engine)
+        for step, optimizer in engine.optimizers.items():
+            schedule = self.schedule[step] if isinstance(self.schedule, Mapping) else self.schedule
+            rate = schedule(progress)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+    def _progress(self, engine: SSLTrainer) -> float:
+        state: Any = engine.state
+        if self.per == "epoch":
+            return (state.epoch - 1) / state.max_epochs
+        return (state.iteration - 1) / (state.max_epochs * state.epoch_length)
+
+
+__all__ = ["LearningRate"]

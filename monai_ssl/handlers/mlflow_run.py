@@ -1,0 +1,172 @@
+"""One run of MLflow: where it is, how it is found or made, and what is written into it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_LONGEST_VALUE = 500
+_PARAMS_A_CALL = 100
+_PACKAGES = ("monai-ssl", "monai", "torch", "pytorch-ignite", "numpy", "mlflow")
+
+
+class MLflowRun:
+    """A run of MLflow, found by its unique name or made; every member may fail when the server does.
+
+    Only the client interface of MLflow is used, never its global active run, so several runs may be open in one
+    process. Neither host nor user names are recorded.
+
+    Args:
+        uri: ``sqlite:///<file>`` or ``http(s)://<server>``.
+        experiment: name of the experiment, made when missing.
+        run_name: unique name of the run, or the id of an existing run.
+    """
+
+    def __init__(self, uri: str, experiment: str, run_name: str) -> None:
+        file = sqlite_file(uri)
+        if file is None:
+            self._open(uri, experiment, run_name, None)
+            return
+        from filelock import FileLock
+
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # two jobs that create the same database at once break its migration
+        with FileLock(f"{file}.lock", timeout=120):
+            self._open(uri, experiment, run_name, (file.parent / "mlruns").as_uri())
+
+    def _open(self, uri: str, experiment: str, run_name: str, artifacts: str | None) -> None:
+        from mlflow.tracking import MlflowClient
+
+        # they tell at length how the tables of a new database are made
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        self.client = MlflowClient(tracking_uri=uri)
+        self.id = self._find_or_create(experiment, run_name, artifacts)
+
+    def _find_or_create(self, experiment: str, run_name: str, artifacts: str | None) -> str:
+        found = self.client.get_experiment_by_name(experiment)
+        experiment_id = found.experiment_id if found else self.client.create_experiment(experiment, artifacts)
+        same = f"attributes.run_name = '{run_name}'"
+        by_id = f"attributes.run_id = '{run_name}'"
+        for condition in (same, by_id):
+            runs = self.client.search_runs([experiment_id], condition, max_results=1)
+            if runs:
+                self.client.update_run(runs[0].info.run_id, status="RUNNING")
+                return str(runs[0].info.run_id)
+        return str(self.client.create_run(experiment_id, run_name=run_name).info.run_id)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record parameters; those of a continued run that differ from before become tags, as MLflow forbids change."""
+        from mlflow.entities import Param
+
+        before = self.client.get_run(self.id).data.params
+        texts = {key: _cut(str(value)) for key, value in params.items()}
+        new = [Param(key, text) for key, text in texts.items() if key not in before]
+        for at in range(0, len(new), _PARAMS_A_CALL):
+            self.client.log_batch(self.id, params=new[at : at + _PARAMS_A_CALL])
+        self.log_tags({f"resumed_with.{k}": text for k, text in texts.items() if before.get(k, text) != text})
+
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        """Record tags."""
+        from mlflow.entities import RunTag
+
+        if tags:
+            self.client.log_batch(self.id, tags=[RunTag(key, text) for key, text in tags.items()])
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int, milliseconds: int) -> None:
+        """Record numbers at an iteration."""
+        from mlflow.entities import Metric
+
+        self.client.log_batch(self.id, [Metric(k, value, milliseconds, step) for k, value in metrics.items()])
+
+    def finish(self, status: str) -> None:
+        """Set the final status: ``FINISHED``, ``FAILED`` or ``KILLED``."""
+        self.client.set_terminated(self.id, status)
+
+
+def checked_uri(uri: str) -> str:
+    """Return ``uri`` when MLflow can keep a run there.
+
+    Raises:
+        ValueError: when it is neither sqlite nor http(s).
+    """
+    if uri.startswith(("sqlite:///", "http://", "https://")):
+        return uri
+    raise ValueError(
+        f"MLflow cannot keep runs in {uri!r}: folders and `file:` addresses are no longer supported. Give a database "
+        "such as `sqlite:////data/mlruns.db` or a server such as `http://localhost:5000`, as `uri` or in the "
+        "environment variable MLFLOW_TRACKING_URI."
+    )
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Return the absolute path of the database file of a sqlite address, ``None`` for a server."""
+    return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None
+
+
+def is_hopeless(error: Exception) -> bool:
+    """Whether a call that raised ``error`` will never succeed: the request is wrong, not the server."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return error.get_http_status_code() in (400, 404, 409)
+    return not isinstance(error, OSError) or isinstance(error, FileNotFoundError)
+
+
+def prepare_mlflow() -> None:
+    """Import MLflow here, not in a thread, and let it notice a dead server in seconds; the user's settings win."""
+    import mlflow.tracking  # noqa: F401
+
+    # our own queue repeats
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+
+def environment_tags() -> dict[str, str]:
+    """Return versions of Python and packages and, when run from a checkout, the git commit of this package."""
+    tags = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            tags[f"version.{package}"] = version(package)
+        except PackageNotFoundError:
+            continue
+    commit = _git_commit()
+    return tags | ({"mlflow.source.git.commit": commit} if commit else {})
+
+
+def now_milliseconds() -> int:
+    """Return the time as MLflow counts it."""
+    return int(time.time() * 1000)
+
+
+def _git_commit() -> str | None:
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
+
+
+__all__ = [
+    "MLflowRun",
+    "checked_uri",
+    "environment_tags",
+    "is_hopeless",
+    "now_milliseconds",
+    "prepare_mlflow",
+    "sqlite_file",
+]

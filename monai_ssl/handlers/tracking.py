@@ -1,0 +1,207 @@
+"""The record of a training run, kept by MLflow."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from functools import partial
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ignite.distributed as idist
+from ignite.engine import Events
+from torch import Tensor
+
+from monai_ssl.handlers.background_writer import BackgroundWriter, logger
+from monai_ssl.handlers.mlflow_run import (
+    MLflowRun,
+    checked_uri,
+    environment_tags,
+    is_hopeless,
+    now_milliseconds,
+    prepare_mlflow,
+    sqlite_file,
+)
+from monai_ssl.handlers.running_mean import RunningMeans
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from monai_ssl.engines import SSLTrainer
+
+
+class Tracking:
+    """Record a run in MLflow: parameters, every loss term, learning rates, metrics, artifacts and how it ended.
+
+    All calls to MLflow are made by a thread of their own: a slow or dead server neither stops nor slows training.
+    The run is marked FINISHED, FAILED on an exception, KILLED when training was terminated or interrupted. Metrics
+    are logged against the iteration, epoch metrics too, so that curves share an axis. Attach it last, so that the
+    metrics of other handlers are there when it reads them. Active on rank 0 only.
+
+    Args:
+        output_dir: folder of the training run; its ``mlruns.db`` is the default record.
+        name: what is trained, such as the name of the bundle; a time and a random part make the run's name unique.
+        params: parameters to record; long values are cut.
+        experiment: name of the MLflow experiment.
+        uri: ``sqlite:///<file>`` or ``http(s)://<server>``; ``MLFLOW_TRACKING_URI`` in the environment wins.
+        every: iterations over which loss terms are averaged before they are logged.
+        run: name or id of an earlier run to continue.
+
+    Raises:
+        ValueError: when MLflow cannot keep runs at the address, or ``every`` is below 1.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        name: str = "pretrain",
+        params: Mapping[str, Any] | None = None,
+        *,
+        experiment: str = "monai_ssl",
+        uri: str | None = None,
+        every: int = 10,
+        run: str | None = None,
+    ) -> None:
+        if every < 1:
+            raise ValueError(f"`every` of `Tracking` is a number of iterations of at least 1, got {every}.")
+        default = f"sqlite:///{Path(output_dir).resolve() / 'mlruns.db'}"
+        self.uri = checked_uri(os.environ.get("MLFLOW_TRACKING_URI") or uri or default)
+        self.run_name = run or f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        self.experiment = experiment
+        self.params = dict(params or {})
+        self.every = every
+        self._means = RunningMeans()
+        self._status: str | None = None
+        self._writer: BackgroundWriter | None = None
+        if idist.get_rank() == 0:
+            prepare_mlflow()
+            where = self.uri.split("@")[-1]
+            self._writer = BackgroundWriter(self._connect, f"MLflow at {where}", is_hopeless)
+
+    def attach(self, engine: SSLTrainer) -> None:
+        """Record ``engine``, whose output is a dictionary of 0-d tensors."""
+        if self._writer is None:
+            return
+        engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
+        engine.add_event_handler(Events.TERMINATE, self._end, "KILLED")
+        engine.add_event_handler(Events.COMPLETED, self._end, "FINISHED")
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
+
+    def state_dict(self) -> dict[str, str]:
+        """Return what a checkpoint needs for a resumed training to continue the same run."""
+        return {"run_name": self.run_name}
+
+    def load_state_dict(self, state: Mapping[str, str]) -> None:
+        """Continue the run of a checkpoint; to be called before training starts."""
+        self.run_name = state["run_name"]
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Record numbers by name at an iteration; under overload the oldest numbers are dropped."""
+        if metrics:
+            fixed, at = dict(metrics), now_milliseconds()
+            self._put(lambda run: run.log_metrics(fixed, step, at), expendable=True)
+
+    def log_artifact(self, file: str | Path, folder: str | None = None) -> None:
+        """Record a file, in a folder of the run's artifacts."""
+        path = str(Path(file).resolve())
+        self._put(lambda run: run.client.log_artifact(run.id, path, folder))
+
+    def log_dict(self, content: Mapping[str, Any], name: str) -> None:
+        """Record a dictionary as the artifact ``name``, a ``.json`` or ``.yaml`` file."""
+        fixed = dict(content)
+        self._put(lambda run: run.client.log_dict(run.id, fixed, name))
+
+    def log_figure(self, figure: Figure, name: str) -> None:
+        """Record a matplotlib figure as the artifact ``name``, a ``.png`` file without metadata."""
+        if self._writer is None:
+            return
+        folder = tempfile.TemporaryDirectory()
+        path = Path(folder.name) / Path(name).name
+        figure.savefig(path, metadata={"Software": None})
+        self._put(partial(_log_and_remove, path=path, folder=folder, under=str(Path(name).parent)))
+
+    def flush(self, timeout: float = 60.0) -> bool:
+        """Wait until everything is written, ``timeout`` seconds at most and hardly at all when the server is dead."""
+        return self._writer is None or self._writer.flush(timeout)
+
+    def _connect(self) -> MLflowRun:
+        return MLflowRun(self.uri, self.experiment, self.run_name)
+
+    def _put(self, call: Callable[[MLflowRun], None], *, expendable: bool = False) -> None:
+        if self._writer is not None:
+            self._writer.put(call, expendable=expendable)
+
+    def _begin(self, engine: SSLTrainer) -> None:
+        self._status = None
+        atexit.register(self._abandon)
+        params = self.params
+        self._put(lambda run: run.client.update_run(run.id, status="RUNNING"))
+        self._put(lambda run: run.log_params(params))
+        self._put(lambda run: run.log_tags(environment_tags()))
+        if sqlite_file(self.uri):
+            # a local file: wait for it here, so that data workers are not forked while this thread imports
+            self.flush()
+
+    def _step(self, engine: SSLTrainer) -> None:
+        state: Any = engine.state
+        self._means.add(state.output)
+        if state.iteration % self.every == 0:
+            self.log_metrics(self._means.read() | _learning_rates(engine), state.iteration)
+
+    def _end_epoch(self, engine: SSLTrainer) -> None:
+        metrics = {
+            name: number for name, value in engine.state.metrics.items() if (number := _number(value)) is not None
+        }
+        rest = self._means.read()
+        self.log_metrics(rest | metrics | {"epoch": float(engine.state.epoch)}, engine.state.iteration)
+
+    def _fail(self, engine: SSLTrainer, error: BaseException) -> None:
+        self._end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        # Ignite swallows an exception that has a handler, unless the handler raises it
+        raise error
+
+    def _abandon(self) -> None:
+        # another handler may have raised before ours was called
+        self._end("FAILED")
+
+    def _end(self, status: str) -> None:
+        if self._status is not None or self._writer is None:
+            return
+        self._status = status
+        atexit.unregister(self._abandon)
+        self._put(lambda run: run.finish(status))
+        written = self.flush()
+        if not written or self._writer.dropped:
+            logger.warning(
+                "%d records did not reach MLflow at %s (run %s)%s. Start the server again, or leave `uri` out to keep "
+                "runs in a local file.",
+                self._writer.dropped + (0 if written else self._writer.waiting),
+                self.uri.split("@")[-1],
+                self.run_name,
+                "" if written else ", and the run is not closed there",
+            )
+
+
+def _learning_rates(engine: SSLTrainer) -> dict[str, float]:
+    return {f"lr/{step}": float(o.param_groups[0]["lr"]) for step, o in engine.optimizers.items()}
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, Tensor):
+        return float(value) if value.numel() == 1 else None
+    return float(value) if isinstance(value, Real) else None
+
+
+def _log_and_remove(run: MLflowRun, *, path: Path, folder: tempfile.TemporaryDirectory, under: str) -> None:
+    run.client.log_artifact(run.id, str(path), None if under == "." else under)
+    folder.cleanup()
+
+
+__all__ = ["Tracking"]

@@ -1,0 +1,235 @@
+import logging
+import multiprocessing
+import re
+import shutil
+import socket
+import time
+
+import pytest
+import torch
+from ignite.engine import Events
+from mlflow.tracking import MlflowClient
+from toy_training import batches, trainer
+
+from monai_ssl.handlers import Tracking
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory):
+    file = tmp_path_factory.mktemp("db") / "mlruns.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def folder(tmp_path, empty_database):
+    """An output folder whose database is there already, since making one takes seconds."""
+    shutil.copy(empty_database, tmp_path / "mlruns.db")
+    return tmp_path
+
+
+def record(folder, *, fail_at=None, epochs=2, **kwargs):
+    engine = trainer()
+    tracking = Tracking(folder, **kwargs)
+    tracking.attach(engine)
+
+    def fail(e):
+        if e.state.iteration == fail_at:
+            raise RuntimeError("boom")
+
+    engine.add_event_handler(Events.ITERATION_STARTED, fail)
+    engine.run(batches(4), max_epochs=epochs)
+    return tracking
+
+
+def runs(folder, file="mlruns.db"):
+    client = MlflowClient(f"sqlite:///{folder / file}")
+    experiment = client.get_experiment_by_name("monai_ssl")
+    return client, client.search_runs([experiment.experiment_id])
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """One finished run with every kind of record."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    folder = tmp_path_factory.mktemp("out") / "new" / "folder"
+    engine = trainer(lr=0.25)
+    tracking = Tracking(folder, "toy", {"lr": 0.25, "long": "x" * 9000} | {f"p{i}": i for i in range(150)}, every=4)
+    tracking.attach(engine)
+    losses = []
+
+    def note(e):
+        losses.append(float(e.state.output["loss"]))
+        e.state.metrics = {"held_out/loss": 1.5, "tensor": torch.tensor(2.0), "picture": torch.zeros(3), "text": "no"}
+
+    engine.add_event_handler(Events.ITERATION_COMPLETED, note)
+    engine.run(batches(6), max_epochs=2)
+    (folder / "card.md").write_text("# card")
+    tracking.log_artifact(folder / "card.md", "model")
+    tracking.log_dict({"a": 1}, "config.json")
+    tracking.log_figure(Figure(), "pictures/one.png")
+    assert tracking.flush()
+    return folder, losses, tracking
+
+
+def test_terms_are_means_over_a_few_iterations(recorded):
+    folder, losses, _ = recorded
+    client, (run,) = runs(folder)
+    history = {m.step: m.value for m in client.get_metric_history(run.info.run_id, "loss")}
+    expected = {4: sum(losses[:4]) / 4, 6: sum(losses[4:6]) / 2, 8: sum(losses[6:8]) / 2, 12: sum(losses[8:]) / 4}
+    assert history == pytest.approx(expected)
+    assert {"restoration", "drawn", "lr/losses"} <= set(run.data.metrics)
+    assert run.data.metrics["lr/losses"] == 0.25
+
+
+def test_epoch_metrics_params_and_tags(recorded):
+    _, (run,) = runs(recorded[0])
+    assert run.data.metrics["held_out/loss"] == 1.5 and run.data.metrics["tensor"] == 2.0
+    assert run.data.metrics["epoch"] == 2
+    assert not {"picture", "text"} & set(run.data.metrics)
+    assert run.data.params["p149"] == "149" and run.data.params["lr"] == "0.25"
+    assert len(run.data.params["long"]) == 500
+    assert "version.torch" in run.data.tags
+    values = [*run.data.params.values(), *run.data.tags.values()]
+    assert not any(socket.gethostname() in v for v in values)
+
+
+def test_artifacts_lie_beside_the_database(recorded):
+    folder, _, _ = recorded
+    client, (run,) = runs(folder)
+    found = {f.path for d in ("", "model", "pictures") for f in client.list_artifacts(run.info.run_id, d)}
+    assert {"config.json", "model/card.md", "pictures/one.png"} <= found
+    png = next(folder.glob("mlruns/**/one.png")).read_bytes()
+    assert png.startswith(b"\x89PNG") and b"tEXt" not in png and b"matplotlib" not in png
+
+
+def test_a_run_that_completed_is_finished_and_uniquely_named(recorded):
+    folder, _, tracking = recorded
+    _, (run,) = runs(folder)
+    assert run.info.status == "FINISHED"
+    assert re.fullmatch(r"toy-\d{8}-\d{6}-[0-9a-f]{6}", run.info.run_name) and run.info.run_name == tracking.run_name
+
+
+def test_ways_to_end_and_runs_do_not_join(folder):
+    with pytest.raises(RuntimeError, match="boom"):
+        record(folder, fail_at=3)
+    engine = trainer()
+    Tracking(folder).attach(engine)
+    engine.add_event_handler(Events.ITERATION_COMPLETED(once=2), lambda e: e.terminate())
+    engine.run(batches(4), max_epochs=2)
+    _, found = runs(folder)
+    assert sorted(run.info.status for run in found) == ["FAILED", "KILLED"]
+
+
+def test_another_handler_raising_first_still_marks_the_run_failed(folder):
+    engine = trainer()
+    tracking = Tracking(folder)
+
+    @engine.on(Events.EXCEPTION_RAISED)
+    def first(e, error):
+        raise error
+
+    tracking.attach(engine)
+    engine.add_event_handler(Events.ITERATION_STARTED, lambda e: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        engine.run(batches(2), max_epochs=1)
+    tracking._abandon()  # what the interpreter does at its end
+    assert [run.info.status for run in runs(folder)[1]] == ["FAILED"]
+
+
+def test_a_resumed_training_continues_its_run(folder):
+    first = record(folder, params={"lr": 1, "epochs": 2})
+    second = Tracking(folder, params={"lr": 1, "epochs": 4, "new": 5})
+    second.load_state_dict(first.state_dict())
+    engine = trainer()
+    second.attach(engine)
+    engine.run(batches(4), max_epochs=4)
+    _, (run,) = runs(folder)
+    assert run.data.params == {"lr": "1", "epochs": "2", "new": "5"}
+    assert run.data.tags["resumed_with.epochs"] == "4"
+    assert run.info.status == "FINISHED" and run.data.metrics["epoch"] == 4
+    again = record(folder, run=run.info.run_id)
+    assert len(runs(folder)[1]) == 1 and again.run_name == run.info.run_id
+
+
+def closed_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def test_a_dead_server_costs_nothing(tmp_path, caplog):
+    engine = trainer()
+    output = {"loss": torch.tensor(1.0)}
+    engine._process_function = lambda e, batch: output
+    tracking = Tracking(tmp_path, uri=f"http://127.0.0.1:{closed_port()}", every=1)
+    tracking.attach(engine)
+    with caplog.at_level(logging.WARNING):
+        start = time.monotonic()
+        engine.run([0] * 200, max_epochs=4)
+        cost = time.monotonic() - start
+    assert cost < 3.0, "about 0.6 s of it is the last try; the rest is slack for a busy machine"
+    texts = [r.getMessage() for r in caplog.records if r.name.startswith("monai_ssl")]
+    assert sum("cannot be written" in t for t in texts) == 1
+    assert any(re.search("80. records did not reach MLflow.*not closed there", t) for t in texts)
+
+
+def test_a_silent_server_does_not_slow_training(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        engine = trainer()
+        engine._process_function = lambda e, batch: {"loss": torch.tensor(1.0)}
+        tracking = Tracking(tmp_path, uri=f"http://127.0.0.1:{server.getsockname()[1]}", every=1)
+        monkeypatch.setattr(tracking, "flush", lambda: False)
+        tracking.attach(engine)
+        start = time.monotonic()
+        engine.run([0] * 200, max_epochs=1)
+        assert time.monotonic() - start < 2.0
+
+
+def test_the_environment_names_the_server(tmp_path, empty_database, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
+    shutil.copy(empty_database, tmp_path / "other.db")
+    record(tmp_path / "out", epochs=1)
+    assert runs(tmp_path, "other.db")[1] and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "/tmp/mlruns", "mlruns", "postgresql://h/db"])
+def test_folders_are_turned_away(tmp_path, uri):
+    with pytest.raises(ValueError, match=r"cannot keep runs in .*sqlite:////data/mlruns.db"):
+        Tracking(tmp_path, uri=uri)
+
+
+def test_every_must_be_positive(tmp_path):
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        Tracking(tmp_path, every=0)
+
+
+def _job(folder):
+    record(folder, epochs=1)
+
+
+def test_two_jobs_may_create_the_same_database_at_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    jobs = [context.Process(target=_job, args=(tmp_path,)) for _ in range(2)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert [job.exitcode for job in jobs] == [0, 0]
+    assert [run.info.status for run in runs(tmp_path)[1]] == ["FINISHED", "FINISHED"]
+
+
+def test_ranks_other_than_the_first_record_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("ignite.distributed.get_rank", lambda: 1)
+    tracking = record(tmp_path)
+    tracking.log_dict({}, "a.json")
+    assert tracking.flush() and not list(tmp_path.iterdir())

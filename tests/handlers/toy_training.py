@@ -1,0 +1,76 @@
+"""A method of a few weights and an engine with the trainer's surface, so that handlers are tested alone."""
+
+from __future__ import annotations
+
+import torch
+from ignite.engine import Engine
+from torch import nn
+
+from monai_ssl.methods.base import Method
+
+
+class Encoder(nn.Module):
+    def __init__(self, spatial_dims: int = 2, width: int = 6) -> None:
+        super().__init__()
+        conv, norm = (nn.Conv3d, nn.BatchNorm3d) if spatial_dims == 3 else (nn.Conv2d, nn.BatchNorm2d)
+        self.body = nn.Sequential(conv(1, width, 3, padding=1), norm(width), nn.ReLU())
+
+    def forward(self, x):
+        return [self.body(x)]
+
+
+class Toy(Method):
+    """Restores its input; `noise` draws from the shared generator as PCRLv2's scale does."""
+
+    def __init__(self, spatial_dims: int = 2, width: int = 6) -> None:
+        super().__init__()
+        self.net = Encoder(spatial_dims, width)
+        conv = nn.Conv3d if spatial_dims == 3 else nn.Conv2d
+        self.head = conv(width, 1, 1)
+
+    @property
+    def encoder(self):
+        return self.net
+
+    def losses(self, batch):
+        noise = torch.rand((), generator=self.generator) + torch.rand(())
+        restored = self.head(self.net(batch["view1"])[-1])
+        return {
+            "restoration": (restored - batch["target1"]).square().mean() + 0 * noise,
+            "drawn": 0 * restored.mean() + noise,
+        }
+
+    def panels(self, batch):
+        return {
+            "input": batch["view1"],
+            "target": batch["target1"],
+            "restoration": self.head(self.net(batch["view1"])[-1]),
+        }
+
+
+def batches(n: int = 4, size: int = 4, shape: tuple[int, ...] = (1, 8, 8), seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    images = [torch.rand((size, *shape), generator=generator) for _ in range(n)]
+    return [{"view1": x, "target1": x.clone()} for x in images]
+
+
+def trainer(method: Method | None = None, lr: float = 0.1, views=None) -> Engine:
+    """An engine with the members of `SSLTrainer` that handlers use."""
+    method = method or Toy()
+    optimizer = torch.optim.SGD(method.parameters(), lr=lr)
+
+    def step(engine, batch):
+        method.train()
+        engine.state.views = views(batch) if views else batch
+        terms = method(engine.state.views)
+        loss = sum(terms.values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return {"loss": loss.detach(), **{k: v.detach() for k, v in terms.items()}}
+
+    engine = Engine(step)
+    engine.method, engine.network, engine.views = method, method, views
+    engine.optimizers = {"losses": optimizer}
+    engine.state.device = torch.device("cpu")
+    return engine
