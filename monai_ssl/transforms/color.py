@@ -74,9 +74,7 @@ class RandColorJitterd(RandBatchTransform):
         given = strength if isinstance(strength, Mapping) else dict.fromkeys(STRENGTH_LIMITS, strength)
         for name, value in given.items():
             if not 0.0 <= value <= STRENGTH_LIMITS.get(name, -1.0):
-                raise ValueError(
-                    f"`strength` may hold {STRENGTH_LIMITS}, each from 0 to that value, got {name}: {value}."
-                )
+                raise ValueError(f"`strength` holds numbers from 0 up to {STRENGTH_LIMITS}, got {name} with {value}.")
         self.strength = {name: float(given.get(name, 0.0)) for name in STRENGTH_LIMITS}
 
     def draw(self, shape: tuple[int, ...]) -> Params:

@@ -1,0 +1,67 @@
+import monai.transforms
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import RandGaussianNoised, ScaleIntensityd
+
+import monai_ssl.transforms
+from monai_ssl.transforms import BatchViews, RandGaussianNoiseBatchd, RandSignedGammad, Snapshotd, ZScored
+
+
+def test_snapshot_keeps_the_clean_state():
+    x = torch.rand(2, 1, 9, 8)
+    views = BatchViews([Snapshotd(["a"], ["target"]), RandGaussianNoiseBatchd("a"), ZScored("a")])
+    out = views({"a": x})
+    assert torch.equal(out["target"], x) and not torch.equal(out["a"], x)
+
+
+def test_snapshot_needs_a_name_for_each_key():
+    with pytest.raises(ValueError, match="2 keys but 1 names"):
+        Snapshotd(["a", "b"], "target")
+
+
+def test_the_seed_decides_and_transforms_differ():
+    x = torch.rand(2, 1, 9, 8)
+
+    def result(seed):
+        views = BatchViews([RandGaussianNoiseBatchd("a"), RandGaussianNoiseBatchd("b")]).set_random_state(seed)
+        return views({"a": x, "b": x})
+
+    first, second, other = result(1), result(1), result(2)
+    assert torch.equal(first["a"], second["a"]) and not torch.equal(first["a"], other["a"])
+    assert not torch.equal(first["a"], first["b"]), "two transforms share one stream"
+
+
+def test_another_transform_runs_sample_by_sample_and_says_so():
+    with pytest.warns(UserWarning, match=r"ScaleIntensityd in `views` cannot treat a batch at once"):
+        views = BatchViews([ScaleIntensityd("a"), RandSignedGammad("a")])
+    x = torch.rand(3, 1, 9, 8) * torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1, 1)
+    out = views({"a": x, "label": torch.tensor([0, 1, 2]), "id": ["p1", "p2", "p3"]})
+    assert out["a"].flatten(1).amax(1).tolist() == [1, 1, 1] and not isinstance(out["a"], MetaTensor)
+    assert out["label"].tolist() == [0, 1, 2] and out["id"] == ["p1", "p2", "p3"]
+
+
+def test_locals_outnumber_the_samples_and_both_run_sample_by_sample():
+    with pytest.warns(UserWarning, match="RandGaussianNoised"):
+        views = BatchViews([RandGaussianNoised("locals", prob=1.0)]).set_random_state(0)
+    out = views({"view1": torch.rand(2, 1, 9, 8), "locals": torch.rand(12, 1, 4, 4)})
+    assert out["locals"].shape == (12, 1, 4, 4) and out["view1"].shape == (2, 1, 9, 8)
+
+
+def test_no_name_clashes_with_monai():
+    assert not [n for n in monai_ssl.transforms.__all__ if hasattr(monai.transforms, n)]
+
+
+def test_everything_public_is_there():
+    assert all(hasattr(monai_ssl.transforms, n) for n in monai_ssl.transforms.__all__)
+    assert sorted(monai_ssl.transforms.__all__) == list(monai_ssl.transforms.__all__)
+
+
+def test_set_random_state_by_state():
+    x = torch.rand(2, 1, 9, 8)
+    outs = [
+        BatchViews([RandGaussianNoiseBatchd("a")]).set_random_state(state=np.random.RandomState(3))({"a": x})["a"]
+        for _ in range(2)
+    ]
+    assert torch.equal(*outs)
