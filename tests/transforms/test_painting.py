@@ -71,9 +71,7 @@ def test_small_images():
     assert run(RandPaintingd("image", 1.0, 1.0), images((1, 8, 8))).shape == (3, 1, 8, 8)
     assert run(RandPaintingd("image", 1.0, 0.0), images((1, 14, 14))).shape == (3, 1, 14, 14)
     for in_prob, side in ((1.0, 7), (0.0, 13), (1.0, 4)):
-        with pytest.raises(
-            ValueError, match=rf"An image of \({side}, 30\) is too small to be painted .* needs at least 14"
-        ):
+        with pytest.raises(ValueError, match=rf"An image of \({side}, 30\) is too small .* needs at least 14"):
             run(RandPaintingd("image", 1.0, in_prob), images((1, side, 30)))
 
 
