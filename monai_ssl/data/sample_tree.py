@@ -73,7 +73,8 @@ def write_datalist(target: Path, name: str, license: str) -> dict[str, int]:
     for label in sorted((target / "labels").glob("*_lung_label.nii.gz")):
         patient = label.name.removesuffix("_lung_label.nii.gz")
         (image,) = (target / "ct" / patient).glob("*.nii.gz")
-        pairs.append({"image": image.relative_to(target).as_posix(), "label": label.relative_to(target).as_posix()})
+        files = {"image": image.relative_to(target).as_posix(), "label": label.relative_to(target).as_posix()}
+        pairs.append({"patient": patient, **files})
     held_out = max(1, round(len(pairs) / 3)) if len(pairs) > 1 else 0
     parts = {"training": pairs[: len(pairs) - held_out], "validation": pairs[len(pairs) - held_out :]}
     listing = {
