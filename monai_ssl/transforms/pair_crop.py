@@ -41,7 +41,8 @@ class RandIoUPairCropd(Randomizable, MapTransform):
     With the default sizes and threshold these are (64, 64, 32) with itself and any two of the others, 10 ordered
     pairs: 10 % of the views are (64, 64, 32), 30 % each of the others. (The authors' code redraws sizes and places
     until they overlap, which leaves 1 to 2 % for the smallest size.) The first view is placed uniformly, the second
-    uniformly among the places that overlap enough. The overlap holds always: nothing is drawn without bound.
+    uniformly among the places that overlap enough. The overlap holds always: nothing is drawn without bound. Pairs that
+    the background rule rejects are drawn anew, sizes included, so scans with much air yield fewer large views.
 
     A scan smaller than a size shortens that size to its own extent, so the aspect of that view changes when resized.
     Only the windows needed are read. The scan itself is not passed on.

@@ -63,3 +63,8 @@ def test_messages():
         BackgroundRule("paper", LEVEL, 85, 0.15)
     with pytest.raises(ValueError, match=r"`max_tissue_fraction` must be in \[0, 1\], got -1"):
         BackgroundRule("reference", LEVEL, 0.85, -1)
+
+
+def test_the_level_itself_is_tissue():
+    x = torch.full((1, 2, 2, 2), LEVEL)
+    assert background_fraction(x, LEVEL) == 0 and tissue_fraction(x, LEVEL) == 1

@@ -93,6 +93,12 @@ def test_starts_keep_a_box_inside_region_or_volume(size, start, extent, shape):
     assert ((low <= region.start) & (high + size >= region.stop))[~fits].all()
 
 
+def test_box_longer_than_the_region_is_centered_as_far_as_the_volume_allows():
+    region = Box(np.array([20, 2, 90]), np.array([10, 10, 5]))
+    low, high = start_range(np.array([30, 30, 30]), region, np.array([100, 100, 100]))
+    assert low.tolist() == high.tolist() == [10, 0, 70]
+
+
 def test_box_larger_than_the_volume_is_refused():
     with pytest.raises(ValueError, match=r"box of \[9, 2\] voxels does not fit into a volume of \[8, 8\]"):
         start_range(np.array([9, 2]), Box(np.zeros(2, int), np.array([8, 8])), np.array([8, 8]))
@@ -131,6 +137,11 @@ def test_narrowed_starts_are_tight():
     assert low.tolist() == [47, 47] and high.tolist() == [53, 53] and best.tolist() == [50, 50]
 
 
+def test_best_place_is_concentric_as_far_as_the_region_allows():
+    first, low, high = Box(np.array([50, 50]), np.array([10, 10])), np.array([0, 54]), np.array([100, 100])
+    assert overlapping_starts(first, np.array([4, 4]), low, high, 0.1)[2].tolist() == [53, 54]
+
+
 def test_first_drawn_place_that_overlaps_is_taken():
     first, size = Box(np.array([10, 10]), np.array([4, 4])), np.array([4, 4])
     drawn = np.array([[0, 0], [11, 10], [10, 10]])
@@ -141,7 +152,8 @@ def test_drawn_places_move_toward_the_best_one_when_none_overlaps():
     first, size = Box(np.array([10, 10]), np.array([4, 4])), np.array([4, 4])
     drawn = np.array([[14, 10], [0, 0]])
     assert first_overlapping(first, size, drawn, first.start, 0.3).start.tolist() == [12, 10]
-    assert first_overlapping(first, size, drawn, first.start, 0.9).start.tolist() == [10, 10]
+    far = np.array([[1000, 1000]])
+    assert first_overlapping(first, size, far, first.start, 0.9).start.tolist() == [10, 10]
 
 
 def test_sizes_that_never_overlap_are_named():
