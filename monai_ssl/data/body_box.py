@@ -41,7 +41,7 @@ def body_box(array: np.ndarray, above: float | None) -> Box:
     if above is None:
         return whole
     steps = [-(-n // _CELLS) for n in shape]
-    coarse = array[(slice(None), *(slice(step // 2, None, step) for step in steps))].max(axis=0) > above
+    coarse = _every(array, steps).max(axis=0) > above
     body = _dilate(_large_parts(_erode(coarse)))
     if not body.any():
         return whole
@@ -53,8 +53,14 @@ def body_box(array: np.ndarray, above: float | None) -> Box:
     return tuple(lo), tuple(hi)
 
 
+def _every(array: np.ndarray, steps: list[int]) -> np.ndarray:
+    """Take the middle voxel of each cell of (C, *spatial)."""
+    cells = (slice(None), *(slice(step // 2, None, step) for step in steps))
+    return array[cells]
+
+
 def _otsu(array: np.ndarray) -> float:
-    values = array[(slice(None), *(slice(None, None, -(-n // 128)) for n in array.shape[1:]))]
+    values = _every(array, [-(-n // 128) for n in array.shape[1:]])
     counts, edges = np.histogram(values, bins=256)
     centers = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)
@@ -63,7 +69,9 @@ def _otsu(array: np.ndarray) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         gap = sums / below - (sums[-1] - sums) / above
         between = np.where((below > 0) & (above > 0), below.astype(float) * above * gap**2, 0.0)
-    return float(edges[int(between.argmax()) + 1])
+    # the same at every threshold of the gap between two classes: its middle is the safest
+    best = np.flatnonzero(between >= between.max() * (1 - 1e-9))
+    return float(edges[best + 1].mean())
 
 
 def _dilate(mask: np.ndarray) -> np.ndarray:

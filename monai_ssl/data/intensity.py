@@ -133,7 +133,7 @@ def _check_order(preset: object, low: float, high: float) -> None:
 def _percentile(array: np.ndarray, statistics: Statistics | None, q: float) -> float:
     if statistics is None:
         return float(np.percentile(array, q))
-    name = {0: "min", 100: "max"}.get(q, f"p{q:g}")
+    name = {0.0: "min", 100.0: "max"}.get(q, f"p{q:g}")
     if name not in statistics:
         known = sorted(float(key[1:]) for key in statistics if key[0] == "p")
         raise ValueError(f"Percentile {q:g} is not in the statistics of the store; use one of {known}, 0 or 100.")

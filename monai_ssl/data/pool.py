@@ -17,7 +17,7 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 
-class WorkerKilled(RuntimeError):
+class WorkerKilledError(RuntimeError):
     """The process that worked on a job died, most often for want of memory."""
 
 
@@ -37,7 +37,7 @@ class JobPool(Generic[J, R]):
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(list(preload))
 
-    def run(self, jobs: Iterable[J]) -> Iterator[tuple[J, R | WorkerKilled]]:
+    def run(self, jobs: Iterable[J]) -> Iterator[tuple[J, R | WorkerKilledError]]:
         """Yield each job with its result, in the order they end; no more than twice ``workers`` are under way."""
         if self.workers == 0:
             yield from ((job, self.function(job)) for job in jobs)
@@ -50,7 +50,7 @@ class JobPool(Generic[J, R]):
 
     def _until_death(
         self, batch: list[J], waiting: Iterator[J]
-    ) -> Generator[tuple[J, R | WorkerKilled], None, list[J]]:
+    ) -> Generator[tuple[J, R | WorkerKilledError], None, list[J]]:
         executor = self._executor(self.workers)
         pending: dict[Future[R], J] = {}
         unfinished = list(batch)
@@ -74,12 +74,12 @@ class JobPool(Generic[J, R]):
             executor.shutdown(cancel_futures=True)
         return []
 
-    def _alone(self, job: J) -> R | WorkerKilled:
+    def _alone(self, job: J) -> R | WorkerKilledError:
         with self._executor(1) as executor:
             try:
                 return executor.submit(self.function, job).result()
             except BrokenProcessPool:
-                return WorkerKilled("its worker process was killed")
+                return WorkerKilledError("its worker process was killed")
 
     def _executor(self, workers: int) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(workers, mp_context=self.context, initializer=_end_with_parent)

@@ -28,10 +28,9 @@ from monai_ssl.data.layout import (
     write_json,
     write_manifest,
 )
-from monai_ssl.data.pool import JobPool, WorkerKilled
+from monai_ssl.data.pool import JobPool, WorkerKilledError
 from monai_ssl.data.report import Report
 from monai_ssl.data.selection import refusal
-from monai_ssl.data.volume import ReadError
 
 _MODALITIES = ("auto", "ct", "mr", "xray", "us")
 _KILLED = "its worker process was killed, probably for want of memory: use fewer --workers or a larger machine"
@@ -159,7 +158,7 @@ class _Preparation:
         write_manifest(self.store, self.options.identity(), list(self.records.values()))
         with tqdm(total=len(self.sources), unit="scan", desc="prepare", mininterval=interval) as self.bar:
             for job, outcome in pool.run(self._jobs()):
-                self._take(job.source, Outcome(reason=_KILLED) if isinstance(outcome, WorkerKilled) else outcome)
+                self._take(job.source, Outcome(reason=_KILLED) if isinstance(outcome, WorkerKilledError) else outcome)
         self._settle_duplicates()
         return self._finish()
 
@@ -229,8 +228,9 @@ class _Preparation:
 
     def _finish(self) -> Report:
         records, report = list(self.records.values()), self.report
-        for entries in (report.prepared, report.duplicates, report.left_out, report.failed, report.notes):
-            entries.sort()  # type: ignore[attr-defined]
+        report.prepared.sort()
+        for entries in (report.duplicates, report.left_out, report.failed, report.notes):
+            entries.sort()
         write_manifest(self.store, self.options.identity(), records)
         names = {key: sorted(source.name for source in sources) for key, sources in self.names.items()}
         known = read_json(self.store / PRIVATE / "sources.json", {})
@@ -260,4 +260,4 @@ def _signature(source: Source) -> str:
     return hashlib.sha256(repr(stats).encode()).hexdigest()
 
 
-__all__ = ["PrepareOptions", "ReadError", "prepare"]
+__all__ = ["PrepareOptions", "prepare"]

@@ -168,17 +168,33 @@ class Store(Sequence[Scan]):
         """Identifies the content of the store: a hash of the keys of all scans."""
         return hashlib.sha256("\n".join(sorted(record["key"] for record in self._records)).encode()).hexdigest()[:16]
 
-    def of(self, patients: Sequence[str]) -> list[Scan]:
-        """Return the scans of some patients.
+    def select(
+        self,
+        patients: Sequence[str] | None = None,
+        modality: str | None = None,
+        spatial_dims: int | None = None,
+    ) -> list[Scan]:
+        """Return the scans that fulfill all that is given.
+
+        Args:
+            patients: pseudonyms, such as a part of a split.
+            modality: ``"ct"``, ``"mr"``, ``"xray"``, ``"us"``, ``"image"``.
+            spatial_dims: 2 or 3.
 
         Raises:
             KeyError: when a patient is not in the store.
         """
-        unknown = sorted(set(patients) - set(self.patients))
+        unknown = sorted(set(patients or ()) - set(self.patients))
         if unknown:
             raise KeyError(f"The store {self.path} has no patient {', '.join(unknown[:3])}: was the split made for it?")
-        chosen = set(patients)
-        return [scan for scan in self if scan.patient in chosen]
+        chosen = None if patients is None else set(patients)
+        return [
+            scan
+            for scan in self
+            if (chosen is None or scan.patient in chosen)
+            and modality in (None, scan.modality)
+            and spatial_dims in (None, scan.spatial_dims)
+        ]
 
     def __len__(self) -> int:
         return len(self._records)

@@ -1,0 +1,65 @@
+"""Choose the command, and turn what goes wrong into a sentence."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+FAILED, MISUSED = 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return 0, 1 when it failed, or 2 when it was asked for in a way that cannot work.
+
+    Args:
+        argv: the arguments without the program's name; those of the process by default.
+    """
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest and not getattr(args, "takes_overrides", False):
+        args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    args.overrides = rest
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        print("stopped; what is done is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # `| head` closed the pipe: not worth a word, and the interpreter must not try to flush into it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        if args.verbose:
+            traceback.print_exc()
+        print(f"error: {_sentence(error)}", file=sys.stderr)
+        return MISUSED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m monai_ssl",
+        description="Self-supervised pre-training for medical images. `COMMAND --help` shows examples.",
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])):
+        module = importlib.import_module(f"monai_ssl.cli.{name}")
+        if not hasattr(module, "add_parser"):
+            continue
+        before = set(subparsers.choices)
+        module.add_parser(subparsers)
+        for added in set(subparsers.choices) - before:
+            command = subparsers.choices[added]
+            command.add_argument("--verbose", action="store_true", help="show where in the code an error arose")
+            command.set_defaults(run=module.run, parser=command)
+    return parser
+
+
+def _sentence(error: Exception) -> str:
+    # str() of a KeyError is the repr of its message
+    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)

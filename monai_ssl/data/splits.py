@@ -1,0 +1,162 @@
+"""Splits by patient: seeded, stable when patients are added, kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from monai_ssl.data.layout import write_json
+
+DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Patients by part.
+
+    Args:
+        parts: pseudonyms of each part, sorted.
+        seed: it was drawn with.
+        fractions: it was drawn for.
+    """
+
+    parts: Mapping[str, tuple[str, ...]]
+    seed: int
+    fractions: Mapping[str, float]
+
+    def __getitem__(self, part: str) -> tuple[str, ...]:
+        if part not in self.parts:
+            raise KeyError(f"The split has no part `{part}`; it has {', '.join(self.parts)}.")
+        return self.parts[part]
+
+    def pretraining(self, allow_test: bool = False) -> tuple[str, ...]:
+        """Return the patients to pre-train on: the part ``train``, without labels.
+
+        Args:
+            allow_test: add the part ``test``; results on it are then no longer those of unseen patients.
+        """
+        if not allow_test:
+            return self["train"]
+        warnings.warn(
+            "Pre-training sees the test patients (`allow_test=True`): scores on them say nothing about new patients.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return tuple(sorted((*self["train"], *self["test"])))
+
+
+def split_by_patient(
+    patients: Iterable[str], fractions: Mapping[str, float] = DEFAULT_FRACTIONS, seed: int = 0
+) -> Split:
+    """Assign each patient to a part, by a hash of ``seed`` and pseudonym alone.
+
+    So another patient moves nobody, at the price that the parts have the sizes asked for only on average.
+
+    Args:
+        patients: pseudonyms, one or more times each.
+        fractions: of each part; they add up to 1.
+        seed: another seed, another split.
+
+    Raises:
+        ValueError: when the fractions do not add up to 1, or a part remains empty.
+    """
+    if not fractions or any(f <= 0 for f in fractions.values()) or not math.isclose(sum(fractions.values()), 1):
+        raise ValueError(f"`fractions` must be positive and add up to 1, got {dict(fractions)}.")
+    unique = sorted(set(patients))
+    if len(unique) < len(fractions):
+        raise ValueError(
+            f"{len(unique)} patients cannot be split into {len(fractions)} parts: give more, or fewer parts."
+        )
+    parts = _assign(unique, fractions, seed)
+    empty = [part for part, members in parts.items() if not members]
+    if empty:
+        other = next(s for s in count(seed + 1) if all(_assign(unique, fractions, s).values()))
+        raise ValueError(
+            f"With `seed`={seed}, none of {len(unique)} patients falls into `{empty[0]}`: "
+            f"use a larger fraction or another seed, e.g. {other}."
+        )
+    return Split({part: tuple(members) for part, members in parts.items()}, seed, dict(fractions))
+
+
+def label_fractions(
+    patients: Iterable[str], sizes: Sequence[int | float | str], seed: int = 0
+) -> dict[str, tuple[str, ...]]:
+    """Choose labeled patients for experiments with few labels; each larger choice contains the smaller ones.
+
+    Args:
+        patients: pseudonyms, usually the training part.
+        sizes: number of patients (int), share of them (float in (0, 1), rounded up) or ``"all"``.
+        seed: another seed, another choice.
+
+    Returns:
+        Sorted pseudonyms, by ``str(size)``.
+
+    Raises:
+        ValueError: when a size is none of these, or more than there are.
+    """
+    order = sorted(set(patients), key=lambda patient: _uniform(patient, seed, "labels"))
+    return {str(size): tuple(sorted(order[: _number(size, len(order))])) for size in sizes}
+
+
+def save_split(split: Split, path: str | Path) -> None:
+    """Write a split as JSON, whole or not at all."""
+    parts = {part: list(members) for part, members in split.parts.items()}
+    write_json(Path(path), {"seed": split.seed, "fractions": dict(split.fractions), "parts": parts})
+
+
+def load_split(path: str | Path) -> Split:
+    """Read a split.
+
+    Raises:
+        ValueError: when the file is not a split, or a patient is in two parts.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+        parts = {part: tuple(members) for part, members in content["parts"].items()}
+        split = Split(parts, content["seed"], content["fractions"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not a split written by `save_split` ({error}): make it again.") from error
+    members = [patient for part in parts.values() for patient in part]
+    if len(members) != len(set(members)):
+        raise ValueError(f"{path} has a patient in two parts: make it again with `split_by_patient`.")
+    return split
+
+
+def _assign(patients: Sequence[str], fractions: Mapping[str, float], seed: int) -> dict[str, list[str]]:
+    parts: dict[str, list[str]] = {part: [] for part in fractions}
+    names = list(fractions)
+    for patient in patients:
+        position, chosen = _uniform(patient, seed, "split"), names[-1]
+        for part in names:
+            position -= fractions[part]
+            if position < 0:
+                chosen = part
+                break
+        parts[chosen].append(patient)
+    return parts
+
+
+def _uniform(patient: str, seed: int, purpose: str) -> float:
+    digest = hashlib.sha256(f"{purpose}:{seed}:{patient}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _number(size: int | float | str, available: int) -> int:
+    if size == "all":
+        return available
+    if isinstance(size, float) and 0 < size < 1:
+        return math.ceil(size * available)
+    if isinstance(size, int) and not isinstance(size, bool) and 0 < size <= available:
+        return size
+    raise ValueError(
+        f"A size must be a number of patients from 1 to {available}, a share between 0 and 1, or 'all'; got {size!r}."
+    )
+
+
+__all__ = ["DEFAULT_FRACTIONS", "Split", "label_fractions", "load_split", "save_split", "split_by_patient"]
