@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from monai.config import KeysCollection
 from torch import Tensor
 
+from monai_ssl.transforms.arguments import per_axis
 from monai_ssl.transforms.base import Params, RandBatchTransform, expand
 
 
 class RandFlipBatchd(RandBatchTransform):
-    """Flip each of some spatial axes with the same probability, independently.
+    """Flip each spatial axis with its own probability.
 
     Parameters drawn: ``flip`` (B, spatial axes), boolean.
 
     Args:
         keys: images to flip alike.
-        axes: spatial axes that may be flipped, counted from 0 (PCRL flips axis 0 only); ``None`` for all.
-        axis_prob: probability to flip an axis.
+        axis_prob: probability to flip an axis; one number for all axes or one for each. PCRL flips the first axis of
+            three only: ``(0.5, 0, 0)``.
         prob: probability to consider a sample at all.
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
@@ -29,26 +29,21 @@ class RandFlipBatchd(RandBatchTransform):
     def __init__(
         self,
         keys: KeysCollection,
-        axes: Sequence[int] | None = None,
-        axis_prob: float = 0.5,
-        *,
+        axis_prob: float | Sequence[float] = 0.5,
         prob: float = 1.0,
+        *,
         params_key: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, params_key, allow_missing_keys)
-        if not 0.0 <= axis_prob <= 1.0:
-            raise ValueError(f"`axis_prob` must be in [0, 1], got {axis_prob}.")
-        self.axes = None if axes is None else list(axes)
-        self.axis_prob = axis_prob
+        values = [axis_prob] if isinstance(axis_prob, (int, float)) else list(axis_prob)
+        if not all(0.0 <= p <= 1.0 for p in values):
+            raise ValueError(f"`axis_prob` must hold probabilities in [0, 1], got {axis_prob}.")
+        self.axis_prob = values
 
     def draw(self, shape: tuple[int, ...]) -> Params:
-        dims = len(shape) - 1
-        axes = range(dims) if self.axes is None else self.axes
-        if not set(axes) <= set(range(dims)):
-            raise ValueError(f"`axes` of an image with {dims} spatial axes must be among 0 to {dims - 1}, got {axes}.")
-        allowed = np.isin(np.arange(dims), list(axes))
-        return {"flip": allowed & (self.R.rand(dims) < self.axis_prob)}
+        chance = per_axis("axis_prob", self.axis_prob, len(shape) - 1)
+        return {"flip": self.R.rand(len(chance)) < chance}
 
     @staticmethod
     def kernel(x: Tensor, params: Params) -> Tensor:

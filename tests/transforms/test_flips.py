@@ -7,7 +7,7 @@ from monai_ssl.transforms import RandFlipBatchd
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_contract(shape):
-    check_contract(lambda prob: RandFlipBatchd("image", axis_prob=0.9, prob=prob), shape)
+    check_contract(lambda prob: RandFlipBatchd("image", 0.9, prob), shape)
 
 
 def test_params_undo_the_flip():
@@ -21,23 +21,22 @@ def test_params_undo_the_flip():
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_only_the_named_axis(axis):
     x = images((1, 6, 5, 4))
-    assert torch.equal(run(RandFlipBatchd("image", [axis], 1.0), x), x.flip(axis + 2))
+    assert torch.equal(run(RandFlipBatchd("image", [float(a == axis) for a in range(3)]), x), x.flip(axis + 2))
 
 
 def test_frequencies():
-    transform = RandFlipBatchd("image", [0, 2], 0.3, params_key="done").set_random_state(0)
+    transform = RandFlipBatchd("image", (0.5, 0.0, 0.2), params_key="done").set_random_state(0)
     flips = transform.batch({"image": torch.zeros(4000, 1, 2, 2, 2)})["done"]["flip"].float().mean(0)
-    torch.testing.assert_close(flips, torch.tensor([0.3, 0.0, 0.3]), atol=0.03, rtol=0)
+    torch.testing.assert_close(flips, torch.tensor([0.5, 0.0, 0.2]), atol=0.03, rtol=0)
 
 
 def test_identity_at_zero():
     x = images((1, 6, 5))
-    assert torch.equal(run(RandFlipBatchd("image", axis_prob=0), x), x)
+    assert torch.equal(run(RandFlipBatchd("image", 0), x), x)
 
 
 def test_errors():
-    with pytest.raises(ValueError, match=r"`axis_prob` must be in \[0, 1\], got 2"):
-        RandFlipBatchd("image", axis_prob=2)
-    for axes in ([2], [-1]):
-        with pytest.raises(ValueError, match="`axes` of an image with 2 spatial axes must be among 0 to 1"):
-            run(RandFlipBatchd("image", axes), images((1, 6, 5)))
+    with pytest.raises(ValueError, match=r"`axis_prob` must hold probabilities in \[0, 1\], got 2"):
+        RandFlipBatchd("image", 2)
+    with pytest.raises(ValueError, match="`axis_prob` has 3 numbers, but the image has 2 spatial axes"):
+        run(RandFlipBatchd("image", (0.5, 0, 0)), images((1, 6, 5)))
