@@ -2,17 +2,35 @@
 
 from monai_ssl.transfer.account import LoadAccount
 from monai_ssl.transfer.card import ModelCard, package_versions, read_card
+from monai_ssl.transfer.classification import decisions
+from monai_ssl.transfer.downstream import classifier, paper_encoder, segmenter, start_from
 from monai_ssl.transfer.export import export_weights, hash_tensors
+from monai_ssl.transfer.finetune import FinetuneScheme, parameter_groups
 from monai_ssl.transfer.inflate import inflate_channels
+from monai_ssl.transfer.labels import DecodeLabelsd, EncodeLabelsd
 from monai_ssl.transfer.load import load_weights
+from monai_ssl.transfer.preprocess import ScaleIntensityByPresetd, SetChannelsd
+from monai_ssl.transfer.record import SupervisedRecord
 
 __all__ = [
+    "DecodeLabelsd",
+    "EncodeLabelsd",
+    "FinetuneScheme",
     "LoadAccount",
     "ModelCard",
+    "ScaleIntensityByPresetd",
+    "SetChannelsd",
+    "SupervisedRecord",
+    "classifier",
+    "decisions",
     "export_weights",
     "hash_tensors",
     "inflate_channels",
     "load_weights",
     "package_versions",
+    "paper_encoder",
+    "parameter_groups",
     "read_card",
+    "segmenter",
+    "start_from",
 ]

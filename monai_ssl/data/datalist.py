@@ -1,0 +1,157 @@
+"""Lists of images and labels for the downstream tasks, split by patient."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Case = dict[str, Any]
+SECTIONS = ("training", "validation", "test")
+_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".png")
+
+
+def segmentation_cases(
+    section: str,
+    dataset_dir: str | Path,
+    datalist: str | Path | None = None,
+    *,
+    val_share: float = 0.2,
+    train_cases: int | None = None,
+    seed: int = 0,
+) -> list[Case]:
+    """Return the cases of one section: dictionaries with the paths ``image`` and ``label``.
+
+    Without a section of its own, validation takes ``val_share`` of the training patients; which ones depends on
+    ``seed`` and their names only.
+
+    Args:
+        section: ``"training"``, ``"validation"`` or ``"test"``.
+        dataset_dir: holds ``imagesTr`` and ``labelsTr`` (``imagesTs`` and ``labelsTs`` for test) with equal file
+            names, or what ``datalist`` refers to.
+        datalist: JSON in the style of the Medical Segmentation Decathlon; its paths are relative to ``dataset_dir``
+            or to the JSON itself. An entry may name its ``patient``. When ``None``, ``dataset_dir/datalist.json`` or
+            ``dataset.json`` is used if there is one, else the folders.
+        val_share: in (0, 1).
+        train_cases: keep that many training patients; smaller numbers are subsets of larger ones.
+        seed: of the split.
+
+    Raises:
+        FileNotFoundError: when a listed file does not exist.
+        ValueError: when there is nothing to train on or a label is missing.
+    """
+    root = Path(dataset_dir)
+    listed = _list_file(root, datalist)
+    sections = _from_folders(root) if listed is None else _from_json(root, listed)
+    return select_section(sections, section, val_share=val_share, train_cases=train_cases, seed=seed, origin=str(root))
+
+
+def select_section(
+    sections: Mapping[str, Sequence[Case]],
+    section: str,
+    *,
+    val_share: float,
+    train_cases: int | None,
+    seed: int,
+    origin: str,
+) -> list[Case]:
+    """Return one section, where validation may have to be taken from training; see :func:`segmentation_cases`."""
+    if section not in SECTIONS:
+        raise ValueError(f"`section` must be one of {SECTIONS}, got {section!r}.")
+    if section == "test" or (section == "validation" and sections.get("validation")):
+        chosen = list(sections.get(section, ()))
+    else:
+        chosen = _divide(sections, section, val_share, train_cases, seed)
+    if not chosen:
+        raise ValueError(
+            f"{origin} has no cases for {section}: give images with labels in `imagesTr` and `labelsTr`, or a "
+            "`datalist` that lists at least two patients."
+        )
+    return chosen
+
+
+def _divide(
+    sections: Mapping[str, Sequence[Case]], section: str, val_share: float, train_cases: int | None, seed: int
+) -> list[Case]:
+    if not 0 < val_share < 1:
+        raise ValueError(f"`val_share` must be in (0, 1), got {val_share}.")
+    cases = sections.get("training", ())
+    patients = sorted({patient_of(case) for case in cases}, key=lambda name: _order(name, seed))
+    held_out = 0 if sections.get("validation") else max(1, round(val_share * len(patients)))
+    val, train = patients[:held_out], patients[held_out:]
+    keep = set(val if section == "validation" else train[:train_cases])
+    return [case for case in cases if patient_of(case) in keep]
+
+
+def patient_of(case: Case) -> str:
+    """Return the patient of a case: its entry ``patient``, else the name of its image."""
+    return str(case.get("patient") or _stem(Path(case["image"])))
+
+
+def _order(name: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
+
+
+def _list_file(root: Path, datalist: str | Path | None) -> Path | None:
+    if datalist:
+        path = Path(datalist)
+        return path if path.is_absolute() or path.is_file() else root / path
+    return next((root / name for name in ("datalist.json", "dataset.json") if (root / name).is_file()), None)
+
+
+def _from_json(root: Path, path: Path) -> dict[str, list[Case]]:
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"There is no data list `{path}`; correct `datalist`.") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"The data list `{path}` is not valid JSON ({error}).") from error
+    if not isinstance(content, Mapping) or "training" not in content:
+        raise ValueError(f"The data list `{path}` needs a list `training` of {{'image': ..., 'label': ...}}.")
+    # the Decathlon lists its test images without labels, as bare names: they cannot be evaluated
+    labeled = {s: [entry for entry in content.get(s, []) if isinstance(entry, Mapping)] for s in SECTIONS}
+    return {name: [_resolved(entry, root, path) for entry in entries] for name, entries in labeled.items()}
+
+
+def _resolved(entry: Mapping[str, Any], root: Path, listed_in: Path) -> Case:
+    case = dict(entry)
+    for key in ("image", "label"):
+        if key not in case:
+            raise ValueError(f"An entry of the data list `{listed_in}` has no `{key}`: {dict(entry)}.")
+        places = [folder / case[key] for folder in (root, listed_in.parent)]
+        found = next((place for place in places if place.exists()), None)
+        if found is None:
+            raise FileNotFoundError(
+                f"`{case[key]}` of the data list `{listed_in}` does not exist under {places[0].parent}."
+            )
+        case[key] = str(found)
+    return case
+
+
+def _from_folders(root: Path) -> dict[str, list[Case]]:
+    return {"training": _pairs(root, "imagesTr", "labelsTr"), "test": _pairs(root, "imagesTs", "labelsTs")}
+
+
+def _pairs(root: Path, images: str, labels: str) -> list[Case]:
+    if not (root / images).is_dir() or not (root / labels).is_dir():
+        return []
+    label_of = {_stem(path): path for path in _image_files(root / labels)}
+    cases = []
+    for image in _image_files(root / images):
+        label = label_of.get(_stem(image)) or label_of.get(_stem(image).removesuffix("_0000"))
+        if label is None:
+            raise ValueError(f"`{image}` has no label of the same name in `{root / labels}`; add it or move the image.")
+        cases.append({"image": str(image), "label": str(label)})
+    return cases
+
+
+def _image_files(folder: Path) -> list[Path]:
+    # names with a leading dot are the Decathlon's left-overs of another file system
+    return sorted(p for p in folder.iterdir() if p.name.endswith(_ENDINGS) and not p.name.startswith("."))
+
+
+def _stem(path: Path) -> str:
+    ending = next((end for end in _ENDINGS if path.name.endswith(end)), path.suffix)
+    return path.name.removesuffix(ending)

@@ -1,0 +1,125 @@
+"""The networks of the downstream bundles: a pre-trained encoder under a fresh decoder or classifier."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+from torch import nn
+
+from monai_ssl.data.intensity import default_intensity
+from monai_ssl.networks import ConvEncoder, EncoderClassifier, ResNetEncoder, SkipUNet, batch_to_group_norm
+from monai_ssl.networks.shapes import nearest_multiples
+from monai_ssl.transfer.account import LoadAccount
+from monai_ssl.transfer.load import load_weights
+
+_logger = logging.getLogger(__name__)
+
+
+def paper_encoder(spatial_dims: int, in_channels: int, width: int = 64, depth: int = 4) -> nn.Module:
+    """Return the encoder of PCRL and its successors: convolutional in 3-D, ResNet-18 in 2-D.
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: of the image.
+        width: channels at the finest level; 64 in the papers.
+        depth: levels of the 3-D encoder; 4 in the papers. A ResNet-18 always has five.
+    """
+    if spatial_dims == 2:
+        return ResNetEncoder(2, in_channels, width)
+    return ConvEncoder(spatial_dims, in_channels, tuple(width * 2**level for level in range(depth)))
+
+
+def segmenter(
+    encoder: nn.Module, num_labels: int, norm: Literal["batch", "group"] = "batch", roi_size: Sequence[int] = ()
+) -> nn.Module:
+    """Return a U-Net with skip connections on ``encoder``.
+
+    Args:
+        encoder: with ``channels``, ``strides`` and ``spatial_dims``.
+        num_labels: without background; the output are logits of ``num_labels + 1`` classes.
+        norm: ``"group"`` (8 groups) for batches of 4 and fewer, as in PCRL.
+        roi_size: what the network will be trained on; checked here, before any scan is read.
+
+    Raises:
+        ValueError: for another ``norm`` or a ``roi_size`` that cannot be halved often enough.
+    """
+    _check_sizes("roi_size", roi_size, encoder)
+    return _normalized(SkipUNet(encoder, num_labels + 1), norm)
+
+
+def classifier(
+    encoder: nn.Module,
+    num_classes: int,
+    norm: Literal["batch", "group"] = "batch",
+    dropout: float = 0.2,
+    image_size: Sequence[int] = (),
+) -> nn.Module:
+    """Return a linear classifier on the average of the coarsest map of ``encoder``.
+
+    Args:
+        encoder: with ``channels``, ``strides`` and ``spatial_dims``.
+        num_classes: the output are logits (B, num_classes).
+        norm: see :func:`segmenter`.
+        dropout: probability before the linear layer.
+        image_size: what the network will be trained on; checked here, before any image is read.
+
+    Raises:
+        ValueError: for another ``norm`` or an ``image_size`` that cannot be halved often enough.
+    """
+    _check_sizes("image_size", image_size, encoder)
+    return _normalized(EncoderClassifier(encoder, num_classes, dropout), norm)
+
+
+def start_from(
+    network: nn.Module,
+    weights: str | None,
+    channels: Literal["refuse", "inflate"] = "refuse",
+    *,
+    modality: str,
+    intensity: Mapping[str, Any] | None = None,
+    spacing: Sequence[float] | None = None,
+) -> LoadAccount | None:
+    """Fill the encoder of ``network`` with pre-trained weights; without any, training starts from scratch.
+
+    Args:
+        network: has an ``encoder``.
+        weights: file to load, or nothing.
+        channels: ``"inflate"`` fits the first convolution to other image channels.
+        modality: of the images of this task; it and the next two are compared with the card of the weights.
+        intensity: preset as a dictionary; ``None`` for the default of the modality.
+        spacing: in mm; ``None`` for that of the scans.
+
+    Returns:
+        The account of the tensors, also logged; ``None`` from scratch.
+
+    Raises:
+        ValueError: when not all of the encoder can be loaded.
+    """
+    if not weights:
+        _logger.info("No pre-trained weights given: the network starts from scratch.")
+        return None
+    expected = {
+        "modality": modality,
+        "intensity": intensity or default_intensity(modality).to_dict(),
+        "spacing": spacing,
+    }
+    account = load_weights(network, weights, channels=channels, expected=expected)
+    _logger.info(account.table())
+    return account
+
+
+def _normalized(network: nn.Module, norm: str) -> nn.Module:
+    if norm not in ("batch", "group"):
+        raise ValueError(f"`norm` must be 'batch' or 'group', got {norm!r}.")
+    return batch_to_group_norm(network) if norm == "group" else network
+
+
+def _check_sizes(name: str, sizes: Sequence[int], encoder: nn.Module) -> None:
+    stride = cast(Sequence[int], encoder.strides)[-1]
+    if any(size % stride or size < stride for size in sizes):
+        raise ValueError(
+            f"Each side of `{name}` must be divisible by {stride}, since {type(encoder).__name__} halves images until "
+            f"1/{stride}, but got {list(sizes)}; try {list(nearest_multiples(sizes, stride))}."
+        )

@@ -1,0 +1,89 @@
+"""How much of a pre-trained encoder may move: fixed, after a warm-up of the rest, or from the start.
+
+The three schemes of the study "Dive into Self-Supervised Learning for Medical Image Analysis".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from ignite.engine import Engine, Events
+from torch import Tensor, nn
+
+Scheme = Literal["fixed", "warmup", "full"]
+SCHEMES = ("fixed", "warmup", "full")
+
+
+def parameter_groups(network: nn.Module, lr: float, encoder_lr_scale: float = 1.0) -> list[dict[str, Any]]:
+    """Return two groups for an optimizer: the encoder, slower or not, and the fresh rest.
+
+    Args:
+        network: has an ``encoder``; may be wrapped by ``DistributedDataParallel``.
+        lr: learning rate of the rest.
+        encoder_lr_scale: that of the encoder is ``lr`` times this.
+
+    Raises:
+        ValueError: when the scale is negative.
+    """
+    if encoder_lr_scale < 0:
+        raise ValueError(f"`encoder_lr_scale` must be at least 0, got {encoder_lr_scale}.")
+    encoder = list(_encoder(network).parameters())
+    taken = {id(parameter) for parameter in encoder}
+    return [
+        {"params": encoder, "lr": lr * encoder_lr_scale},
+        {"params": [p for p in network.parameters() if id(p) not in taken], "lr": lr},
+    ]
+
+
+class FinetuneScheme:
+    """Ignite handler that keeps the encoder as it is, parameters and running statistics, while it is frozen.
+
+    The authors of the study freeze parameters only, so that statistics of a "fixed" encoder still drift; here nothing
+    of it moves.
+
+    Args:
+        network: has an ``encoder``; may be wrapped by ``DistributedDataParallel``.
+        scheme: ``"fixed"``: frozen throughout. ``"warmup"``: frozen for ``warmup_epochs``. ``"full"``: never.
+        warmup_epochs: used by ``"warmup"`` only.
+
+    Raises:
+        ValueError: for another scheme, or a warm-up of less than one epoch.
+    """
+
+    def __init__(self, network: nn.Module, scheme: Scheme = "full", warmup_epochs: int = 25) -> None:
+        if scheme not in SCHEMES:
+            raise ValueError(f"`scheme` must be one of {SCHEMES}, got {scheme!r}.")
+        if scheme == "warmup" and warmup_epochs < 1:
+            raise ValueError(f"`warmup_epochs` must be at least 1, got {warmup_epochs}; without warm-up use 'full'.")
+        self.encoder = _encoder(network)
+        self.scheme = scheme
+        self.warmup_epochs = warmup_epochs
+        self.frozen = False
+        # the trainer calls network.train() before each forward, after any event a handler could use
+        self.encoder.register_forward_pre_hook(self._hold)
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Freeze or release the encoder as the epoch asks, also after a resumed checkpoint."""
+        self.frozen = self.scheme == "fixed" or (self.scheme == "warmup" and engine.state.epoch <= self.warmup_epochs)
+        _require_gradients(self.encoder.parameters(), not self.frozen)
+
+    def _hold(self, encoder: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        del inputs
+        if self.frozen:
+            encoder.eval()
+
+
+def _encoder(network: nn.Module) -> nn.Module:
+    encoder = getattr(getattr(network, "module", network), "encoder", None)
+    if not isinstance(encoder, nn.Module):
+        raise ValueError(f"{type(network).__name__} has no `encoder` to fine-tune; use a network built on one.")
+    return encoder
+
+
+def _require_gradients(parameters: Iterable[nn.Parameter], required: bool) -> None:
+    for parameter in parameters:
+        parameter.requires_grad_(required)

@@ -1,0 +1,66 @@
+"""Record a fine-tuning run of MONAI's engines like a pre-training run."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from ignite.engine import Engine, Events, State
+from monai.engines import SupervisedTrainer
+from torch import Tensor
+
+
+class Recorder(Protocol):
+    """What :class:`monai_ssl.handlers.Tracking` is: something that records an engine."""
+
+    def attach(self, engine: Engine) -> None: ...
+
+
+class SupervisedRecord:
+    """Show a recorder what it expects of an engine while MONAI's ``SupervisedTrainer`` runs.
+
+    MONAI decollates its output, has one optimizer, and keeps validation metrics in another engine. The recorder
+    follows a second engine that repeats the events of the trainer with the loss, the optimizers and all metrics.
+
+    Args:
+        recorder: e.g. :class:`monai_ssl.handlers.Tracking`.
+        validator: its metrics are recorded after each epoch.
+    """
+
+    def __init__(self, recorder: Recorder, validator: Engine) -> None:
+        self.recorder = recorder
+        self.validator = validator
+
+    def attach(self, engine: SupervisedTrainer) -> None:
+        relay = Engine(lambda *_: None)
+        self.recorder.attach(relay)
+        for event in (Events.STARTED, Events.ITERATION_COMPLETED, Events.EPOCH_COMPLETED, Events.COMPLETED):
+            engine.add_event_handler(event, self._repeat, relay, event)
+        engine.add_event_handler(Events.TERMINATE, self._repeat, relay, Events.TERMINATE)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail, relay)
+
+    def _repeat(self, engine: SupervisedTrainer, relay: Engine, event: Events) -> None:
+        relay.optimizers = {"network": engine.optimizer}  # type: ignore[attr-defined]
+        relay.state = self._state(engine)
+        relay.fire_event(event)
+
+    def _fail(self, engine: Engine, error: BaseException, relay: Engine) -> None:
+        relay.state = self._state(engine)
+        # the public fire_event cannot pass the error on
+        relay._fire_event(Events.EXCEPTION_RAISED, error)
+        raise error
+
+    def _state(self, engine: Engine) -> State:
+        kept = {name: getattr(engine.state, name) for name in ("iteration", "epoch", "epoch_length", "max_epochs")}
+        output: Any = engine.state.output
+        return State(
+            **kept,
+            metrics={**engine.state.metrics, **self.validator.state.metrics},
+            output={"loss": _loss(output)} if output else {},
+        )
+
+
+def _loss(output: list[dict[str, Any]] | dict[str, Any]) -> Tensor:
+    # decollation gives each sample the loss of its batch
+    loss = (output[0] if isinstance(output, list) else output)["loss"]
+    return torch.as_tensor(loss).detach().reshape(())
