@@ -1,5 +1,8 @@
 """From any tree of scans to windows of them: discovery, the store, splits, intensities."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from monai_ssl.data.inspection import Inspection, inspect_store
 from monai_ssl.data.intensity import (
     CTWindow,
@@ -15,7 +18,12 @@ from monai_ssl.data.sheet import write_sheet
 from monai_ssl.data.splits import Split, label_fractions, load_split, save_split, split_by_patient
 from monai_ssl.data.store import Scan, Store
 from monai_ssl.data.volume import ReadError, Volume
-from monai_ssl.data.windows import WindowDataset, collate_views, endless_loader
+
+if TYPE_CHECKING:
+    from monai_ssl.data.windows import WindowDataset, collate_views, endless_loader
+
+# these need torch and MONAI, which take seconds to import: too long for `prepare`, its workers and `inspect`
+_IMPORTED_WHEN_USED = dict.fromkeys(("WindowDataset", "collate_views", "endless_loader"), "windows")
 
 __all__ = [
     "CTWindow",
@@ -43,3 +51,9 @@ __all__ = [
     "split_by_patient",
     "write_sheet",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _IMPORTED_WHEN_USED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_IMPORTED_WHEN_USED[name]}"), name)
