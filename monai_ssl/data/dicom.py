@@ -19,7 +19,7 @@ from monai_ssl.data.dicom_headers import (
     open_header,
 )
 from monai_ssl.data.dicom_pixels import Rescaling, pixel_reader, rescaling
-from monai_ssl.data.dicom_series import Frame, stack
+from monai_ssl.data.dicom_series import Frame, geometry, stack
 from monai_ssl.data.geometry import canonical, check_affine, flat_affine, spacing_of
 from monai_ssl.data.volume import ReadError, Volume, compact, reading
 
@@ -62,23 +62,19 @@ def _volume(frames: Sequence[Frame], header: Dataset, place: Path, missing_slice
 
 
 def _frame(path: Path, header: Dataset, place: Path) -> Frame:
-    position = numbers(header, "ImagePositionPatient", path)
-    orientation = numbers(header, "ImageOrientationPatient", path)
-    spacing = numbers(header, "PixelSpacing", path)
-    if len(position) != 3 or len(orientation) != 6:
-        raise ReadError(
-            f"{place}: the slices have no position or orientation in space, so they cannot be stacked; export the "
-            "series again with its geometry, or convert it to NIfTI."
-        )
-    if len(spacing) != 2:
-        raise ReadError(f"{place}: the pixel spacing is missing in the DICOM headers; export the series again.")
+    position, axes, spacing = geometry(
+        numbers(header, "ImagePositionPatient", path),
+        numbers(header, "ImageOrientationPatient", path),
+        numbers(header, "PixelSpacing", path),
+        place,
+    )
     if int(header.get("SamplesPerPixel") or 1) != 1:
         raise ReadError(f"{place}: the slices are in color, and volumes are read in gray only; leave the series out.")
     scaling = rescaling(header)
     return Frame(
-        position=np.array(position),
-        axes=np.array(orientation).reshape(2, 3),
-        spacing=(spacing[0], spacing[1]),
+        position=position,
+        axes=axes,
+        spacing=spacing,
         thickness=next(iter(numbers(header, "SliceThickness", path)), 0.0),
         shape=(int(header.Rows), int(header.Columns)),
         dtype=scaling.dtype,

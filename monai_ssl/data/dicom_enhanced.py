@@ -7,11 +7,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from monai_ssl.data.dicom_headers import numbers
 from monai_ssl.data.dicom_pixels import Rescaling, pixel_reader, rescaling
-from monai_ssl.data.dicom_series import Frame
+from monai_ssl.data.dicom_series import Frame, geometry
 from monai_ssl.data.volume import ReadError, reading
 
 if TYPE_CHECKING:
@@ -85,18 +83,16 @@ class _Groups:
         return tuple(str(tag) for tag in tags)
 
     def build(self, dataset: Dataset, scaling: Rescaling, pixels: Any) -> Frame:
-        position = self.numbers("PlanePositionSequence", "ImagePositionPatient")
-        orientation = self.numbers("PlaneOrientationSequence", "ImageOrientationPatient")
-        spacing = self.numbers("PixelMeasuresSequence", "PixelSpacing")
-        if len(position) != 3 or len(orientation) != 6 or len(spacing) != 2:
-            raise ReadError(
-                f"{self.path}: a frame has no position, orientation or pixel spacing, so the frames cannot be stacked; "
-                "export the scan again with its geometry, or convert it to NIfTI."
-            )
+        position, axes, spacing = geometry(
+            self.numbers("PlanePositionSequence", "ImagePositionPatient"),
+            self.numbers("PlaneOrientationSequence", "ImageOrientationPatient"),
+            self.numbers("PixelMeasuresSequence", "PixelSpacing"),
+            self.path,
+        )
         return Frame(
-            position=np.array(position),
-            axes=np.array(orientation).reshape(2, 3),
-            spacing=(spacing[0], spacing[1]),
+            position=position,
+            axes=axes,
+            spacing=spacing,
             thickness=next(iter(self.numbers("PixelMeasuresSequence", "SliceThickness")), 0.0),
             shape=(int(dataset.Rows), int(dataset.Columns)),
             dtype=scaling.dtype,

@@ -55,7 +55,8 @@ class Rescaling:
         values = stored.astype(np.float64 if self.dtype == np.float32 else np.int64)
         if self.invert and self.stored is not None:
             values = sum(self.stored) - values
-        values = values * values.dtype.type(self.slope) + values.dtype.type(self.intercept)
+        slope, intercept = np.array([self.slope, self.intercept]).astype(values.dtype)
+        values = values * slope + intercept
         if self.padding is not None:
             values[(stored >= self.padding[0]) & (stored <= self.padding[1])] = AIR
         return values.astype(self.dtype)

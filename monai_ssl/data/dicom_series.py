@@ -52,6 +52,27 @@ class Frame:
         return np.cross(*self.axes)
 
 
+def geometry(
+    position: tuple[float, ...], orientation: tuple[float, ...], spacing: tuple[float, ...], place: Path
+) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[float, float]]:
+    """Check what a header says of a slice, and return it as :class:`Frame` wants it.
+
+    Raises:
+        ReadError: when something is missing or impossible.
+    """
+    remedy = "export the series again with its geometry, or convert it to NIfTI"
+    if len(position) != 3 or len(orientation) != 6:
+        raise ReadError(
+            f"{place}: the slices have no position or orientation in space, so they cannot be stacked; {remedy}."
+        )
+    axes = np.array(orientation).reshape(2, 3)
+    if not np.allclose(axes @ axes.T, np.eye(2), atol=0.01):
+        raise ReadError(f"{place}: the orientation of the slices is no pair of directions at right angles; {remedy}.")
+    if len(spacing) != 2 or not min(spacing) > 0:
+        raise ReadError(f"{place}: the pixel spacing is missing or not positive in the DICOM headers; {remedy}.")
+    return np.array(position), axes, (spacing[0], spacing[1])
+
+
 def stack(
     frames: Sequence[Frame], place: Path, missing_slices: str, is_ct: bool
 ) -> tuple[NDArray[Any], NDArray[np.float64], list[str]]:
@@ -169,8 +190,10 @@ def regular_slots(heights: NDArray[np.float64], place: Path, fill: bool) -> tupl
     single = np.median(gaps[np.rint(gaps / gaps.min()) == 1])
     steps = np.maximum(np.rint(gaps / single), 1)
     distance = float(gaps.sum() / steps.sum())
-    uneven = np.abs(gaps - steps * distance).max() > max(JITTER[0] * distance, JITTER[1])
+    slack = max(JITTER[0] * distance, JITTER[1])
     count = int(steps.sum()) + 1
+    off = heights[1:] - heights[0] - distance * np.cumsum(steps)
+    uneven = np.abs(gaps - steps * distance).max() > slack or np.abs(off).max() > distance / 2
     if not uneven and count == len(heights):
         return np.arange(count, dtype=float), distance
     remedy = "restore the files, or interpolate with `--missing-slices fill`"
@@ -190,9 +213,11 @@ def regular_slots(heights: NDArray[np.float64], place: Path, fill: bool) -> tupl
         raise ReadError(
             f"{place}: {count - len(heights)} of {count} slices are missing, too many to make up; restore the files."
         )
-    slots = np.interp(heights[0] + distance * np.arange(count), heights, np.arange(len(heights)))
-    whole = np.rint(slots)
-    return np.where(np.abs(slots - whole) * distance <= JITTER[1], whole, slots), distance
+    even = heights[0] + distance * np.arange(count)
+    slots = np.interp(even, heights, np.arange(len(heights)))
+    nearest = np.rint(slots)
+    at_hand = np.abs(heights[nearest.astype(int)] - even) <= min(slack, distance / 2)
+    return np.where(at_hand, nearest, slots), distance
 
 
 def _interpolate(volume: NDArray[Any], slots: NDArray[np.float64]) -> NDArray[Any]:

@@ -22,14 +22,14 @@ ROLE = re.compile(
 """What distinguishes the files of one patient: ``pt_17_ct``, ``pt_17_oar``, ``case_0001`` of several channels."""
 
 MANY = 12
-"""A folder with more files than this directly in it is a collection, not a patient: nobody has as many volumes."""
+"""A folder with more files than this directly in it, or with all of more scans below it, is a collection."""
 
 
 def patient_hints(places: Sequence[tuple[str, bool]], root: str) -> list[str]:
     """Return one guess a scan.
 
-    It is the first folder below the root that is neither named like a collection nor holds as many files as one; else
-    the name of the file without extension and role. When in doubt, scans are taken to be of one patient, so that no
+    It is the first folder below the root that is neither named like a collection nor as crowded as one; else the name
+    of the file without extension and role. When in doubt, scans are taken to be of one patient, so that no
     patient stands on both sides of a split.
 
     Args:
@@ -37,13 +37,20 @@ def patient_hints(places: Sequence[tuple[str, bool]], root: str) -> list[str]:
         root: name of the root, for a series that lies directly in it.
     """
     paths = [PurePosixPath(place) for place, _ in places]
+    above = [_folders(path, folder) for path, (_, folder) in zip(paths, places, strict=True)]
     crowd = Counter(path.parent for path, (_, folder) in zip(paths, places, strict=True) if not folder)
+    below = Counter(folder for folders in above for folder in folders)
     hints = []
-    for path, (_, folder) in zip(paths, places, strict=True):
-        above = [*reversed(path.parents)][1:] + ([path] if folder and path.name else [])
-        patient = next((f.name for f in above if not CONTAINER.fullmatch(f.name) and crowd[f] <= MANY), None)
+    for path, folders, (_, folder) in zip(paths, above, places, strict=True):
+        patients = [f.name for f in folders if max(crowd[f], below[f] if below[f] == len(paths) else 0) <= MANY]
+        patient = next((name for name in patients if not CONTAINER.fullmatch(name)), None)
         hints.append(patient or (root if folder else stem(path.name)))
     return hints
+
+
+def _folders(path: PurePosixPath, is_folder: bool) -> list[PurePosixPath]:
+    """Return the folders below the root that lead to a scan, outermost first."""
+    return [*reversed(path.parents)][1:] + ([path] if is_folder and path.name else [])
 
 
 def stem(name: str) -> str:
