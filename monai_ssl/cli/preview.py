@@ -1,0 +1,121 @@
+"""``python -m monai_ssl preview``: a picture of what the network will see, before any training."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to ``python -m monai_ssl``."""
+    parser = subparsers.add_parser(
+        "preview",
+        help="draw what the network will see",
+        description="Run the crops and views of a pre-training bundle on a few scans and write one PNG sheet.",
+        epilog="Anything else overrides the bundle as MONAI does: --dataset_dir D --lr 0.01 --crops#0#num_locals 4",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config_file", nargs="+", required=True, metavar="JSON", help="the pretrain.json of a bundle")
+    parser.add_argument("--out", type=Path, default=Path("preview.png"), metavar="PNG", help="default: preview.png")
+    parser.add_argument("--samples", type=int, default=4, metavar="N", help="rows of the sheet, default 4")
+    parser.set_defaults(takes_overrides=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the sheet ``args.out`` and print its path and the value range of each image."""
+    from monai_ssl.cli.preview_sheet import draw_sheet, images_of
+
+    parser = read_bundle(args.config_file, parse_overrides(args.overrides))
+    batch, account = make_batch(parser, args.samples)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    draw_sheet(batch, args.out)
+    for key, x in images_of(batch).items():
+        low, high, mean, std = x.min(), x.max(), x.mean(), x.std()
+        print(f"{key:12s} {tuple(x.shape)!s:24s} {low:8.3f} to {high:7.3f}, mean {mean:7.3f}, deviation {std:6.3f}")
+    print(account)
+    print(f"Written: {args.out}")
+    return 0
+
+
+def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
+    """Return the overrides in ``--key value`` and ``--key=value`` by key, with values read as MONAI reads them.
+
+    Raises:
+        ValueError: when a word is neither.
+    """
+    from fire.parser import DefaultParseValue
+
+    overrides: dict[str, Any] = {}
+    rest = list(words)
+    while rest:
+        name, equals, value = rest.pop(0).partition("=")
+        if not name.startswith("--") or not (equals or rest):
+            raise ValueError(f"Overrides of the bundle look like `--key value`, got {name!r} without its other half.")
+        overrides[name[2:]] = DefaultParseValue(value if equals else rest.pop(0))
+    return overrides
+
+
+def read_bundle(config_file: Sequence[str], overrides: Mapping[str, Any]) -> Any:
+    """Return a MONAI ``ConfigParser`` of the bundle with the overrides in place.
+
+    The bundle's root is the folder above ``configs`` unless overridden.
+
+    Raises:
+        FileNotFoundError: when the configuration does not exist.
+        ValueError: when an override changes nothing that the bundle has.
+    """
+    from monai.bundle import ConfigParser
+
+    for path in config_file:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"`--config_file` {path} does not exist.")
+    parser = ConfigParser()
+    parser.read_config(list(config_file))
+    known = [k for k in parser.get() if not k.startswith("_")]
+    for key in overrides:
+        if key.split("#")[0] not in known:
+            near = difflib.get_close_matches(key.split("#")[0], known, n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise ValueError(f"The bundle has no `{key}` to override.{hint} It has: {', '.join(known)}.")
+    if "bundle_root" in known:
+        parser["bundle_root"] = str(Path(config_file[0]).resolve().parents[1])
+    for key, value in overrides.items():
+        parser[key] = value
+    return parser
+
+
+def make_batch(parser: Any, samples: int) -> tuple[dict[str, Any], str]:
+    """Return a batch as the trainer would get it, on the CPU, and a sentence on the time that it took.
+
+    Raises:
+        ValueError: when the bundle lacks an id, or ``samples`` is not positive.
+    """
+    import torch
+
+    from monai_ssl.data import collate_views
+
+    for name in ("train#dataset", "views"):
+        if parser.get(name) is None:
+            raise ValueError(f"The bundle has no `{name}`, so there is nothing to preview: is it one for pre-training?")
+    dataset = parser.get_parsed_content("train#dataset")
+    views = parser.get_parsed_content("views")
+    count = min(samples, len(dataset))
+    if count < 1:
+        raise ValueError(f"`--samples` must be at least 1, got {samples}.")
+    start = time.perf_counter()
+    crops = collate_views([dataset[i] for i in range(count)])
+    cropping = time.perf_counter() - start
+    views(crops)  # the first call of many operations is slow, and would spoil the time
+    views.set_random_state(int(parser.get("seed") or 0))
+    start = time.perf_counter()
+    batch = views(crops)
+    viewing = time.perf_counter() - start
+    account = (
+        f"On this CPU ({torch.get_num_threads()} threads) the crops took {1000 * cropping / count:.0f} ms a sample, "
+        f"the views {1000 * viewing / count:.0f} ms a sample."
+    )
+    return {str(key): value for key, value in batch.items()}, account
