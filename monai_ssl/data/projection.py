@@ -23,7 +23,7 @@ def project(
     Args:
         hu: volume (X, Y, Z) in HU, RAS.
         spacing: mm along X, Y and Z.
-        angle: turn about Z in degrees; 0 gives the frontal, 90 the lateral view.
+        angle: turn of the patient to his right in degrees; 0 gives the frontal, 90 the lateral view.
         slab: part of the depth to sum over, as fractions from the back (0) to the front (1).
         size: pixels of the longer side; pixels are square.
 

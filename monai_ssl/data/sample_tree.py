@@ -28,7 +28,7 @@ VIEWS = {
     "front_half": (0.0, (0.5, 1.0)),
     "back_half": (0.0, (0.0, 0.5)),
 }
-"""Radiographs of each chest: the turn in degrees and the part of the depth, see :func:`project`."""
+"""Radiographs of each CT: the turn to the right in degrees and the part of the depth, see :func:`project`."""
 
 _MIN_FIELD_OF_VIEW = 200.0
 
@@ -93,7 +93,7 @@ def write_datalist(target: Path, name: str, license: str) -> dict[str, int]:
 def write_radiographs(volume: NDArray[np.generic], spacing: tuple[float, ...], folder: Path, name: str) -> int:
     """Write the :data:`VIEWS` of a CT volume (X, Y, Z) in HU as 16-bit PNG and return how many.
 
-    A volume that shows less than 200 mm across or from head to foot is no chest and gets none.
+    A volume that shows less than 200 mm across or along the body is a detail and gets none.
     """
     x, y, z = spacing
     if min(volume.shape[0] * x, volume.shape[2] * z) < _MIN_FIELD_OF_VIEW:

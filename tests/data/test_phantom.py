@@ -125,15 +125,13 @@ def test_projection_has_square_pixels_and_sees_only_the_slab():
     assert project(_rod(20, 5), (1.0, 1.0, 2.0), slab=(0.0, 0.5)).max() == 65535
 
 
-def test_turn_by_a_right_angle_gives_the_lateral_view():
-    # off-center towards the back: seen from the side it leaves the middle, seen from the front it does not
-    volume = np.full((40, 60, 20), -1000, np.int16)
+@pytest.mark.parametrize(("angle", "shift"), [(0, 0.0), (30, 7.5), (-30, -7.5), (90, 15.0)])
+def test_the_patient_turns_in_millimeters(angle, shift):
+    # 15 mm behind the axis; as the patient turns to his right, his back comes to the right of the picture
+    volume = np.full((40, 50, 20), -1000, np.int16)
     volume[18:22, 8:12, 5:15] = 1000
-    spacing = (1.5, 1.0, 1.0)
-    front = np.argwhere(project(volume, spacing, size=60) > 30000).mean(0)
-    side = np.argwhere(project(volume, spacing, angle=90, size=60) > 30000).mean(0)
-    assert front[0] == pytest.approx(29.5, abs=1.0)
-    assert abs(side[0] - 29.5) == pytest.approx(20.0, abs=1.5)
+    view = project(volume, (1.5, 1.0, 1.0), angle=angle, size=60)
+    assert np.argwhere(view > 30000).mean(0)[0] - 29.5 == pytest.approx(shift, abs=0.6)
 
 
 @pytest.mark.parametrize(
