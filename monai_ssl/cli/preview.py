@@ -101,8 +101,8 @@ def make_batch(parser: Any, samples: int) -> tuple[dict[str, Any], str]:
     for name in ("train#dataset", "views"):
         if parser.get(name) is None:
             raise ValueError(f"The bundle has no `{name}`, so there is nothing to preview: is it one for pre-training?")
-    dataset = parser.get_parsed_content("train#dataset")
-    views = parser.get_parsed_content("views")
+    dataset = _build(parser, "train#dataset")
+    views = _build(parser, "views")
     count = min(samples, len(dataset))
     if count < 1:
         raise ValueError(f"`--samples` must be at least 1, got {samples}.")
@@ -119,3 +119,14 @@ def make_batch(parser: Any, samples: int) -> tuple[dict[str, Any], str]:
         f"the views {1000 * viewing / count:.0f} ms a sample."
     )
     return {str(key): value for key, value in batch.items()}, account
+
+
+def _build(parser: Any, name: str) -> Any:
+    try:
+        return parser.get_parsed_content(name)
+    except RuntimeError as error:
+        # MONAI wraps what its parts raise; the user needs the innermost sentence
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise cause from None
