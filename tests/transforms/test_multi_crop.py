@@ -57,6 +57,12 @@ def test_aspect_follows_that_of_the_output():
     np.testing.assert_allclose(sizes[:, 0] / sizes[:, 2], 4, rtol=0.1)
 
 
+def test_first_window_that_fits_is_taken():
+    # square windows fit below half of this image: half of the draws
+    sizes = windows((200, 400), scale=(0.3, 0.7), ratio=(1, 1), **FLAT)[0]
+    assert (sizes[:, 0] == sizes[:, 1]).mean() > 0.97
+
+
 @pytest.mark.parametrize("shape", [(8, 2000), (2000, 8)])
 def test_windows_that_never_fit_are_shortened_to_the_image(shape):
     for sizes in windows(shape, count=50, **FLAT):
