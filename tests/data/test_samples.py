@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import zipfile
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import nibabel as nib
 import numpy as np
@@ -258,7 +258,7 @@ def test_pip_is_asked_for_the_pinned_hash_and_installs_nothing(tmp_path, monkeyp
 
     def run(command, **_):
         seen["command"] = command
-        seen["requirement"] = open(command[command.index("--requirement") + 1], encoding="utf-8").read()  # noqa: PTH123, SIM115
+        seen["requirement"] = Path(command[command.index("--requirement") + 1]).read_text(encoding="utf-8")
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(package_files.subprocess, "run", run)
@@ -306,6 +306,21 @@ def test_the_table_is_consistent(package):
         assert ("*" in scan.members) == (scan.count > 1)
         assert "*" not in str(PurePosixPath(scan.members).parent)
     assert {label.patient for label in package.labels} <= {patient for patient, _ in patients}
+
+
+def test_a_cohort_without_ct_has_no_radiographs(tmp_path, wheels, shop):
+    package = _package(wheels, "beta", (SampleScan("bert", "mr", "beta/mr.nii.gz"),), ())
+    report = fetch_samples(tmp_path / "tree", packages=[package], download=shop, cache=tmp_path / "cache")
+    assert report.radiographs == 0
+    assert report.labeled == {"training": 0, "validation": 0}
+
+
+@pytest.mark.parametrize("package", DEFAULT_PACKAGES + MORE_PACKAGES, ids=lambda p: p.name)
+def test_the_documentation_names_every_package_with_its_license(package):
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| {package.name} {package.version} |")]
+    assert f"| {package.license} |" in row
+    assert f"| {package.size / 1e6:.1f} MB" in row
 
 
 def test_the_default_set_is_wheels_of_at_most_95_mb():
