@@ -17,6 +17,7 @@ from monai_ssl.data.dicom_headers import (
     modality_of,
     numbers,
     open_header,
+    quiet,
 )
 from monai_ssl.data.dicom_pixels import Rescaling, pixel_reader, rescaling
 from monai_ssl.data.dicom_series import Frame, geometry, stack
@@ -39,6 +40,11 @@ def read_dicom(files: Sequence[Path], four_d: str, missing_slices: str) -> list[
     Raises:
         ReadError: naming the file, or the folder of a series.
     """
+    with quiet():
+        return _read(files, four_d, missing_slices)
+
+
+def _read(files: Sequence[Path], four_d: str, missing_slices: str) -> list[Volume]:
     headers = [open_header(path) for path in files]
     first = headers[0]
     if len(files) == 1 and is_enhanced(first):
@@ -70,7 +76,7 @@ def _frame(path: Path, header: Dataset, place: Path) -> Frame:
     )
     if int(header.get("SamplesPerPixel") or 1) != 1:
         raise ReadError(f"{place}: the slices are in color, and volumes are read in gray only; leave the series out.")
-    scaling = rescaling(header)
+    scaling = rescaling(header, path)
     return Frame(
         position=position,
         axes=axes,
@@ -97,7 +103,7 @@ def _picture(path: Path, header: Dataset) -> Volume:
     """Columns come first, as from MONAI's readers of pictures."""
     spacing = numbers(header, "PixelSpacing", path) or numbers(header, "ImagerPixelSpacing", path)
     rows, columns = spacing if len(spacing) == 2 else (1.0, 1.0)
-    values = _values(path, rescaling(header))
+    values = _values(path, rescaling(header, path))
     color = values.ndim == 3
     array = values.transpose(2, 1, 0) if color else values.T[None]
     modality = modality_of(header)

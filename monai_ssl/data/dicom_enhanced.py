@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +23,7 @@ def enhanced_stacks(path: Path, four_d: str) -> list[list[Frame]]:
     """
     from pydicom import dcmread
 
-    with warnings.catch_warnings(), reading(path, "the file cannot be opened", "copy the file again or leave it out"):
-        warnings.simplefilter("ignore")
+    with reading(path, "the file cannot be opened", "copy the file again or leave it out"):
         dataset = dcmread(path, force=True)
     read = pixel_reader(dataset, path)
     volumes: dict[tuple[str, ...], list[Frame]] = defaultdict(list)
@@ -34,7 +32,7 @@ def enhanced_stacks(path: Path, four_d: str) -> list[list[Frame]]:
         raise ReadError(f"{path}: the frames have no position in space (no functional groups); export the scan again.")
     for index, group in enumerate(groups):
         frame = _Groups(path, group, (dataset.get("SharedFunctionalGroupsSequence") or [None])[0])
-        scaling = rescaling(dataset, *frame.rescaling())
+        scaling = rescaling(dataset, path, *frame.rescaling())
         volumes[frame.volume()].append(frame.build(dataset, scaling, _reader(read, scaling, index)))
     if len(volumes) > 1 and four_d == "refuse":
         raise ReadError(

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from monai_ssl.data.dicom_headers import PLANAR_MODALITIES, is_multiframe, numbers, open_header
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
+from monai_ssl.data.dicom_headers import PLANAR_MODALITIES, is_multiframe, numbers, open_header, quiet, refusal
+from monai_ssl.data.volume import ReadError, reading
 
 TAGS = [
     "SOPClassUID",
     "SOPInstanceUID",
+    "PatientID",
+    "StudyInstanceUID",
     "SeriesInstanceUID",
     "Modality",
     "ImageType",
@@ -25,32 +24,24 @@ TAGS = [
     "NumberOfFrames",
     "ImageOrientationPatient",
     "ImagePositionPatient",
-    "AcquisitionNumber",
     "AcquisitionTime",
+    "AcquisitionNumber",
     "EchoTime",
-    "EchoNumbers",
     "InversionTime",
     "TemporalPositionIdentifier",
     "TriggerTime",
     "DiffusionBValue",
     "DiffusionGradientOrientation",
 ]
-SPLITTERS = TAGS[10:]
-"""What tells the volumes of one series apart when their slices share positions, in no order of preference."""
+SPLITTERS = TAGS[-8:]
+"""What tells the volumes of one series apart when their slices share positions; the folder comes last."""
+SINGLE_MARKS = [(i,) for i in range(len(SPLITTERS) + 1)]
+JOINT_MARKS = tuple(range(1, len(SPLITTERS)))
+"""All but the time of day and the folder, which would shatter a volume."""
 
-NOT_IMAGES = {
-    "SEG": "a segmentation",
-    "RTSTRUCT": "a set of contours",
-    "RTDOSE": "a dose distribution",
-    "RTPLAN": "a treatment plan",
-    "SR": "a structured report",
-    "PR": "a presentation state",
-    "KO": "a key object note",
-    "REG": "a registration",
-    "DOC": "a document",
-}
 DIRECTORY = "1.2.840.10008.1.3.10"
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+SAME_ORIENTATION = 2e-3
+"""Slices of one stack differ in the direction cosines by rounding."""
 
 
 @dataclass(frozen=True)
@@ -74,86 +65,102 @@ def is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
+@dataclass(frozen=True)
+class _Slice:
+    path: Path
+    series: tuple[str, ...]
+    orientation: tuple[float, ...]
+    position: tuple[float, ...]
+    image: str
+    marks: tuple[str, ...]
+
+
 def group_dicom(
     files: Sequence[Path], progress: Callable[[str], None] | None = None
 ) -> tuple[list[DicomGroup], list[tuple[Path, str]]]:
-    """Return the files by series, orientation, size and, where positions repeat, echo, time and so on.
+    """Return the files by series, size, orientation and, where positions repeat, echo, time and so on.
 
     The second list holds what is no image or cannot be opened, each with the reason.
     """
-    stacks: dict[tuple[Any, ...], list[tuple[Path, Dataset]]] = defaultdict(list)
+    stacks: dict[tuple[str, ...], list[_Slice]] = defaultdict(list)
+    groups: list[DicomGroup] = []
     rejected: list[tuple[Path, str]] = []
     for count, path in enumerate(files, 1):
         if progress is not None and count % 200 == 0:
             progress(f"{count} of {len(files)} DICOM headers read")
         try:
-            header = open_header(path, TAGS)
-            if header.get("SOPClassUID") == DIRECTORY or header.file_meta.get("MediaStorageSOPClassUID") == DIRECTORY:
-                continue
-            reason = _refusal(header)
-            if reason is None:
-                stacks[_key(path, header)].append((path, header))
-        except ValueError as error:
-            reason = str(error).removeprefix(f"{path}: ")
-        if reason is not None:
-            rejected.append((path, reason))
-    groups = [
-        DicomGroup(tuple(path for path, _ in part), key[0] == "lone", _digest((key, number)))
-        for key, stack in stacks.items()
-        for number, part in enumerate(_volumes(stack))
-    ]
+            with quiet(), reading(path, "the DICOM header holds values that cannot be read", "repair the file"):
+                found = _look(path)
+        except ReadError as error:
+            found = str(error).removeprefix(f"{path}: ")
+        if isinstance(found, str):
+            rejected.append((path, found))
+        elif isinstance(found, DicomGroup):
+            groups.append(found)
+        elif found is not None:
+            stacks[found.series].append(found)
+    for series, stack in stacks.items():
+        parts = [part for alike in _by_orientation(stack) for part in _by_volume(alike)]
+        for number, part in enumerate(parts):
+            digest = hashlib.sha256(repr((series, number)).encode()).hexdigest()[:8]
+            groups.append(DicomGroup(tuple(item.path for item in part), lone=False, digest=digest))
     return groups, rejected
 
 
-def _refusal(header: Dataset) -> str | None:
-    """Say why this is not an image to learn from."""
-    modality = str(header.get("Modality") or "")
-    if modality in NOT_IMAGES:
-        return f"{NOT_IMAGES[modality]}, not an image"
-    if not header.get("Rows") or not header.get("Columns"):
-        return "the DICOM file holds no image"
-    if "LOCALIZER" in (header.get("ImageType") or ()):
-        return "a localizer, not a scan"
-    captured = str(header.get("SOPClassUID") or "").startswith(SECONDARY_CAPTURE)
-    if captured and modality in ("CT", "MR", "PT") and not header.get("ImagePositionPatient"):
-        return "a screenshot, not a scan"
-    return None
+def _look(path: Path) -> _Slice | DicomGroup | str | None:
+    """Return a slice, a lone picture or film, the reason why it is neither, or nothing for a directory of files."""
+    header = open_header(path, TAGS)
+    if DIRECTORY in (header.get("SOPClassUID"), header.file_meta.get("MediaStorageSOPClassUID")):
+        return None
+    reason = refusal(header)
+    if reason is not None:
+        return reason
+    position = numbers(header, "ImagePositionPatient", path)
+    if is_multiframe(header) or (header.get("Modality") in PLANAR_MODALITIES and not position):
+        return DicomGroup((path,), lone=True, digest="")
+    identity = [str(header.get(tag) or "") for tag in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")]
+    size = [str(int(header.get(tag))) for tag in ("Rows", "Columns")]
+    return _Slice(
+        path=path,
+        # files without a series belong to those beside them
+        series=(*identity, *size, "" if identity[2] else str(path.parent)),
+        orientation=numbers(header, "ImageOrientationPatient", path),
+        position=tuple(round(value, 2) for value in position),
+        image=str(header.get("SOPInstanceUID") or path),
+        marks=(*(str(header.get(tag)) for tag in SPLITTERS), str(path.parent)),
+    )
 
 
-def _key(path: Path, header: Dataset) -> tuple[Any, ...]:
-    planar = header.get("Modality") in PLANAR_MODALITIES and not header.get("ImagePositionPatient")
-    if planar or is_multiframe(header):
-        return "lone", str(path)
-    series = str(header.get("SeriesInstanceUID") or path.parent)
-    # slices of one stack differ in the sixth digit by rounding
-    orientation = tuple(round(value, 3) + 0.0 for value in numbers(header, "ImageOrientationPatient", path))
-    return "stack", series, orientation, int(header.Rows), int(header.Columns)
+def _by_orientation(stack: list[_Slice]) -> list[list[_Slice]]:
+    parts: list[list[_Slice]] = []
+    for item in stack:
+        alike = (part for part in parts if _same(part[0].orientation, item.orientation))
+        part = next(alike, None)
+        if part is None:
+            parts.append([item])
+        else:
+            part.append(item)
+    return parts
 
 
-def _volumes(stack: list[tuple[Path, Dataset]]) -> list[list[tuple[Path, Dataset]]]:
-    """Split a stack in which positions repeat by what explains the repetition; leave it whole if nothing does."""
+def _same(one: tuple[float, ...], two: tuple[float, ...]) -> bool:
+    return len(one) == len(two) and all(abs(a - b) <= SAME_ORIENTATION for a, b in zip(one, two, strict=True))
+
+
+def _by_volume(stack: list[_Slice]) -> list[list[_Slice]]:
+    """Split a stack in which positions repeat by the mark that explains it, or by all; leave it whole if none does."""
     if _unique(stack):
         return [stack]
-    for tags in ([tag] for tag in SPLITTERS):
-        parts = _split(stack, tags)
-        if len(parts) > 1 and all(map(_unique, parts)):
-            return parts
-    parts = _split(stack, [tag for tag in SPLITTERS if tag != "AcquisitionTime"])
-    return parts if all(map(_unique, parts)) else [stack]
+    for chosen in (*SINGLE_MARKS, JOINT_MARKS):
+        parts: dict[tuple[str, ...], list[_Slice]] = defaultdict(list)
+        for item in stack:
+            parts[tuple(item.marks[i] for i in chosen)].append(item)
+        if len(parts) > 1 and all(map(_unique, parts.values())):
+            return [parts[key] for key in sorted(parts)]
+    return [stack]
 
 
-def _split(stack: list[tuple[Path, Dataset]], tags: Iterable[str]) -> list[list[tuple[Path, Dataset]]]:
-    parts: dict[tuple[str, ...], list[tuple[Path, Dataset]]] = defaultdict(list)
-    for path, header in stack:
-        parts[tuple(str(header.get(tag)) for tag in tags)].append((path, header))
-    return [parts[key] for key in sorted(parts)]
-
-
-def _unique(stack: list[tuple[Path, Dataset]]) -> bool:
+def _unique(stack: list[_Slice]) -> bool:
     """Whether no two images share a position; copies of one image may, and images without a position have none."""
-    images = {str(h.get("SOPInstanceUID") or p): str(h.get("ImagePositionPatient") or p) for p, h in stack}
+    images = {item.image: item.position or item.path for item in stack}
     return len(set(images.values())) == len(images)
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(repr(value).encode()).hexdigest()[:8]

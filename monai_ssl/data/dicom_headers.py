@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,28 @@ PLANAR_MODALITIES = ("CR", "DX", "MG", "IO", "PX", "RF", "XA", "RG", "US", "OP",
 """Pictures, unless they carry a position in space."""
 
 
+NOT_IMAGES = {
+    "SEG": "a segmentation",
+    "RTSTRUCT": "a set of contours",
+    "RTDOSE": "a dose distribution",
+    "RTPLAN": "a treatment plan",
+    "SR": "a structured report",
+    "PR": "a presentation state",
+    "KO": "a key object note",
+    "REG": "a registration",
+    "DOC": "a document",
+}
+SECONDARY_CAPTURE = STORAGE + "7"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence pydicom: deviations from the standard are the rule in hospitals, and its warnings may quote patients."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def open_header(path: Path, tags: list[str] | None = None) -> FileDataset:
     """Read a header without its pixels; ``tags`` limits what is kept.
 
@@ -42,9 +66,7 @@ def open_header(path: Path, tags: list[str] | None = None) -> FileDataset:
     except ImportError as error:
         raise ReadError(f"{path}: DICOM files need pydicom; {INSTALL}.") from error
     remedy = "copy the file again or leave it out"
-    # deviations from the standard that pydicom warns of are the rule in hospitals, and the values may name patients
-    with warnings.catch_warnings(), reading(path, "the DICOM header cannot be read, the file is damaged", remedy):
-        warnings.simplefilter("ignore")
+    with reading(path, "the DICOM header cannot be read, the file is damaged", remedy):
         # force: many archives store no preamble
         header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(tags) if tags else None)
         if not header.file_meta and not len(header):
@@ -61,6 +83,24 @@ def modality_of(header: Dataset) -> str:
     return CLASSES.get(kind.removeprefix(STORAGE).partition(".")[0], "unknown")
 
 
+def refusal(header: Dataset) -> str | None:
+    """Say why this is not an image to learn from, ``None`` if it is one."""
+    modality = str(header.get("Modality") or "")
+    kinds = header.get("ImageType") or ()
+    if modality in NOT_IMAGES:
+        return f"{NOT_IMAGES[modality]}, not an image"
+    if not header.get("Rows") or not header.get("Columns"):
+        return "the DICOM file holds no image"
+    if "LOCALIZER" in kinds:
+        return "a localizer, not a scan"
+    if "MOSAIC" in kinds and not is_multiframe(header):
+        return "a mosaic of slices in one picture; convert the series to NIfTI"
+    captured = str(header.get("SOPClassUID") or "").startswith(SECONDARY_CAPTURE)
+    if captured and modality in ("CT", "MR", "PT") and not header.get("ImagePositionPatient"):
+        return "a screenshot, not a scan"
+    return None
+
+
 def is_multiframe(header: Dataset) -> bool:
     """Whether the file holds several images, or one in the enhanced form of several."""
     frames = header.get("NumberOfFrames")
@@ -70,7 +110,8 @@ def is_multiframe(header: Dataset) -> bool:
 def is_enhanced(header: Dataset) -> bool:
     """Whether geometry and rescaling stand in functional groups for each frame."""
     enhanced = ("2.1", "2.2", "4.1", "4.4", "130", "128.1")
-    return str(header.get("SOPClassUID") or "") in [STORAGE + end for end in enhanced]
+    named = str(header.get("SOPClassUID") or "") in [STORAGE + end for end in enhanced]
+    return named or "PerFrameFunctionalGroupsSequence" in header
 
 
 def numbers(header: Dataset, tag: str, path: Path) -> tuple[float, ...]:

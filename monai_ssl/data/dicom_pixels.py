@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +61,17 @@ class Rescaling:
         return values.astype(self.dtype)
 
 
-def rescaling(header: Dataset, slope: float | None = None, intercept: float | None = None) -> Rescaling:
-    """Return the rescaling of a header; ``slope`` and ``intercept`` take precedence over it if given."""
+def rescaling(header: Dataset, path: Path, slope: float | None = None, intercept: float | None = None) -> Rescaling:
+    """Return the rescaling of a header; ``slope`` and ``intercept`` take precedence over it if given.
+
+    Raises:
+        ReadError: when the header holds something else than numbers.
+    """
+    with reading(path, "the DICOM header does not say how numbers become values", "repair the file or leave it out"):
+        return _rescaling(header, slope, intercept)
+
+
+def _rescaling(header: Dataset, slope: float | None, intercept: float | None) -> Rescaling:
     bits, signed = header.get("BitsStored"), bool(header.get("PixelRepresentation"))
     stored = None
     # float pixel data have no BitsStored
@@ -116,10 +124,12 @@ def pixel_reader(dataset: FileDataset, path: Path) -> Callable[[int | None], NDA
     if not available:
         raise ReadError(f"{path}: no decoder for {syntax.name} is installed; {INSTALL}.")
 
+    remedy = "copy the file again or leave it out"
+    if syntax.is_compressed:
+        remedy = f"copy the file again, or {INSTALL}"
+
     def read(index: int | None) -> NDArray[Any]:
-        remedy = "copy the file again or leave it out"
-        with warnings.catch_warnings(), reading(path, "the pixels cannot be decoded, the file is damaged", remedy):
-            warnings.simplefilter("ignore")
+        with reading(path, f"the pixels ({syntax.name}) cannot be decoded, the file is damaged", remedy):
             stored = pixel_array(dataset, index=index)
             if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
                 stored = apply_color_lut(stored, dataset)

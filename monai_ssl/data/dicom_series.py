@@ -93,13 +93,14 @@ def stack(
     order = np.argsort(heights, kind="stable")
     kept = _without_copies([frames[i] for i in order], heights[order], place, notes)
     heights = np.array([frame.position @ kept[0].normal for frame in kept])
-    volume, origin = _straighten(_decode(kept).transpose(2, 1, 0), kept, heights, place, is_ct, notes)
-    step = kept[0].thickness or 1.0
+    slots, step = np.zeros(1), kept[0].thickness or 1.0
     if len(kept) > 1:
         slots, step = regular_slots(heights, place, fill=missing_slices == "fill")
-        if not np.array_equal(slots, np.arange(len(kept))):
-            notes.append(f"{len(slots) - len(kept)} missing slices were interpolated, to {step:.3g} mm throughout")
-            volume = _interpolate(volume, slots)
+    volume, origin = _straighten(_decode(kept).transpose(2, 1, 0), kept, heights, place, is_ct, notes)
+    if not np.array_equal(slots, np.arange(len(kept))):
+        between = np.count_nonzero(slots != np.rint(slots))
+        notes.append(f"{between} of {len(slots)} slices were interpolated between their neighbors, {step:.3g} mm apart")
+        volume = _interpolate(volume, slots)
     rows, columns = kept[0].spacing
     affine = np.eye(4)
     affine[:3, :3] = np.stack([*kept[0].axes, kept[0].normal], axis=1) * [columns, rows, step]

@@ -88,6 +88,14 @@ def test_axial_series_is_ras(tmp_path):
     assert np.allclose(volume.spacing, [0.5, 0.8, 2.5])
 
 
+def test_orientations_that_differ_by_rounding_are_one(tmp_path):
+    datasets = series(stored())
+    for k, ds in enumerate(datasets):
+        # on both sides of where a rounding to three digits would part them
+        ds.ImageOrientationPatient = [1, 0.0005 + (-1) ** k * 1e-6, 0, -0.0005, 1, 0]
+    assert read_one(save_series(datasets, tmp_path / "p")).array.shape == (1, 12, 10, 6)
+
+
 def test_rescaling_of_fractions_and_of_single_slices(tmp_path):
     pixels = stored()
     datasets = series(pixels, sop_class=MR)
@@ -154,7 +162,7 @@ def test_missing_slice_is_refused_or_filled(tmp_path):
     between = (whole.array[..., 2].astype(float) + whole.array[..., 4]) / 2
     assert np.abs(volume.array[..., 3] - between).max() <= 0.5
     assert np.allclose(volume.affine, whole.affine)
-    assert volume.notes == ("1 missing slices were interpolated, to 2.5 mm throughout",)
+    assert volume.notes == ("1 of 6 slices were interpolated between their neighbors, 2.5 mm apart",)
 
 
 def test_too_many_missing_slices_are_refused_even_to_fill(tmp_path):
@@ -187,6 +195,16 @@ def test_regular_slices_with_jitter_stay_as_they_are(count, step, data):
     slots, distance = regular_slots(np.arange(count) * step + shifts, None, fill=False)
     assert np.array_equal(slots, np.arange(count))
     assert abs(distance - step) <= 0.05
+
+
+def test_jitter_that_adds_up_is_uneven():
+    heights = np.cumsum([0.0, *[2.55] * 60, *[2.45] * 60])
+    with pytest.raises(ReadError, match=r"the distance of slices varies from 2\.45 to 2\.55 mm"):
+        regular_slots(heights, "folder", fill=False)
+    slots, distance = regular_slots(heights, "folder", fill=True)
+    assert np.isclose(distance, 2.5) and np.allclose(
+        np.interp(slots, np.arange(121), heights), 2.5 * np.arange(121), atol=0.1
+    )
 
 
 @given(st.sets(st.integers(1, 38), max_size=12), st.floats(0.5, 8))
@@ -293,12 +311,22 @@ def test_mixed_sizes(tmp_path):
         read(together)
 
 
+def test_values_that_are_no_numbers_are_named(tmp_path):
+    datasets = series(stored())
+    datasets[2].add_new("RescaleSlope", "LO", "steep")
+    (source,) = discover(save_series(datasets, tmp_path / "p"))[0]
+    with pytest.raises(ReadError, match="the DICOM header does not say how numbers become values"):
+        read(source)
+
+
 def test_truncated_file_is_named(tmp_path):
     datasets = series(stored((3, 32, 32)))
     folder = save_series(datasets, tmp_path / "p")
     broken = cut(sorted(folder.iterdir())[1], 0.8)
     (source,) = discover(folder)[0]
-    with pytest.raises(ReadError, match=f"{broken.name}: the pixels cannot be decoded, the file is damaged"):
+    with pytest.raises(
+        ReadError, match=f"{broken.name}: the pixels .Explicit VR Little Endian. cannot be decoded, the file is damaged"
+    ):
         read(source)
 
 

@@ -87,6 +87,15 @@ def test_volumes_of_one_series_are_told_apart(tmp_path, tag):
     assert len(arrays) == 2 and not np.array_equal(*arrays)
 
 
+def test_patients_with_the_same_series_number_are_told_apart(tmp_path):
+    for name in ("anna", "bob"):
+        datasets = series(stored(seed=len(name)))
+        for ds in datasets:
+            ds.SeriesInstanceUID, ds.PatientID = "1.2.3.4", ""
+        save_series(datasets, tmp_path / name)
+    assert names(tmp_path) == ["anna", "bob"]
+
+
 def test_acquisition_numbers_alone_do_not_split_a_series(tmp_path):
     datasets = series(stored())
     for k, ds in enumerate(datasets):
@@ -100,6 +109,7 @@ def test_what_is_no_image_is_left_out_with_a_reason(tmp_path):
     save(dicom(stored((8, 8)), Modality="SEG"), tmp_path / "a.dcm")
     save(dicom(stored((8, 8)), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), tmp_path / "b.dcm")
     save(dicom(stored((8, 8)), "1.2.840.10008.5.1.4.1.1.7", Modality="CT"), tmp_path / "c.dcm")
+    save(dicom(stored((8, 8)), MR, ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"]), tmp_path / "m.dcm")
     report = dicom(stored((8, 8)), Modality="SR")
     del report.Rows, report.PixelData
     save(report, tmp_path / "d.dcm")
@@ -114,6 +124,7 @@ def test_what_is_no_image_is_left_out_with_a_reason(tmp_path):
         ("c.dcm", "a screenshot, not a scan"),
         ("d.dcm", "a structured report, not an image"),
         ("e.dcm", "the DICOM file holds no image"),
+        ("m.dcm", "a mosaic of slices in one picture; convert the series to NIfTI"),
     ]
 
 
@@ -125,11 +136,14 @@ def test_broken_headers_are_reported_and_the_rest_goes_on(tmp_path):
     odd = series(stored())[0]
     odd.add_new("ImageOrientationPatient", "LO", ["left", "right"])
     save(odd, tmp_path / "odd.dcm")
+    unreadable = series(stored())[0]
+    unreadable.add_new("Rows", "LO", "many")
+    save(unreadable, tmp_path / "rows.dcm")
     (tmp_path / "picture.tif").touch()
     sources, rejected = discover(tmp_path)
     reasons = {path.name: reason for path, reason in rejected}
     assert [s.name for s in sources] == ["good"]
-    assert set(reasons) == {"text.dcm", "empty.dcm", "short.dcm", "odd.dcm", "picture.tif"}
+    assert set(reasons) == {"text.dcm", "empty.dcm", "short.dcm", "odd.dcm", "rows.dcm", "picture.tif"}
     assert "not a DICOM file" in reasons["empty.dcm"] and "save it as PNG" in reasons["picture.tif"]
     assert "ImageOrientationPatient in the DICOM header is not a number" in reasons["odd.dcm"]
     assert not any(str(tmp_path) in reason for reason in reasons.values())
