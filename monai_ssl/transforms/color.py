@@ -103,8 +103,8 @@ def _luminance(x: Tensor) -> Tensor:
     """Return (B, 1, *spatial)."""
     if x.shape[1] == 1:
         return x
-    weights = x.new_tensor(LUMINANCE).reshape(3, *[1] * (x.ndim - 2))
-    return (x * weights).sum(1, keepdim=True)
+    red, green, blue = LUMINANCE
+    return (x[:, :1] * red).add_(x[:, 1:2], alpha=green).add_(x[:, 2:], alpha=blue)
 
 
 def _turn_hue(rgb: Tensor, turn: Tensor) -> Tensor:
@@ -120,5 +120,6 @@ def _turn_hue(rgb: Tensor, turn: Tensor) -> Tensor:
         torch.where(value == green, (blue - red) * scale + 2, (red - green) * scale + 4),
     )
     # each channel is full within one sixth of its own hue and falls to nothing over the next
-    sector = (rgb.new_tensor([5, 3, 1]).reshape(3, *[1] * (rgb.ndim - 2)) + hue + 6 * turn) % 6
-    return value - chroma * torch.minimum(sector, 4 - sector).clamp(0, 1)
+    sector = (rgb.new_tensor([5, 3, 1]).reshape(3, *[1] * (rgb.ndim - 2)) + (hue + 6 * turn)).remainder_(6)
+    missing = torch.minimum(sector, 4 - sector).clamp_(0, 1).mul_(chroma)
+    return missing.neg_().add_(value)
