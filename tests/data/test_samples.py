@@ -269,11 +269,18 @@ def test_pip_is_asked_for_the_pinned_hash_and_installs_nothing(tmp_path, monkeyp
     assert seen["requirement"] == f"alpha==1 --hash=sha256:{'f' * 64}\n"
 
 
-def test_the_reason_of_pip_is_passed_on(tmp_path, monkeypatch):
-    output = "WARNING: Retrying\nERROR: No matching distribution found for alpha==1\n"
+@pytest.mark.parametrize(
+    ("warning", "reason"),
+    [
+        ("Ignoring a candidate", "No matching distribution found"),
+        ("Retrying after connection broken by 'NewConnectionError'", "no package index could be reached"),
+    ],
+)
+def test_the_reason_of_pip_is_passed_on(tmp_path, monkeypatch, warning, reason):
+    output = f"WARNING: {warning}\nERROR: No matching distribution found for alpha==1\n"
     done = subprocess.CompletedProcess([], 1, "", output)
     monkeypatch.setattr(package_files.subprocess, "run", lambda *_, **__: done)
-    with pytest.raises(DownloadError, match="alpha==1: No matching distribution found"):
+    with pytest.raises(DownloadError, match=f"alpha==1: {reason}"):
         pip_download(SamplePackage("alpha", "1", "0" * 64, 1, "MIT", "", ()), tmp_path)
 
 
