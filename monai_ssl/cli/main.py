@@ -22,6 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
+    if hasattr(args, "paths") and not any(word.startswith("-") for word in rest):
+        # argparse leaves what follows an option: `prepare SRC --workers 2 STORE`
+        args.paths, rest = [*args.paths, *rest], []
     if rest and not getattr(args, "takes_overrides", False):
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     args.overrides = rest

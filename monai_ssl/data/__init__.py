@@ -13,6 +13,7 @@ from monai_ssl.data.intensity import (
     intensity_from_dict,
 )
 from monai_ssl.data.prepare import PrepareOptions, prepare
+from monai_ssl.data.pretraining import PretrainingScans
 from monai_ssl.data.report import Report
 from monai_ssl.data.sheet import write_sheet
 from monai_ssl.data.splits import Split, label_fractions, load_split, save_split, split_by_patient
@@ -20,18 +21,26 @@ from monai_ssl.data.store import Scan, Store
 from monai_ssl.data.volume import ReadError, Volume
 
 if TYPE_CHECKING:
+    from monai_ssl.data.labelled import LabelledImages
     from monai_ssl.data.windows import WindowDataset, collate_views, endless_loader
 
 # these need torch and MONAI, which take seconds to import: too long for `prepare`, its workers and `inspect`
-_IMPORTED_WHEN_USED = dict.fromkeys(("WindowDataset", "collate_views", "endless_loader"), "windows")
+_IMPORTED_WHEN_USED = {
+    "LabelledImages": "labelled",
+    "WindowDataset": "windows",
+    "collate_views": "windows",
+    "endless_loader": "windows",
+}
 
 __all__ = [
     "CTWindow",
     "ImageRange",
     "Inspection",
     "Intensity",
+    "LabelledImages",
     "MRPercentiles",
     "PrepareOptions",
+    "PretrainingScans",
     "ReadError",
     "Report",
     "Scan",

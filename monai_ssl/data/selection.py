@@ -46,8 +46,10 @@ def holds_labels(array: np.ndarray) -> bool:
     if array.dtype.kind not in "iu":
         return False
     # most images are told by a few slices, which spares the look at all of them
-    few = np.unique(array[..., :: max(1, array.shape[-1] // 4)])
-    return len(few) <= _MAX_LABELS and few[0] >= 0 and len(np.unique(array)) <= _MAX_LABELS
+    if len(np.unique(array[..., :: max(1, array.shape[-1] // 4)])) > _MAX_LABELS:
+        return False
+    values = np.unique(array)
+    return 1 < len(values) <= _MAX_LABELS and bool(values[0] >= 0)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

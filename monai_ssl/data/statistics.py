@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 PERCENTILES = (0.5, 1.0, 50.0, 99.0, 99.5)
@@ -65,8 +67,9 @@ def _moments(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
 def _percentile(values: np.ndarray, counts: np.ndarray, q: float) -> float:
     ends = np.cumsum(counts)
     position = (ends[-1] - 1) * q / 100
-    lower, upper = (values[np.searchsorted(ends, index, side="right")] for index in (int(position), -int(-position)))
-    return float(lower + (upper - lower) * (position - int(position)))
+    below = math.floor(position)
+    lower, upper = (values[np.searchsorted(ends, rank, side="right")] for rank in (below, math.ceil(position)))
+    return float(lower + (upper - lower) * (position - below))
 
 
 def _of_floats(array: np.ndarray, foreground_above: float | None) -> dict[str, float]:
