@@ -50,7 +50,7 @@ class Tracking:
         experiment: name of the MLflow experiment.
         uri: ``sqlite:///<file>`` or ``http(s)://<server>``; ``MLFLOW_TRACKING_URI`` in the environment wins.
         every: iterations over which loss terms are averaged before they are logged.
-        run: name or id of an earlier run to continue.
+        resume: continue the run that ``output_dir`` holds, if any, or the one of a given name or id.
 
     Raises:
         ValueError: when MLflow cannot keep runs at the address, or ``every`` is below 1.
@@ -65,13 +65,14 @@ class Tracking:
         experiment: str = "monai_ssl",
         uri: str | None = None,
         every: int = 10,
-        run: str | None = None,
+        resume: bool | str = False,
     ) -> None:
         if every < 1:
             raise ValueError(f"`every` of `Tracking` is a number of iterations of at least 1, got {every}.")
         default = f"sqlite:///{Path(output_dir).resolve() / 'mlruns.db'}"
         self.uri = checked_uri(os.environ.get("MLFLOW_TRACKING_URI") or uri or default)
-        self.run_name = run or f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        self._note = Path(output_dir) / "mlflow_run.txt"
+        self.run_name = self._earlier_run(resume) or f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         self.experiment = experiment
         self.params = dict(params or {})
         self.every = every
@@ -93,14 +94,6 @@ class Tracking:
         engine.add_event_handler(Events.TERMINATE, self._end, "KILLED")
         engine.add_event_handler(Events.COMPLETED, self._end, "FINISHED")
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
-
-    def state_dict(self) -> dict[str, str]:
-        """Return what a checkpoint needs for a resumed training to continue the same run."""
-        return {"run_name": self.run_name}
-
-    def load_state_dict(self, state: Mapping[str, str]) -> None:
-        """Continue the run of a checkpoint; to be called before training starts."""
-        self.run_name = state["run_name"]
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Record numbers by name at an iteration; under overload the oldest numbers are dropped."""
@@ -131,6 +124,11 @@ class Tracking:
         """Wait until everything is written, ``timeout`` seconds at most and hardly at all when the server is dead."""
         return self._writer is None or self._writer.flush(timeout)
 
+    def _earlier_run(self, resume: bool | str) -> str | None:
+        if isinstance(resume, str):
+            return resume
+        return self._note.read_text().strip() if resume and self._note.is_file() else None
+
     def _connect(self) -> MLflowRun:
         return MLflowRun(self.uri, self.experiment, self.run_name)
 
@@ -141,6 +139,8 @@ class Tracking:
     def _begin(self, engine: SSLTrainer) -> None:
         self._status = None
         atexit.register(self._abandon)
+        self._note.parent.mkdir(parents=True, exist_ok=True)
+        self._note.write_text(f"{self.run_name}\n")
         params = self.params
         self._put(lambda run: run.client.update_run(run.id, status="RUNNING"))
         self._put(lambda run: run.log_params(params))

@@ -147,18 +147,22 @@ def test_another_handler_raising_first_still_marks_the_run_failed(folder):
 
 
 def test_a_resumed_training_continues_its_run(folder):
-    first = record(folder, params={"lr": 1, "epochs": 2})
-    second = Tracking(folder, params={"lr": 1, "epochs": 4, "new": 5})
-    second.load_state_dict(first.state_dict())
+    record(folder, params={"lr": 1, "epochs": 2})
     engine = trainer()
-    second.attach(engine)
+    Tracking(folder, params={"lr": 1, "epochs": 4, "new": 5}, resume=True).attach(engine)
     engine.run(batches(4), max_epochs=4)
     _, (run,) = runs(folder)
     assert run.data.params == {"lr": "1", "epochs": "2", "new": "5"}
     assert run.data.tags["resumed_with.epochs"] == "4"
     assert run.info.status == "FINISHED" and run.data.metrics["epoch"] == 4
-    again = record(folder, run=run.info.run_id)
-    assert len(runs(folder)[1]) == 1 and again.run_name == run.info.run_id
+    record(folder, resume=run.info.run_id)
+    assert len(runs(folder)[1]) == 1
+
+
+def test_resume_begins_a_run_where_there_is_none(folder):
+    record(folder, epochs=1, resume=True)
+    record(folder, epochs=1, resume=False)
+    assert len(runs(folder)[1]) == 2
 
 
 def closed_port():
@@ -199,7 +203,7 @@ def test_the_environment_names_the_server(tmp_path, empty_database, monkeypatch)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
     shutil.copy(empty_database, tmp_path / "other.db")
     record(tmp_path / "out", epochs=1)
-    assert runs(tmp_path, "other.db")[1] and not (tmp_path / "out").exists()
+    assert runs(tmp_path, "other.db")[1] and not (tmp_path / "out" / "mlruns.db").exists()
 
 
 @pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "/tmp/mlruns", "mlruns", "postgresql://h/db"])

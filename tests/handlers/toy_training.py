@@ -6,6 +6,7 @@ import torch
 from ignite.engine import Engine
 from torch import nn
 
+from monai_ssl.engines import SSLTrainer
 from monai_ssl.methods.base import Method
 
 
@@ -74,3 +75,12 @@ def trainer(method: Method | None = None, lr: float = 0.1, views=None) -> Engine
     engine.optimizers = {"losses": optimizer}
     engine.state.device = torch.device("cpu")
     return engine
+
+
+def ssl_trainer(handlers, epochs: int = 2, data=None, method: Method | None = None, **kwargs) -> SSLTrainer:
+    """The real trainer on a tiny method."""
+    torch.manual_seed(0)
+    method = method or Toy()
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
+    data = batches() if data is None else data
+    return SSLTrainer("cpu", epochs, data, method, optimizer, train_handlers=handlers, **kwargs)

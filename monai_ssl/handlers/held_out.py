@@ -1,0 +1,90 @@
+"""The objective on data that is not trained on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Events
+
+from monai_ssl.engines.randomness import seed_iteration
+from monai_ssl.handlers.running_mean import RunningMeans
+from monai_ssl.handlers.undisturbed import undisturbed
+from monai_ssl.transforms.views import BatchViews
+
+if TYPE_CHECKING:
+    from monai_ssl.engines import SSLTrainer
+
+
+class HeldOutLoss:
+    """Put the mean loss terms over held-out data into ``engine.state.metrics`` as ``held_out/<term>``.
+
+    ``held_out/loss`` is the sum of the terms of the method's first step, ``held_out/best`` its least value since
+    training was started or resumed. Views and the method draw the same random numbers every time, so values of
+    different epochs compare; nothing of the method or its generators is changed. Under distributed training every
+    rank sees its own loader, and the mean of all is taken.
+
+    Args:
+        loader: batches of held-out samples, the same ones each time it is iterated.
+        views: as for training; a copy of them is used.
+        every: epochs between two evaluations; the last epoch is always evaluated.
+        batches: how many batches to use; ``None`` for the length of ``loader``.
+        seed: of views and method.
+
+    Raises:
+        ValueError: when ``every`` is below 1 or the loader yields nothing.
+    """
+
+    def __init__(
+        self,
+        loader: Collection[Mapping[str, Any]] | Iterable[Mapping[str, Any]],
+        views: BatchViews | None = None,
+        every: int = 1,
+        *,
+        batches: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        if every < 1:
+            raise ValueError(f"`every` of `HeldOutLoss` is a number of epochs of at least 1, got {every}.")
+        self.loader = loader
+        self.views = copy.deepcopy(views)
+        self.every = every
+        self.batches = batches
+        self.seed = seed
+        self.best = float("inf")
+
+    def attach(self, engine: SSLTrainer) -> None:
+        """Evaluate at the end of epochs."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._evaluate)
+
+    def _evaluate(self, engine: SSLTrainer) -> None:
+        if engine.state.epoch % self.every and engine.state.epoch != engine.state.max_epochs:
+            return
+        terms = self._mean_terms(engine)
+        self.best = min(self.best, terms["loss"])
+        engine.state.metrics |= {f"held_out/{name}": value for name, value in terms.items()}
+        engine.state.metrics["held_out/best"] = self.best
+
+    def _mean_terms(self, engine: SSLTrainer) -> dict[str, float]:
+        means = RunningMeans()
+        count = self.batches if self.batches is not None else len(self.loader)  # type: ignore[arg-type]
+        with undisturbed(engine) as method:
+            for number, raw in enumerate(islice(self.loader, count)):
+                seed_iteration(method, self.views, self.seed, number, idist.get_rank())
+                batch: dict[Any, Any] = dict(engine.to_device(raw))
+                terms = method(batch if self.views is None else self.views(batch))
+                means.add({"loss": torch.stack(list(terms.values())).sum(), **terms})
+        found = means.read()
+        if not found:
+            raise ValueError("The held-out loader yields no batch; hold out more scans, or lower its batch size.")
+        if idist.get_world_size() > 1:
+            summed = idist.all_reduce(torch.tensor(list(found.values()), dtype=torch.float64, device=idist.device()))
+            found = dict(zip(found, (summed / idist.get_world_size()).tolist(), strict=True))  # type: ignore[union-attr]
+        return found
+
+
+__all__ = ["HeldOutLoss"]

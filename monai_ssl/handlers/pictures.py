@@ -1,0 +1,135 @@
+"""Pictures of what a method sees and makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Events
+from torch import Tensor
+
+from monai_ssl.handlers.tracking import Tracking
+from monai_ssl.handlers.undisturbed import undisturbed
+
+if TYPE_CHECKING:
+    from monai_ssl.engines import SSLTrainer
+
+_PLANES = {3: ("axial", "coronal", "sagittal"), 2: ("",)}
+_INCHES = 2.2
+
+
+class Pictures:
+    """Write a sheet of the method's panels to ``<output_dir>/pictures/epoch_0001.png`` every few epochs.
+
+    The panels (input, target, restorations) are those of the first samples of the first batch seen, so that sheets of
+    different epochs compare. Columns are panels, rows the middle slices of each sample: axial, coronal and sagittal in
+    3-D. All panels of a sample share the gray scale of its target (or first panel). The files hold no metadata.
+    Active on rank 0 only.
+
+    Args:
+        output_dir: folder of the training run.
+        every: epochs between two sheets; the first and the last epoch always have one.
+        samples: how many samples to show.
+        tracking: where to record the sheets too.
+
+    Raises:
+        ValueError: when ``every`` or ``samples`` is below 1.
+    """
+
+    def __init__(
+        self, output_dir: str | Path, every: int = 10, *, samples: int = 2, tracking: Tracking | None = None
+    ) -> None:
+        if every < 1 or samples < 1:
+            raise ValueError(f"`every` and `samples` of `Pictures` must be at least 1, got {every} and {samples}.")
+        self.folder = Path(output_dir) / "pictures"
+        self.every = every
+        self.samples = samples
+        self.tracking = tracking
+        self._batch: dict[str, Any] | None = None
+
+    def attach(self, engine: SSLTrainer) -> None:
+        """Keep the first batch of ``engine.state.views`` and draw at the end of epochs."""
+        if idist.get_rank() != 0:
+            return
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._keep)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._draw)
+
+    def _keep(self, engine: SSLTrainer) -> None:
+        if self._batch is None:
+            self._batch = first_samples(engine.state.views, self.samples)
+
+    def _draw(self, engine: SSLTrainer) -> None:
+        state: Any = engine.state
+        if self._batch is None or (state.epoch % self.every and state.epoch not in (1, state.max_epochs)):
+            return
+        with undisturbed(engine) as method:
+            panels = method.panels(engine.to_device(self._batch))
+        path = self.folder / f"epoch_{state.epoch:04d}.png"
+        write_sheet(panels, path, self.samples)
+        if self.tracking is not None:
+            self.tracking.log_artifact(path, "pictures")
+
+
+def first_samples(batch: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """Return the tensors of the first samples, on the CPU; several rows a sample stay together."""
+    tensors = {k: v for k, v in batch.items() if isinstance(v, Tensor) and v.ndim > 0}
+    size = min(len(v) for v in tensors.values())
+    count = min(count, size)
+    return {k: v[: count * (len(v) // size)].detach().cpu().clone() for k, v in tensors.items()}
+
+
+def write_sheet(panels: Mapping[str, Tensor], path: Path, samples: int) -> None:
+    """Draw panels (B, C, *spatial), by name, as a sheet of their middle slices.
+
+    The first channel is shown. Arrays are (X, Y) with Y downwards, or (X, Y, Z) in RAS with anterior or superior up.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    images = {name: x[:, 0].detach().float().cpu() for name, x in panels.items()}
+    first = next(iter(images.values()))
+    planes = _PLANES[first.ndim - 1]
+    count = min(samples, min(len(x) for x in images.values()))
+    rows = count * len(planes)
+    figure = Figure(figsize=(_INCHES * len(images) + 0.4, _INCHES * rows + 0.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, len(images), squeeze=False)
+    for i in range(count):
+        reference = images.get("target", first)
+        low, high = _gray_scale(_sample(reference, i, count))
+        for row, plane in enumerate(planes, start=i * len(planes)):
+            for column, (name, stack) in enumerate(images.items()):
+                ax = axes[row, column]
+                section = middle_slice(_sample(stack, i, count), plane)
+                ax.imshow(section.numpy(), cmap="gray", vmin=low, vmax=high, origin="lower" if plane else "upper")
+                ax.set(xticks=[], yticks=[])
+                if row == 0:
+                    ax.set_title(name, fontsize=8)
+                if column == 0:
+                    ax.set_ylabel(f"{i + 1} {plane}".strip(), fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def middle_slice(x: Tensor, plane: str) -> Tensor:
+    """Return the middle slice (rows, columns) of (X, Y, Z), or (X, Y) itself, as it is drawn."""
+    if not plane:
+        return x.T
+    axis = {"axial": 2, "coronal": 1, "sagittal": 0}[plane]
+    return x.select(axis, x.shape[axis] // 2).T
+
+
+def _sample(stack: Tensor, i: int, count: int) -> Tensor:
+    # a panel may have several rows a sample
+    return stack[i * (len(stack) // count)]
+
+
+def _gray_scale(x: Tensor) -> tuple[float, float]:
+    low, high = torch.aminmax(x)
+    return float(low), max(float(high), float(low) + 1e-6)
+
+
+__all__ = ["Pictures", "first_samples", "middle_slice", "write_sheet"]

@@ -1,0 +1,98 @@
+"""What frozen representations tell about labels, while the network trains without them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Events
+from torch import Tensor
+
+from monai_ssl.evaluation.probes import cross_validated_linear_probe, knn_accuracy, leave_one_out_knn, linear_probe
+from monai_ssl.handlers.undisturbed import undisturbed
+
+if TYPE_CHECKING:
+    from monai_ssl.engines import SSLTrainer
+
+Labelled = Sequence[Mapping[str, Any]]
+
+
+class Probe:
+    """Score frozen representations of labelled images: ``probe/knn`` and ``probe/linear`` in the metrics.
+
+    The first is the accuracy of the nearest neighbors by cosine, the second the balanced accuracy of logistic
+    regression; both in [0, 1], and the first choice to select a checkpoint by, since the loss of a pretext task does
+    not predict transfer. Without a test part, neighbors leave one image (or group) out and logistic regression is
+    cross-validated in five folds. Computed on rank 0 and told to all.
+
+    Args:
+        train: labelled images ``{"image": (C, *spatial), "label": int}``, all of one shape; with ``"group"``, such as a
+            patient number, images of one group never serve each other.
+        test: as ``train``, to score on.
+        every: epochs between two evaluations; the last epoch is always evaluated.
+        k: neighbors.
+        batch_size: images in a forward pass.
+
+    Raises:
+        ValueError: when ``every`` is below 1, there are fewer than two classes, or images differ in shape.
+    """
+
+    def __init__(
+        self, train: Labelled, test: Labelled | None = None, every: int = 1, *, k: int = 5, batch_size: int = 8
+    ) -> None:
+        if every < 1:
+            raise ValueError(f"`every` of `Probe` is a number of epochs of at least 1, got {every}.")
+        self.train = train
+        self.test = test
+        self.every = every
+        self.k = k
+        self.batch_size = batch_size
+
+    def attach(self, engine: SSLTrainer) -> None:
+        """Evaluate at the end of epochs."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._evaluate)
+
+    def _evaluate(self, engine: SSLTrainer) -> None:
+        if engine.state.epoch % self.every and engine.state.epoch != engine.state.max_epochs:
+            return
+        scores = torch.zeros(2, dtype=torch.float64, device=idist.device())
+        if idist.get_rank() == 0:
+            scores = torch.tensor(self._scores(engine), dtype=torch.float64, device=idist.device())
+        if idist.get_world_size() > 1:
+            scores = idist.broadcast(scores, src=0)  # type: ignore[assignment]
+        engine.state.metrics |= dict(zip(("probe/knn", "probe/linear"), scores.tolist(), strict=True))
+
+    def _scores(self, engine: SSLTrainer) -> tuple[float, float]:
+        x, y, groups = self._represent(engine, self.train)
+        if len(y.unique()) < 2:
+            raise ValueError("The labelled images of `Probe` are all of one class; a probe needs two at least.")
+        if self.test is not None:
+            test_x, test_y, _ = self._represent(engine, self.test)
+            linear = linear_probe(x, y, test_x, test_y)
+            return knn_accuracy(x, y, test_x, test_y, self.k), linear["balanced_accuracy"]
+        folds = min(5, len(groups.unique()))
+        linear = cross_validated_linear_probe(x, y, folds, groups)
+        return leave_one_out_knn(x, y, self.k, groups), linear["balanced_accuracy"]
+
+    def _represent(self, engine: SSLTrainer, items: Labelled) -> tuple[Tensor, Tensor, Tensor]:
+        vectors, labels, groups = [], [], []
+        with undisturbed(engine) as method:
+            for at in range(0, len(items), self.batch_size):
+                some = [items[i] for i in range(at, min(at + self.batch_size, len(items)))]
+                images = _stacked([torch.as_tensor(item["image"]) for item in some])
+                vectors.append(method.representation(engine.to_device({"image": images})["image"]).float().cpu())
+                labels += [int(item["label"]) for item in some]
+                groups += [int(item.get("group", at + i)) for i, item in enumerate(some)]
+        return torch.cat(vectors), torch.tensor(labels), torch.tensor(groups)
+
+
+def _stacked(images: Sequence[Tensor]) -> Tensor:
+    shapes = {tuple(image.shape) for image in images}
+    if len(shapes) > 1:
+        raise ValueError(f"The labelled images of `Probe` must be of one shape, got {sorted(shapes)}; crop or resize.")
+    return torch.stack(list(images)).float()
+
+
+__all__ = ["Probe"]

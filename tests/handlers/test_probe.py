@@ -1,0 +1,47 @@
+import pytest
+import torch
+from toy_training import ssl_trainer
+
+from monai_ssl.handlers import Probe
+
+
+def labelled(n=20, noise=0.01, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    pattern = torch.stack([torch.zeros(1, 8, 8), torch.eye(8)[None]])
+    return [{"image": pattern[i % 2] + noise * torch.randn(1, 8, 8, generator=g), "label": i % 2} for i in range(n)]
+
+
+@pytest.mark.parametrize("test", [None, labelled(10, seed=1)])
+def test_what_can_be_seen_is_found(test):
+    trainer = ssl_trainer([Probe(labelled(), test, batch_size=7)])
+    trainer.run()
+    assert trainer.state.metrics["probe/knn"] == 1.0
+    assert trainer.state.metrics["probe/linear"] == 1.0
+
+
+def test_what_cannot_be_seen_is_not_found():
+    items = [{"image": torch.rand(1, 8, 8), "label": i % 2} for i in range(60)]
+    trainer = ssl_trainer([Probe(items)])
+    trainer.run()
+    assert trainer.state.metrics["probe/knn"] < 0.75 and trainer.state.metrics["probe/linear"] < 0.75
+
+
+def test_images_of_one_patient_do_not_serve_each_other():
+    g = torch.Generator().manual_seed(0)
+    patients = [torch.rand(1, 8, 8, generator=g) for _ in range(15)]
+    twice = [{"image": patients[i], "label": i % 2} for i in range(15) for _ in range(2)]
+    named = [{**item, "group": i // 2} for i, item in enumerate(twice)]
+    leaked, clean = ssl_trainer([Probe(twice, k=1)]), ssl_trainer([Probe(named, k=1)])
+    leaked.run()
+    clean.run()
+    assert leaked.state.metrics["probe/knn"] == 1.0 and clean.state.metrics["probe/knn"] < 0.9
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match=r"`every` of `Probe`.* got 0"):
+        Probe([], every=0)
+    with pytest.raises(ValueError, match="all of one class"):
+        ssl_trainer([Probe([{"image": torch.rand(1, 8, 8), "label": 1}] * 3)]).run()
+    with pytest.raises(ValueError, match=r"must be of one shape, got \[\(1, 8, 8\), \(1, 8, 9\)\]"):
+        items = [{"image": torch.rand(1, 8, 8 + i), "label": i} for i in range(2)]
+        ssl_trainer([Probe(items)]).run()
