@@ -56,8 +56,9 @@ def load_weights(
         raise ValueError(_refusal(account, type(target).__name__))
     if card is not None and expected:
         account = replace(account, warnings=tuple(card.disagreements(expected)))
-    for sentence in account.warnings:
-        warnings.warn(f"The weights of {origin} may not fit these images: {sentence}.", UserWarning, stacklevel=2)
+    if account.warnings:
+        sentences = "; ".join(account.warnings)
+        warnings.warn(f"The weights of {origin} may not fit these images: {sentences}.", UserWarning, stacklevel=2)
     with torch.no_grad():
         state = target.state_dict()
         for name, tensor in fitting.items():

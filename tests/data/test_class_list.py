@@ -1,0 +1,66 @@
+import pytest
+
+from monai_ssl.data.class_list import class_names, classification_cases
+
+
+def folders(root, classes=("b", "a"), number=5):
+    for name in classes:
+        (root / name).mkdir(parents=True)
+        for i in range(number):
+            (root / name / f"{name}{i}.png").touch()
+    return root
+
+
+def test_one_folder_a_class(tmp_path):
+    root = folders(tmp_path)
+    assert class_names(root) == ["a", "b"]
+    train, val = (classification_cases(s, root, ["a", "b"]) for s in ("training", "validation"))
+    assert (len(train), len(val)) == (8, 2)
+    assert all(case["label"] == int("/b/" in case["image"]) for case in train + val)
+
+
+def test_folders_below_train_val_test(tmp_path):
+    for section, number in (("train", 4), ("val", 1), ("test", 2)):
+        folders(tmp_path / section, number=number)
+    sizes = [len(classification_cases(s, tmp_path, ["a", "b"])) for s in ("training", "validation", "test")]
+    assert sizes == [8, 2, 4] and class_names(tmp_path) == ["a", "b"]
+
+
+def test_table_with_patients_sections_and_names(tmp_path):
+    folders(tmp_path)
+    rows = [f"b/b{i}.png,{'yes' if i % 2 else 'no'},P{i // 2}," for i in range(5)] + ["a/a0.png,no,Q,test"]
+    (tmp_path / "datalist.csv").write_text("image,label,patient,section\n" + "\n".join(rows))
+    assert class_names(tmp_path) == ["no", "yes"]
+    train, val = (classification_cases(s, tmp_path, ["no", "yes"], val_share=0.3) for s in ("training", "validation"))
+    assert len(train) + len(val) == 5 and len(val) in (1, 2)
+    assert len(classification_cases("test", tmp_path, ["no", "yes"])) == 1
+
+
+def test_multilabel_table(tmp_path):
+    folders(tmp_path)
+    (tmp_path / "m.csv").write_text("image,edema,nodule\na/a0.png,0,1\na/a1.png,1,1\n")
+    assert class_names(tmp_path, "m.csv") == ["edema", "nodule"]
+    cases = [
+        c for s in ("training", "validation") for c in classification_cases(s, tmp_path, ["nodule", "edema"], "m.csv")
+    ]
+    assert sorted(case["label"] for case in cases) == [[1.0, 0.0], [1.0, 1.0]]
+    with pytest.raises(ValueError, match=r"no column for the class 'mass', only \['edema', 'nodule'\]"):
+        classification_cases("training", tmp_path, ["mass"], "m.csv")
+
+
+def test_mistakes_are_named(tmp_path):
+    folders(tmp_path)
+    with pytest.raises(ValueError, match=r"is of class 'b', which is not in `classes` \['a'\]"):
+        classification_cases("training", tmp_path, ["a"])
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        classification_cases("training", tmp_path / "none", ["a"])
+    with pytest.raises(FileNotFoundError, match="There is no data list"):
+        classification_cases("training", tmp_path, ["a"], "none.csv")
+    for text, match in [
+        ("path,label\nx,a\n", "needs a column `image`"),
+        ("image,label\nx.png,a\n", r"`x.png` of the data list .* does not exist"),
+        ("image,label,section\na/a0.png,a,train\n", "`section` in .* must be one of"),
+    ]:
+        (tmp_path / "bad.csv").write_text(text)
+        with pytest.raises((ValueError, FileNotFoundError), match=match):
+            classification_cases("training", tmp_path, ["a"], "bad.csv")

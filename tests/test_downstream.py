@@ -1,0 +1,248 @@
+"""The bundles segmentation and classification: from labeled files and weights to predictions on disk."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import monai.bundle
+import nibabel
+import numpy as np
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+
+from monai_ssl.data.phantom import phantom_ct
+from monai_ssl.networks import PyramidUNet
+from monai_ssl.transfer import ModelCard, export_weights, paper_encoder
+
+ROOT = Path(__file__).parents[1] / "bundles"
+AFFINE = np.array([[-2.0, 0, 0, 40], [0, -2, 0, 30], [0, 0, 3, -10], [0, 0, 0, 1]])
+LABELS = {"lung": 1, "heart": 2}
+
+pytestmark = pytest.mark.bundle
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory):
+    root = tmp_path_factory.mktemp("volumes")
+    for i in range(4):
+        split = "Ts" if i == 3 else "Tr"
+        for name, array in zip(("images", "labels"), phantom_ct(i, (36, 40, 22)), strict=True):
+            (root / f"{name}{split}").mkdir(exist_ok=True)
+            nibabel.save(nibabel.Nifti1Image(array, AFFINE), root / f"{name}{split}" / f"p{i}.nii.gz")
+    return root
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        folder = root / ("negative", "positive")[i % 2]
+        folder.mkdir(exist_ok=True)
+        array = rng.integers(0, 100, (40, 50), dtype=np.uint8)
+        array[10:30, 10:30] += 120 * (i % 2)
+        Image.fromarray(array).save(folder / f"{i}.png")
+    return root
+
+
+def weights(folder, width=4, modality="ct"):
+    intensity = {"kind": "ct_window", "low": -1000.0, "high": 1000.0}
+    network = PyramidUNet(paper_encoder(3, 1, width))
+    card = ModelCard("pcrlv2", "paper", {"width": width}, modality, intensity)
+    return export_weights(network, folder / f"width{width}.safetensors", card), network
+
+
+def options(bundle, out, **more):
+    shared = {"bundle_root": str(ROOT / bundle), "output_dir": str(out), "width": 4, "device": "cpu"}
+    return shared | more
+
+
+def train_options(bundle, out, **more):
+    return options(bundle, out, **{"ckpt_dir": str(out / "models"), "num_workers": 0, "max_epochs": 1} | more)
+
+
+def workflow(bundle, config="train", kind="train", **overrides):
+    configs = ROOT / bundle / "configs"
+    files = [str(configs / f"{name}.json") for name in ([config] if isinstance(config, str) else config)]
+    flow = ConfigWorkflow(files, str(configs / "metadata.json"), logging_file=False, workflow_type=kind, **overrides)
+    flow.initialize()
+    return flow
+
+
+def segmentation(out, volumes, **more):
+    task = {"dataset_dir": str(volumes), "labels": LABELS, "roi_size": [16, 16, 16]}
+    return train_options("segmentation", out, **(task | more))
+
+
+def test_segmentation_from_weights_to_files(tmp_path, volumes):
+    path, source = weights(tmp_path)
+    overrides = segmentation(tmp_path, volumes, weights=str(path), scheme="fixed")
+    flow = workflow("segmentation", **overrides)
+    flow.run()
+    trainer, network = (flow.parser.get_parsed_content(i) for i in ("train#trainer", "network"))
+    assert np.isfinite(trainer.state.output[0]["loss"])
+    for name, tensor in source.encoder.state_dict().items():
+        assert torch.equal(tensor, network.encoder.state_dict()[name]), name
+    model = torch.load(tmp_path / "models/model.pt", weights_only=True)
+    assert model.keys() == network.state_dict().keys()
+
+    workflow("segmentation", ["train", "evaluate"], **overrides).run()
+    assert "mean_dice" in (tmp_path / "metrics.csv").read_text() and (tmp_path / "val_mean_dice_raw.csv").is_file()
+
+    asked = {k: overrides[k] for k in ("bundle_root", "output_dir", "width", "device", "labels", "roi_size")}
+    folder, checkpoint = volumes / "imagesTs", tmp_path / "models/model.pt"
+    workflow("segmentation", "inference", "infer", dataset_dir=str(folder), checkpoint=str(checkpoint), **asked).run()
+    written, image = nibabel.load(tmp_path / "p3_seg.nii.gz"), nibabel.load(folder / "p3.nii.gz")
+    np.testing.assert_allclose(written.affine, image.affine)
+    assert written.shape == image.shape and set(np.unique(written.get_fdata())) <= {0, 1, 2}
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlruns.db'}")
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    (run,) = client.search_runs(experiments)
+    assert run.info.status == "FINISHED" and run.data.params["scheme"] == "fixed"
+    assert {"loss", "val_mean_dice"} <= run.data.metrics.keys()
+
+
+@pytest.mark.slow
+def test_segmentation_learns(tmp_path, volumes):
+    overrides = segmentation(
+        tmp_path, volumes, max_epochs=6, iterations_per_epoch=10, roi_size=[24, 24, 16], lr=0.01, val_interval=6
+    )
+    flow = workflow("segmentation", **overrides)
+    flow.run()
+    assert flow.parser.get_parsed_content("validate#evaluator").state.best_metric > 0.3
+
+
+def test_spacing_and_group_norm(tmp_path, volumes):
+    overrides = segmentation(tmp_path, volumes, spacing=[3.0, 3.0, 3.0], norm="group", width=8)
+    flow = workflow("segmentation", **overrides)
+    sample = flow.parser.get_parsed_content("validate#dataset")[0]
+    assert sample["image"].shape[1:] == (24, 27, 22) and sample["image"].shape == sample["label"].shape
+    assert any(isinstance(m, torch.nn.GroupNorm) for m in flow.parser.get_parsed_content("network").modules())
+
+
+@pytest.mark.parametrize(
+    ("override", "match"),
+    [
+        ({"roi_size": [30, 32, 16]}, r"`roi_size` must be divisible by 8.*try \[32, 32, 16\]"),
+        ({"weights": "WIDE"}, "Only .*% of the encoder of ConvEncoder.*another width"),
+        ({"scheme": "frozen"}, "`scheme` must be one of"),
+        ({"labels": {"background": 0}}, "`labels` must give each structure its own value"),
+        ({"dataset_dir": "EMPTY"}, "has no cases for training"),
+    ],
+)
+def test_mistakes_get_one_sentence(tmp_path, volumes, override, match):
+    (tmp_path / "empty").mkdir()
+    known = {"WIDE": str(weights(tmp_path, 8)[0]), "EMPTY": str(tmp_path / "empty")}
+    override = {k: known.get(v, v) if isinstance(v, str) else v for k, v in override.items()}
+    with pytest.raises(RuntimeError) as caught:
+        workflow("segmentation", **(segmentation(tmp_path, volumes) | override)).run()
+    cause = caught.value
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    assert isinstance(cause, ValueError)
+    with pytest.raises(ValueError, match=match):
+        raise cause
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_classification_from_pictures_to_a_table(tmp_path, pictures, multilabel):
+    shared = {"image_size": [32, 32], "in_channels": 3, "modality": "xray"}
+    classes = ["bright", "any"] if multilabel else ["negative", "positive"]
+    if multilabel:
+        rows = [f"{p.relative_to(pictures)},{int(p.parent.name == 'positive')},{i % 2}"
+                for i, p in enumerate(sorted(pictures.glob("*/*.png")))]  # fmt: skip
+        (tmp_path / "list.csv").write_text("image,bright,any\n" + "\n".join(rows))
+        shared |= {"multilabel": True}
+    overrides = train_options("classification", tmp_path, dataset_dir=str(pictures), classes=classes, lr=0.01, **shared)
+    overrides |= {"max_epochs": 8, "batch_size": 4, "val_share": 0.34, "val_interval": 8}
+    overrides |= {"datalist": str(tmp_path / "list.csv")} if multilabel else {}
+    flow = workflow("classification", **overrides)
+    flow.run()
+    metrics = flow.parser.get_parsed_content("validate#evaluator").state.metrics
+    assert {"val_auc", "val_accuracy"} == metrics.keys() and all(0 <= value <= 1 for value in metrics.values())
+    assert multilabel or metrics["val_auc"] == 1
+
+    asked = options("classification", tmp_path, classes=classes, **shared)
+    asked |= {"dataset_dir": str(pictures / "positive"), "checkpoint": str(tmp_path / "models/model.pt")}
+    workflow("classification", "inference", "infer", **asked).run()
+    rows = (tmp_path / "predictions.csv").read_text().splitlines()
+    values = np.array([[float(v) for v in row.split(",")[1:]] for row in rows])
+    assert values.shape == (6, 2) and (multilabel or np.allclose(values.sum(1), 1, atol=1e-5))
+
+
+def test_classification_of_volumes_with_weights(tmp_path, volumes):
+    rows = [f"imagesTr/p{i}.nii.gz,{('a', 'b')[i % 2]},{('training', 'training', 'validation')[i]}" for i in range(3)]
+    (tmp_path / "list.csv").write_text("image,label,section\n" + "\n".join([*rows, "imagesTs/p3.nii.gz,b,validation"]))
+    path, source = weights(tmp_path)
+    more = {"datalist": str(tmp_path / "list.csv"), "classes": ["a", "b"], "image_size": [16, 16, 16]}
+    overrides = train_options("classification", tmp_path, dataset_dir=str(volumes), weights=str(path), **more)
+    flow = workflow("classification", scheme="fixed", **overrides)
+    flow.run()
+    encoder = flow.parser.get_parsed_content("network").encoder.state_dict()
+    assert all(torch.equal(tensor, encoder[name]) for name, tensor in source.encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("bundle", ["segmentation", "classification"])
+def test_bundles_are_what_monai_expects(tmp_path, bundle, volumes, pictures):
+    data = str(volumes if bundle == "segmentation" else pictures)
+    configs = ROOT / bundle / "configs"
+    metadata = json.loads((configs / "metadata.json").read_text())
+    for config, kind in (("train", "train"), ("inference", "infer")):
+        flow = workflow(bundle, config, kind, output_dir=str(tmp_path), dataset_dir=data, width=4)
+        assert flow.check_properties() == []
+    monai.bundle.verify_net_in_out(
+        "network_def",
+        meta_file=str(configs / "metadata.json"),
+        config_file=str(configs / "inference.json"),
+        device="cpu",
+        width=8,
+    )
+    train, inference = (json.loads((configs / f"{name}.json").read_text()) for name in ("train", "inference"))
+    shared = train.keys() & inference.keys() - {"imports", "initialize", "run", "network_def", "datalist"}
+    assert all(train[key] == inference[key] for key in shared)
+    assert metadata["version"] in metadata["changelog"] and (ROOT / bundle / "LICENSE").read_text().count("Apache") > 3
+
+
+def test_first_model_for_monai_label(tmp_path, volumes):
+    path, source = weights(tmp_path)
+    monai.bundle.run(
+        "init_model",
+        config_file=str(ROOT / "segmentation/configs/train.json"),
+        logging_file=False,
+        **segmentation(tmp_path, volumes, weights=str(path)),
+    )
+    model = torch.load(tmp_path / "models/model.pt", weights_only=True)
+    assert torch.equal(model["encoder.stages.0.conv1.weight"], source.encoder.stages[0].conv1.weight)
+
+
+@pytest.mark.slow
+def test_two_processes_and_the_stock_command(tmp_path, volumes):
+    configs = ROOT / "segmentation/configs"
+    more = segmentation(
+        tmp_path, volumes, weights=str(weights(tmp_path)[0]), scheme="warmup", max_epochs=2, warmup_epochs=1
+    )
+    more.pop("device")
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        "-m",
+        "monai.bundle",
+        "run",
+    ]
+    command += ["--config_file", str([str(configs / "train.json"), str(configs / "multi_gpu_train.json")])]
+    command += [text for key, value in more.items() for text in (f"--{key}", str(value))]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    model = torch.load(tmp_path / "models/model.pt", weights_only=True)
+    assert all(tensor.isfinite().all() for tensor in model.values())

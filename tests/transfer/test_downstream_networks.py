@@ -1,0 +1,55 @@
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from monai_ssl.networks import ConvEncoder, PyramidUNet, ResNetEncoder
+from monai_ssl.transfer import ModelCard, classifier, decisions, export_weights, paper_encoder, segmenter, start_from
+
+
+def test_encoders_are_those_of_the_papers():
+    assert sum(p.numel() for p in paper_encoder(3, 1).parameters()) == 7_027_776
+    assert isinstance(paper_encoder(2, 3, 4), ResNetEncoder)
+    assert paper_encoder(3, 1, 4, depth=3).channels == (4, 8, 16)
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_outputs_are_logits_of_all_classes(norm):
+    net = segmenter(paper_encoder(3, 1, 16), 3, norm, (8, 8, 16))
+    assert net(torch.rand(2, 1, 8, 8, 16)).shape == (2, 4, 8, 8, 16)
+    net2 = classifier(paper_encoder(2, 3, 8), 5, norm)
+    assert net2(torch.rand(2, 3, 32, 64)).shape == (2, 5)
+    kinds = {type(layer) for layer in [*net.modules(), *net2.modules()]}
+    assert (nn.GroupNorm in kinds) == (norm == "group") and (nn.BatchNorm3d in kinds) == (norm == "batch")
+
+
+def test_sizes_and_norms_are_checked_before_any_scan_is_read():
+    with pytest.raises(ValueError, match=r"`roi_size` must be divisible by 8.*got \[30, 32, 16\]; try \[32, 32, 16\]"):
+        segmenter(paper_encoder(3, 1, 4), 1, roi_size=(30, 32, 16))
+    with pytest.raises(ValueError, match=r"`image_size` must be divisible by 32"):
+        classifier(paper_encoder(2, 3, 4), 2, image_size=(224, 100))
+    with pytest.raises(ValueError, match=r"`norm` must be 'batch' or 'group', got 'layer'"):
+        segmenter(paper_encoder(3, 1, 4), 1, "layer")
+
+
+def test_start_from_weights_or_scratch(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "monai_ssl")
+    source = PyramidUNet(ConvEncoder(3, 1, (4, 8, 16, 32)))
+    card = ModelCard("m", "paper", {}, "ct", {"kind": "ct_window", "low": -1000.0, "high": 1000.0})
+    path = export_weights(source, tmp_path / "w.safetensors", card)
+    net = segmenter(paper_encoder(3, 1, 4), 1)
+    assert start_from(net, "", modality="ct") is None and "starts from scratch" in caplog.text
+    assert start_from(net, str(path), modality="ct").complete and "100% of 56 tensors" in caplog.text
+    assert torch.equal(net.encoder.stages[3].conv2.weight, source.encoder.stages[3].conv2.weight)
+    with pytest.warns(UserWarning, match="modality is mr here but was ct.*"):
+        start_from(net, str(path), modality="mr")
+
+
+def test_decisions():
+    output = [{"pred": torch.tensor([0.2, 0.8]), "label": torch.tensor([0.0, 1.0])}]
+    output.append({"pred": torch.tensor([0.6, 0.7]), "label": torch.tensor([1.0, 0.0])})
+    predicted, truth = decisions(output, multilabel=True)
+    assert predicted.tolist() == [[0, 1], [1, 1]] and truth.tolist() == [[0, 1], [1, 0]]
+    predicted, truth = decisions(output)
+    assert predicted.argmax(1).tolist() == [1, 1] and truth.tolist() == [1, 0]
