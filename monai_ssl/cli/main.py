@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import pkgutil
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
+COMMANDS = ("prepare", "inspect_store", "preview")
+"""Modules of this package; a new command is a new module and its name here."""
 FAILED, MISUSED = 1, 2
 
 
@@ -50,10 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Self-supervised pre-training for medical images. `COMMAND --help` shows examples.",
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])):
+    for name in COMMANDS:
         module = importlib.import_module(f"monai_ssl.cli.{name}")
-        if not hasattr(module, "add_parser"):
-            continue
         before = set(subparsers.choices)
         module.add_parser(subparsers)
         for added in set(subparsers.choices) - before:

@@ -81,16 +81,18 @@ def parse_spacing(words: list[str]) -> tuple[float, float, float] | None:
     """
     if words == ["none"]:
         return None
-    try:
-        numbers = [float(word) for word in words]
-    except ValueError:
-        raise ValueError(
-            f"--spacing takes `none`, one or three numbers, got `{' '.join(words)}`; SRC and STORE come before it."
-        ) from None
-    if len(numbers) not in (1, 3):
-        raise ValueError(f"--spacing takes `none`, one or three numbers, got {len(numbers)}.")
-    x, y, z = numbers if len(numbers) == 3 else numbers * 3
+    if len(words) not in (1, 3) or "none" in words:
+        raise ValueError(f"--spacing takes `none`, one or three numbers, got `{' '.join(words)}`.")
+    x, y, z = (float(word) for word in (words if len(words) == 3 else words * 3))
     return x, y, z
+
+
+def _is_spacing(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return word == "none"
+    return True
 
 
 def _places(args: argparse.Namespace) -> tuple[Path, Path]:
@@ -99,6 +101,9 @@ def _places(args: argparse.Namespace) -> tuple[Path, Path]:
         # `--samples SRC STORE`: the first path was taken for the name of the set
         paths.insert(0, args.samples)
         args.samples = "default"
+    while args.spacing and not _is_spacing(args.spacing[-1]):
+        # likewise `--spacing 1 1 1 SRC STORE`
+        paths.insert(0, args.spacing.pop())
     if args.samples and not paths:
         paths = ["samples/source", "samples/store"]
     elif args.samples and len(paths) == 1:

@@ -93,12 +93,16 @@ def prepare(src: str | Path, store: str | Path, options: PrepareOptions | None =
 
     Raises:
         ValueError: when ``src`` holds no image, ``store`` was prepared with other options, is being prepared now, or
-            lies where it would be taken for a source.
+            is not empty and no store.
     """
     src, store, options = Path(src), Path(store), options or PrepareOptions()
     _check_places(src, store)
     _check_options(store, options)
     sources, rejected = discover(src)
+    # a store inside the source: neither its arrays nor its sheet of pictures are scans
+    own = store.resolve()
+    sources = [source for source in sources if not source.files[0].resolve().is_relative_to(own)]
+    rejected = [(path, reason) for path, reason in rejected if not path.resolve().is_relative_to(own)]
     if not sources and not rejected:
         raise ValueError(
             f"{src} holds no image that can be read: give a folder with DICOM, NIfTI, NRRD, MHA, PNG or JPEG files."
@@ -197,7 +201,7 @@ class _Preparation:
             self.records.update({record["key"]: record for record in outcome.records})
             return
         basis = "path" if outcome.patient is None else "dicom"
-        patient = self._pseudonym(basis, source.patient_hint if outcome.patient is None else outcome.patient)
+        patient = self._pseudonym(source.patient_hint if outcome.patient is None else outcome.patient)
         # the first part last: it stands for all
         for record in reversed(outcome.records):
             record.update(patient=patient, patient_from=basis)
@@ -211,7 +215,7 @@ class _Preparation:
             first, *others = sorted(sources, key=lambda source: source.name)
             self.report.duplicates += [(other.name, first.name) for other in others]
             for record in self._parts(key) if others else ():
-                patient = self._pseudonym("path", first.patient_hint)
+                patient = self._pseudonym(first.patient_hint)
                 if record["patient_from"] == "path" and record["patient"] != patient:
                     self._write({**record, "patient": patient})
 
@@ -223,8 +227,9 @@ class _Preparation:
         write_json(record_path(self.store, record["key"]), record)
         self.records[record["key"]] = record
 
-    def _pseudonym(self, basis: str, name: str) -> str:
-        return hmac.new(self.secret, f"{basis}:{name}".encode(), hashlib.sha256).hexdigest()[:12]
+    def _pseudonym(self, name: str) -> str:
+        # the same for a PatientID and a folder of that name: pictures beside a series are the same patient's
+        return hmac.new(self.secret, name.strip().encode(), hashlib.sha256).hexdigest()[:12]
 
     def _finish(self) -> Report:
         records, report = list(self.records.values()), self.report

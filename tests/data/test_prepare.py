@@ -13,7 +13,7 @@ import pytest
 from files import CT, cut, nifti, save_series, series, stored
 from PIL import Image
 
-from monai_ssl.data import PrepareOptions, Store, prepare
+from monai_ssl.data import PrepareOptions, Store, prepare, write_sheet
 from monai_ssl.data import convert as convert_module
 from monai_ssl.data.layout import locked, read_json
 from monai_ssl.data.pool import JobPool, WorkerKilledError
@@ -266,6 +266,14 @@ def test_a_damaged_store_is_repaired(tmp_path):
     assert manifest(tmp_path / "store") == before and not list(scans.glob(".*"))
 
 
+def test_a_store_inside_the_source_is_not_prepared_into_itself(tmp_path):
+    nifti(tmp_path / "a.nii.gz", ct())
+    prepare(tmp_path, tmp_path / "store", HERE)
+    write_sheet(Store(tmp_path / "store").scans, tmp_path / "store" / "sheet.png")
+    report = prepare(tmp_path, tmp_path / "store", HERE)
+    assert (report.already, report.prepared, report.left_out, report.failed) == (1, [], [], [])
+
+
 @pytest.mark.slow
 def test_processes_give_what_one_gives(tmp_path):
     for i in range(5):
@@ -354,3 +362,12 @@ def test_memory_does_not_grow_with_the_number_of_scans(tmp_path):
         run = subprocess.run([sys.executable, "-c", PEAK, *arguments], check=True, capture_output=True, text=True)
         peaks.append(int(run.stdout) / 1024)
     assert peaks[1] < peaks[0] + 40, peaks
+
+
+def test_a_folder_named_as_a_patient_id_is_that_patient(tmp_path):
+    src = tmp_path / "src"
+    save_series(series(stored(), PatientID="case-5"), src / "dicom" / "series")
+    nifti(src / "case-5" / "t1.nii.gz", mr())
+    nifti(src / "case-6" / "t1.nii.gz", mr(1))
+    report = prepare(src, tmp_path / "store", HERE)
+    assert report.scans == 3 and report.patients == 2
