@@ -54,7 +54,19 @@ def canonical(array: NDArray[Any], affine: NDArray[np.float64]) -> tuple[NDArray
     """Flip and permute the axes of an array (X, Y, Z) to the closest RAS; voxels are moved, never interpolated."""
     orientation = orientations.io_orientation(affine)
     moved = orientations.apply_orientation(array, orientation)
-    return np.ascontiguousarray(moved), affine @ orientations.inv_ornt_aff(orientation, array.shape)
+    return contiguous(moved), affine @ orientations.inv_ornt_aff(orientation, array.shape)
+
+
+def contiguous(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array (X, Y, Z) in C order; by planes that fit the cache, several times faster than at once."""
+    fastest = int(np.argmin(np.abs(array.strides)))
+    if fastest == 2:
+        return np.ascontiguousarray(array)
+    out = np.empty(array.shape, array.dtype)
+    slow = 1 - fastest
+    for target, plane in zip(np.moveaxis(out, slow, 0), np.moveaxis(array, slow, 0), strict=True):
+        target[...] = plane
+    return out
 
 
 def unshear(array: NDArray[Any], shifts: NDArray[np.float64], fill: float) -> tuple[NDArray[Any], NDArray[np.float64]]:

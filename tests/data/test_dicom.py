@@ -391,6 +391,7 @@ def test_enhanced_multiframe_of_several_volumes(tmp_path):
     with pytest.raises(ReadError, match=r"a.dcm: the file holds 2 volumes.*--four-d split"):
         read_all(path)
     volumes = read_all(path, four_d="split")
+    assert len(volumes) == 2
     for time, volume in enumerate(volumes):
         assert np.array_equal(volume.array[0], pixels[time::2].transpose(2, 1, 0)[::-1, ::-1])
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from monai_ssl.data.discovery import discover
-from monai_ssl.data.geometry import canonical
+from monai_ssl.data.geometry import canonical, contiguous
 from monai_ssl.data.readers import read
 from monai_ssl.data.volume import ReadError, compact
 
@@ -49,6 +49,13 @@ def test_canonical_moves_voxels_with_their_places(order, signs):
     for index in np.ndindex(array.shape):
         point = affine @ [*index, 1]
         assert moved[tuple(np.rint(np.linalg.solve(placed, point))[:3].astype(int))] == array[index]
+
+
+@given(st.permutations(range(3)), st.tuples(*[st.sampled_from([slice(None), slice(None, None, -1)])] * 3))
+def test_contiguous_changes_nothing_but_the_order(order, flips):
+    array = np.arange(40 * 3 * 35).reshape(40, 3, 35).transpose(order)[flips]
+    copy = contiguous(array)
+    assert np.array_equal(copy, array) and copy.flags.c_contiguous
 
 
 @given(
@@ -189,6 +196,7 @@ def test_itk_files_agree_with_nifti(tmp_path, name):
 
 def test_nrrd_without_itk_is_read_by_pynrrd(tmp_path, monkeypatch):
     itk, image = itk_image(SCAN)
+    image.SetDirection(itk.matrix_from_array(np.array([[0, 0, -1.0], [1, 0, 0], [0, 1, 0]])))
     itk.imwrite(image, tmp_path / "a.nrrd")
     itk.imwrite(image, tmp_path / "a.mha")
     (expected,) = read_path(tmp_path / "a.nrrd")
