@@ -41,6 +41,7 @@ def test_applied_names_the_treated_samples():
     out = RandAdd("a", 0.5, "done").set_random_state(0).batch({"a": x})
     assert torch.equal(out["done"]["applied"], out["a"].flatten(1).amax(1) > 0)
     assert 8 < out["done"]["applied"].sum() < 32
+    assert torch.equal(out["a"][:, 0, 0, 0], out["done"]["number"] * out["done"]["applied"])
 
 
 def test_keys_may_differ_in_channels_only():
