@@ -92,8 +92,8 @@ def voxel_features(encoder: nn.Module, image: Tensor, points: Tensor, roi_size: 
     found: Tensor | None = None
     for window in start.unique(dim=0):
         here = (start == window).all(1)
-        cut = [slice(int(a), int(a) + r) for a, r in zip(window, roi_size, strict=True)]
-        part = padded[(slice(None), *cut)]
+        cut = (slice(None), *(slice(int(a), int(a) + r) for a, r in zip(window, roi_size, strict=True)))
+        part = padded[cut]
         features = encoder(part.unsqueeze(0).to(device))
         values = _interpolate(features, (points[here] - window).to(device), roi_size).float().cpu()
         if found is None:

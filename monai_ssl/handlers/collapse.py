@@ -18,18 +18,24 @@ if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
 
 
+# what rounding leaves of equal vectors in single precision
+_EQUAL = 1e-6
+
+
 class CollapseMonitor:
     r"""Put ``collapse/spread`` and ``collapse/effective_rank`` of the present batch into the metrics.
 
-    The spread is the standard deviation of L2-normalized representations in units of :math:`1 / \sqrt{D}`: about 1 is
-    healthy, 0 is collapse. When it stays below ``alarm`` for ``patience`` checks, a warning says once what to do.
-    Active on rank 0 only.
+    The spread is the standard deviation of L2-normalized representations in units of :math:`1 / \sqrt{D}`: about 1 for
+    vectors that point everywhere, 0 in collapse. Averages of rectified features start near 0 (0.0005 for the papers'
+    untrained 3-D encoder on chest CT) and spread with training, so a small value alone tells nothing. A check is bad
+    when the spread is below ``alarm`` and below a quarter of its highest value so far, or when all vectors are equal;
+    after ``patience`` bad checks in a row, a warning says once what to do. Active on rank 0 only.
 
     Args:
-        every: iterations between two checks; each costs one forward pass of the encoder.
+        every: iterations between two checks, beside the first iteration; each costs one forward pass of the encoder.
         key: of the images to look at; by default the first of the batch.
-        alarm: spread below which a representation counts as collapsed.
-        patience: checks in a row below ``alarm`` before the warning.
+        alarm: spread above which a representation never counts as collapsed.
+        patience: bad checks in a row before the warning.
 
     Raises:
         ValueError: when ``every`` or ``patience`` is below 1.
@@ -44,13 +50,17 @@ class CollapseMonitor:
         self.key = key
         self.alarm = alarm
         self.patience = patience
-        self._below = 0
+        self._highest = 0.0
+        self._bad = 0
         self._warned = False
 
     def attach(self, engine: SSLTrainer) -> None:
         """Look at ``engine.state.views`` every few iterations."""
         if idist.get_rank() == 0:
-            engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self._check)
+            engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=self._is_due), self._check)
+
+    def _is_due(self, engine: SSLTrainer, iteration: int) -> bool:
+        return iteration == 1 or iteration % self.every == 0
 
     def _check(self, engine: SSLTrainer) -> None:
         images = _images(engine.state.views, self.key)
@@ -60,18 +70,23 @@ class CollapseMonitor:
             vectors = method.representation(images).float()
         found = {"collapse/spread": spread(vectors), "collapse/effective_rank": effective_rank(vectors)}
         engine.state.metrics |= found
-        self._below = self._below + 1 if found["collapse/spread"] < self.alarm else 0
-        if self._below >= self.patience and not self._warned:
+        self._bad = self._bad + 1 if self._is_bad(found["collapse/spread"]) else 0
+        if self._bad >= self.patience and not self._warned:
             self._warned = True
             warnings.warn(self._message(engine, found), UserWarning, stacklevel=2)
 
+    def _is_bad(self, value: float) -> bool:
+        self._highest = max(self._highest, value)
+        return value < self.alarm and (value < self._highest / 4 or value < _EQUAL)
+
     def _message(self, engine: SSLTrainer, found: Mapping[str, float]) -> str:
         return (
-            f"The representations of different images are nearly the same (spread {found['collapse/spread']:.2g}, "
-            f"where 1 is healthy; effective rank {found['collapse/effective_rank']:.1f}), and have been in the last "
-            f"{self.patience} checks up to iteration {engine.state.iteration}. If this goes on, the network has "
-            "collapsed: lower `lr` or give it a longer warm-up, raise `batch_size`, make the views differ more, and "
-            "look at `collapse/spread` and the probe in MLflow."
+            f"The representations of different images have become nearly the same (spread "
+            f"{found['collapse/spread']:.2g}, at its highest {self._highest:.2g}; effective rank "
+            f"{found['collapse/effective_rank']:.1f}) in the last {self.patience} checks up to iteration "
+            f"{engine.state.iteration}. If this goes on, the network has collapsed: lower `lr` or give it a longer "
+            "warm-up, raise `batch_size`, make the views differ more, and look at `collapse/spread` and the probe in "
+            "MLflow."
         )
 
 

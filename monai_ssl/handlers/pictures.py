@@ -94,9 +94,11 @@ def write_sheet(panels: Mapping[str, Tensor], path: Path, samples: int) -> None:
     planes = _PLANES[first.ndim - 1]
     count = min(samples, min(len(x) for x in images.values()))
     rows = count * len(planes)
-    figure = Figure(figsize=(_INCHES * len(images) + 0.4, _INCHES * rows + 0.3), layout="constrained")
+    heights = [middle_slice(first[0], plane).shape[0] / middle_slice(first[0], plane).shape[1] for plane in planes]
+    size = (_INCHES * len(images) + 0.4, _INCHES * sum(heights) * count + 0.3)
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, len(images), squeeze=False)
+    axes = figure.subplots(rows, len(images), squeeze=False, height_ratios=heights * count)
     for i in range(count):
         reference = images.get("target", first)
         low, high = _gray_scale(_sample(reference, i, count))

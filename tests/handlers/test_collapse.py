@@ -7,9 +7,16 @@ from toy_training import Toy, batches, ssl_trainer
 from monai_ssl.handlers import CollapseMonitor
 
 
-class Collapsed(Toy):
+class Collapsing(Toy):
+    """Vectors point everywhere at first, and are nearly the same after a number of looks."""
+
+    def __init__(self, looks=1):
+        super().__init__()
+        self.looks = looks
+
     def representation(self, x):
-        return torch.ones(len(x), 6) + 1e-4 * super().representation(x)
+        self.looks -= 1
+        return torch.randn(len(x), 6) * (1.0 if self.looks >= 0 else 1e-3) + (self.looks < 0)
 
 
 class Spread(Toy):
@@ -17,32 +24,50 @@ class Spread(Toy):
         return torch.randn(len(x), 6)
 
 
+class Untrained(Toy):
+    def representation(self, x):
+        return 1 + 1e-3 * torch.randn(len(x), 6)
+
+
+class Equal(Toy):
+    def representation(self, x):
+        return torch.linspace(0.1, 0.7, 6).repeat(len(x), 1)
+
+
 def test_collapse_is_said_once_in_words():
+    monitor = CollapseMonitor(every=2, patience=3)
     with pytest.warns(UserWarning, match=r"nearly the same .* last 3 checks up to iteration 6.*lower `lr`") as caught:
-        trainer = ssl_trainer([CollapseMonitor(every=2, patience=3)], epochs=5, method=Collapsed())
+        trainer = ssl_trainer([monitor], epochs=5, method=Collapsing())
         trainer.run()
     assert sum("nearly the same" in str(w.message) for w in caught) == 1
     assert trainer.state.metrics["collapse/spread"] < 0.01
-    assert trainer.state.metrics["collapse/effective_rank"] == pytest.approx(1.0, abs=0.01)
+    assert trainer.state.metrics["collapse/effective_rank"] == pytest.approx(1.0, abs=0.02)
 
 
-def test_health_is_silent():
+def test_equal_vectors_are_a_collapse_from_the_start():
+    with pytest.warns(UserWarning, match="nearly the same"):
+        ssl_trainer([CollapseMonitor(every=1, patience=3)], method=Equal()).run()
+
+
+@pytest.mark.parametrize(("method", "value"), [(Spread, 1.0), (Untrained, 0.0)])
+def test_health_and_an_untrained_network_are_silent(method, value):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        trainer = ssl_trainer([CollapseMonitor(every=1, patience=1)], method=Spread(), data=batches(4, size=30))
+        trainer = ssl_trainer([CollapseMonitor(every=1, patience=1)], method=method(), data=batches(4, size=30))
         trainer.run()
-    assert trainer.state.metrics["collapse/spread"] == pytest.approx(1.0, abs=0.2)
-    assert trainer.state.metrics["collapse/effective_rank"] > 4.5
+    assert trainer.state.metrics["collapse/spread"] == pytest.approx(value, abs=0.2)
+    if value:
+        assert trainer.state.metrics["collapse/effective_rank"] > 4.5
 
 
 def test_a_recovery_starts_the_count_anew():
-    handler = CollapseMonitor(every=1, patience=3)
-    trainer = ssl_trainer([handler], method=Collapsed(), epochs=1, data=batches(2))
+    method, monitor = Collapsing(), CollapseMonitor(every=1, patience=3)
+    trainer = ssl_trainer([monitor], method=method, epochs=1, data=batches(3))
     trainer.run()
-    assert handler._below == 2
-    trainer.method.representation = Spread().representation
-    handler._check(trainer)
-    assert handler._below == 0
+    assert monitor._bad == 2
+    method.looks = 1
+    monitor._check(trainer)
+    assert monitor._bad == 0
 
 
 def test_one_image_is_no_sample():

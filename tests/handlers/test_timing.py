@@ -1,4 +1,3 @@
-import time
 import warnings
 
 import pytest
@@ -7,44 +6,58 @@ from ignite.engine import Engine
 from monai_ssl.handlers import DataWait
 
 
-def run(waits, work=0.004, epochs=1, length=None):
-    """An engine whose loader waits as told and whose iterations take `work` seconds."""
+@pytest.fixture
+def run(monkeypatch):
+    """Runs an engine on a clock of its own, whose loader waits as told and whose iterations take `work` seconds."""
+    now = [0.0]
+    monkeypatch.setattr("monai_ssl.handlers.timing.time.perf_counter", lambda: now[0])
 
-    def loader():
+    def sleep(seconds):
+        now[0] += seconds
+
+    def loader(waits):
         for wait in waits:
-            time.sleep(wait)
+            sleep(wait)
             yield 0
 
-    engine = Engine(lambda e, b: time.sleep(work))
-    handler = DataWait()
-    handler.attach(engine)
-    engine.run(loader(), max_epochs=epochs, epoch_length=length or len(waits))
-    return engine.state.metrics
+    def runs(waits, work=0.004, epochs=1, length=None):
+        engine = Engine(lambda e, b: sleep(work))
+        DataWait().attach(engine)
+        engine.run(loader(waits), max_epochs=epochs, epoch_length=length or len(waits))
+        return engine.state.metrics
+
+    return runs
 
 
-def test_share_median_and_tail():
-    with pytest.warns(UserWarning, match=r"waited for data \d+% of the time in epoch 1 .*`num_workers`"):
-        metrics = run([0.0] + [0.01] * 18 + [0.1])
-    assert metrics["time/data_wait_ms_median"] == pytest.approx(10, rel=0.5)
-    assert metrics["time/data_wait_ms_median"] < metrics["time/data_wait_ms_p95"]
-    assert 0.5 < metrics["time/data_wait_share"] < 1.0
-    assert metrics["time/iteration_ms_median"] > metrics["time/data_wait_ms_median"] + 3.5
+def test_share_median_and_tail_in_closed_form(run):
+    with pytest.warns(UserWarning, match=r"waited for data 80% of the time in epoch 1 \(median 10 ms.*`num_workers`"):
+        metrics = run([5.0] + [0.01] * 18 + [0.14, 0.16], work=0.006)
+    assert metrics["time/data_wait_share"] == pytest.approx(0.48 / 0.6)
+    assert metrics["time/data_wait_ms_median"] == pytest.approx(10)
+    assert metrics["time/data_wait_ms_p95"] == pytest.approx(141)
+    assert metrics["time/iteration_ms_median"] == pytest.approx(16)
 
 
-def test_a_fast_loader_is_silent_and_start_up_does_not_count():
+def test_a_fast_loader_is_silent_and_start_up_does_not_count(run):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        metrics = run([0.3] + [0.0] * 15, work=0.005)
-    assert metrics["time/data_wait_share"] < 0.2
+        metrics = run([9.0] + [0.001] * 15, work=0.009)
+    assert metrics["time/data_wait_share"] == pytest.approx(0.1)
 
 
-def test_the_warning_comes_once():
+def test_an_epoch_is_measured_by_itself(run):
+    with pytest.warns(UserWarning, match="in epoch 2"):
+        metrics = run([0.0] * 20 + [1.0] * 20, work=1.0, epochs=2, length=20)
+    assert metrics["time/data_wait_share"] == pytest.approx(0.5)
+
+
+def test_the_warning_comes_once(run):
     with pytest.warns(UserWarning, match="waited for data") as caught:
         run([0.005] * 36, work=0.0, epochs=3, length=12)
     assert sum("waited" in str(w.message) for w in caught) == 1
 
 
-def test_a_few_slow_iterations_are_not_judged():
+def test_a_few_slow_iterations_are_not_judged(run):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert run([0.01] * 5, work=0.0)["time/data_wait_share"] > 0.5
+        assert run([0.01] * 5, work=0.0)["time/data_wait_share"] == 1.0

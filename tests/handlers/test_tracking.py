@@ -221,6 +221,7 @@ def _job(folder):
     record(folder, epochs=1)
 
 
+@pytest.mark.slow
 def test_two_jobs_may_create_the_same_database_at_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     jobs = [context.Process(target=_job, args=(tmp_path,)) for _ in range(2)]
