@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,9 +51,15 @@ SECONDARY_CAPTURE = STORAGE + "7"
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence pydicom: deviations from the standard are the rule in hospitals, and its warnings may quote patients."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def open_header(path: Path, tags: list[str] | None = None) -> FileDataset:

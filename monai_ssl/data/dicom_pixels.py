@@ -51,7 +51,9 @@ class Rescaling:
 
     def __call__(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Return the values of stored numbers of any shape."""
-        values = stored.astype(np.float64 if self.dtype == np.float32 else np.int64)
+        # 0 is among the stored numbers, so the intercept fits the result, and no step needs more than twice its range
+        wide = np.float64 if self.dtype == np.float32 else np.int32 if self.dtype.itemsize < 4 else np.int64
+        values = stored.astype(wide)
         if self.invert and self.stored is not None:
             values = sum(self.stored) - values
         slope, intercept = np.array([self.slope, self.intercept]).astype(values.dtype)

@@ -319,6 +319,19 @@ def test_values_that_are_no_numbers_are_named(tmp_path):
         read(source)
 
 
+def test_pydicom_is_silent(tmp_path, recwarn, caplog):
+    datasets = series(stored())
+    for ds in datasets:
+        ds.add_new("SOPInstanceUID", "UI", ds.SOPInstanceUID)
+        ds["SOPInstanceUID"]._value = f"{ds.SOPInstanceUID}.Doe^Jane"
+        ds.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    folder = save_series(datasets, tmp_path / "p")
+    recwarn.clear()
+    caplog.clear()
+    read_one(folder)
+    assert not any("Doe" in str(warning.message) for warning in recwarn) and "Doe" not in caplog.text
+
+
 def test_truncated_file_is_named(tmp_path):
     datasets = series(stored((3, 32, 32)))
     folder = save_series(datasets, tmp_path / "p")

@@ -96,6 +96,15 @@ def test_patients_with_the_same_series_number_are_told_apart(tmp_path):
     assert names(tmp_path) == ["anna", "bob"]
 
 
+@pytest.mark.parametrize("tag", ["PatientID", "StudyInstanceUID"])
+def test_halves_of_different_patients_or_studies_do_not_make_a_whole(tmp_path, tag):
+    datasets = series(stored())
+    for k, ds in enumerate(datasets):
+        setattr(ds, tag, f"1.2.{k // 3}")
+    save_series(datasets, tmp_path)
+    assert [len(source.files) for source in discover(tmp_path)[0]] == [3, 3]
+
+
 def test_acquisition_numbers_alone_do_not_split_a_series(tmp_path):
     datasets = series(stored())
     for k, ds in enumerate(datasets):
