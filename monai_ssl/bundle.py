@@ -6,14 +6,21 @@ import difflib
 import os
 import re
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
+from types import FrameType
 from typing import Any
 
 import torch
 from ignite import distributed as idist
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
+from torch.utils.data import DataLoader, Dataset
+
+from monai_ssl.data import LabelledImages, PretrainingScans, WindowDataset
+from monai_ssl.data.windows import collate_views, endless_loader
+from monai_ssl.errors import explain_mistakes
+from monai_ssl.handlers import Export, HeldOutLoss, Pictures, Probe, Tracking
+from monai_ssl.transforms import BatchViews
 
 _READ_BY_MONAI = {
     "imports",
@@ -51,14 +58,90 @@ def setup(seed: int) -> None:
     Raises:
         ValueError: when a top-level key of the configuration is read by nothing, as a misspelt override is.
     """
-    config = _running_config()
-    if config is not None:
-        refuse_unknown_keys(config)
+    explain_mistakes()
+    parser = _running_parser()
+    if parser is not None:
+        refuse_unknown_keys(parser.get())
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and idist.get_world_size() == 1:
         if torch.cuda.is_available():
             torch.cuda.set_device(device())
         idist.initialize("nccl" if torch.cuda.is_available() else "gloo")
     set_determinism(seed)
+
+
+def loader(dataset: Dataset, batch_size: int, num_workers: int, device: torch.device | str, seed: int) -> DataLoader:
+    """The endless loader of a pre-training run, sharded under ``torchrun``.
+
+    Raises:
+        ValueError: for a batch of fewer than two samples, with which comparisons and batch norm mean nothing.
+    """
+    world_size = idist.get_world_size()
+    if batch_size * world_size < 2:
+        raise ValueError(
+            "`batch_size` must be at least 2: with one sample there is nothing to compare and batch norm fails."
+        )
+    return endless_loader(
+        dataset,
+        batch_size,
+        num_workers,
+        seed=seed,
+        rank=idist.get_rank(),
+        world_size=world_size,
+        pin_memory=torch.device(device).type == "cuda",
+    )
+
+
+def held_out_loss(scans: PretrainingScans, crops: list, views: BatchViews, batch_size: int, seed: int) -> Any:
+    """The loss on held-out patients after every epoch, on the same windows each time; nothing where nobody is."""
+    if not scans.held_out:
+        return _Nothing()
+    windows = max(1, -(-batch_size // len(scans.held_out)))
+    dataset = WindowDataset(scans.held_out, crops, seed + 1, windows)
+    batches = DataLoader(dataset, min(batch_size, len(dataset)), collate_fn=collate_views, drop_last=True)
+    return HeldOutLoss(batches, views, seed=seed)
+
+
+def probe(labelled: str | None, size: Sequence[int], views: BatchViews) -> Any:
+    """kNN and linear probe after every epoch, when a list of labelled images is given.
+
+    Args:
+        labelled: JSON file, a list of ``{"image": path, "label": number}``, paths relative to it; or ``None``.
+        size: voxels that each image is resized to.
+        views: their last normalization is applied to the images too.
+    """
+    if not labelled:
+        return _Nothing()
+    last = [transform.normalize for transform in views.transforms if hasattr(transform, "normalize")]
+    return Probe(LabelledImages(labelled, size, last[-1] if last else None))
+
+
+def export(method: str, output_dir: str, preset: str, scans: PretrainingScans) -> Export:
+    """Publish the encoder after the run; how to build it is read from the key ``encoder`` of the bundle."""
+    parser = _running_parser()
+    encoder = {} if parser is None else _resolved(parser, parser["encoder"])
+    return Export(output_dir, method, preset, encoder, scans.facts())
+
+
+def pictures(output_dir: str, record: Tracking, every: int = 10) -> Pictures:
+    """Sheets of what goes in and what is restored, on disk and in MLflow."""
+    return Pictures(output_dir, every, tracking=record)
+
+
+def tracking(name: str, output_dir: str, resume: bool | str = False) -> Tracking:
+    """The MLflow record of the run, with the bundle's plain top-level keys as parameters."""
+    parser = _running_parser()
+    params = {}
+    if parser is not None:
+        plain = {k: _resolved(parser, v) for k, v in parser.get().items() if k not in ("imports", "_meta_")}
+        params = {k: v for k, v in plain.items() if _is_plain(v) and not k.endswith("_dir") and k != "bundle_root"}
+    return Tracking(output_dir, name, params, resume=resume)
+
+
+class _Nothing:
+    """A handler that does nothing."""
+
+    def attach(self, engine: Any) -> None:
+        del engine
 
 
 def refuse_unknown_keys(config: Mapping[str, Any]) -> None:
@@ -85,13 +168,29 @@ def refuse_unknown_keys(config: Mapping[str, Any]) -> None:
     )
 
 
-def _running_config() -> Mapping[str, Any] | None:
+def _running_parser() -> ConfigParser | None:
     # MONAI gives an expression no access to the parser that evaluates it, except that it is the caller
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         parser = frame.f_locals.get("self")
         if isinstance(parser, ConfigParser):
-            config: Mapping[str, Any] = parser.get()
-            return config
-        frame = frame.f_back  # type: ignore[assignment]
+            return parser
+        frame = frame.f_back
     return None
+
+
+def _resolved(parser: ConfigParser, value: Any) -> Any:
+    """Follow references of a piece of configuration; expressions stay text."""
+    if isinstance(value, str) and value.startswith("@"):
+        return _resolved(parser, parser[value[1:]])
+    if isinstance(value, Mapping):
+        return {k: _resolved(parser, v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_resolved(parser, v) for v in value]
+    return value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(not isinstance(v, Mapping) and _is_plain(v) for v in value)
+    return value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and value[:1] != "$")

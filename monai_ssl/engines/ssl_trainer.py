@@ -10,6 +10,7 @@ import torch
 from ignite import distributed as idist
 from monai.engines.trainer import Trainer
 from monai.engines.utils import IterationEvents
+from monai.engines.workflow import Workflow
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
@@ -92,6 +93,11 @@ class SSLTrainer(Trainer):
         # after `self` is complete, since handlers may look at it
         self._register_handlers(train_handlers or [])
 
+    def run(self) -> None:  # type: ignore[override]
+        """Train until ``max_epochs``."""
+        # MONAI's trainer would put a gradient scaler for CUDA in the place of ours, whatever the device
+        Workflow.run(self)
+
     def _iteration(self, engine: SSLTrainer, batchdata: Mapping[str, Any]) -> dict[str, Tensor]:
         state = engine.state
         last = self._ends_window(state)
@@ -156,7 +162,9 @@ class SSLTrainer(Trainer):
             finite = idist.all_reduce(finite.float(), op="MIN").bool()
         if bool(finite):
             return
-        bad = ", ".join(f"`{k}` = {v.item():g}" for k, v in terms.items() if not v.isfinite()) or "a term of another rank"
+        bad = (
+            ", ".join(f"`{k}` = {v.item():g}" for k, v in terms.items() if not v.isfinite()) or "a term of another rank"
+        )
         raise FloatingPointError(
             f"{bad} in iteration {self.state.iteration} (epoch {self.state.epoch}, {step}); training stopped and the "
             f"last checkpoint was kept. Scans of the batch: {', '.join(map(str, batch.get('scan', ['unknown'])))}. Look "

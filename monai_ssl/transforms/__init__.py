@@ -13,6 +13,7 @@ from monai_ssl.transforms.normalize import ImageNetNormalized, ZScored
 from monai_ssl.transforms.painting import RandPaintingd
 from monai_ssl.transforms.pair_crop import RandIoUPairCropd
 from monai_ssl.transforms.patch_swap import RandPatchSwapd
+from monai_ssl.transforms.separately import Separatelyd
 from monai_ssl.transforms.views import BatchViews, Snapshotd
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "RandPaintingd",
     "RandPatchSwapd",
     "RandSignedGammad",
+    "Separatelyd",
     "Snapshotd",
     "ZScored",
 ]

@@ -1,0 +1,76 @@
+"""A list of labelled images, for probes of frozen features."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from monai_ssl.data.body_box import body_box, foreground_threshold
+from monai_ssl.data.discovery import discover
+from monai_ssl.data.intensity import default_intensity
+from monai_ssl.data.readers import read
+from monai_ssl.data.statistics import intensity_statistics
+
+
+class LabelledImages(Sequence[dict[str, Any]]):
+    """Images with a class each: body box, [0, 1], resized to one size, kept in memory.
+
+    Args:
+        list_file: JSON file, a list of ``{"image": path, "label": number}``, with ``"group"`` where several images
+            are of one patient; paths are relative to the file.
+        size: voxels of every image.
+        normalize: maps a batch (1, C, *spatial) to one of the same shape, as the views of the method do at their end.
+
+    Raises:
+        ValueError: when the file is no such list or an image cannot be read.
+    """
+
+    def __init__(
+        self,
+        list_file: str | Path,
+        size: Sequence[int],
+        normalize: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> None:
+        self.path = Path(list_file)
+        try:
+            self.items: list[dict[str, Any]] = json.loads(self.path.read_text())
+            self.labels = [int(item["label"]) for item in self.items]
+            self.files = [self.path.parent / item["image"] for item in self.items]
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            raise ValueError(
+                f'`probe_list` {self.path} must be a JSON list of {{"image": path, "label": number}}: {e}.'
+            ) from e
+        self.size, self.normalize = tuple(size), normalize
+        self._images: dict[int, torch.Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: Any) -> Any:
+        if index not in self._images:
+            self._images[index] = self._load(self.files[index])
+        item = {"image": self._images[index], "label": self.labels[index]}
+        return item | ({"group": int(self.items[index]["group"])} if "group" in self.items[index] else {})
+
+    def _load(self, path: Path) -> torch.Tensor:
+        sources, refused = discover(path)
+        if len(sources) != 1:
+            reason = refused[0][1] if refused else f"{len(sources)} images found there"
+            raise ValueError(f"`probe_list` {self.path} names {path}, which is not one image: {reason}.")
+        volume = read(sources[0])[0]
+        threshold = foreground_threshold(volume.array, volume.modality)
+        image = default_intensity(volume.modality)(volume.array, intensity_statistics(volume.array, threshold))
+        low, high = body_box(volume.array, threshold)
+        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        image = image[(slice(None), *box)]
+        mode = {2: "bilinear", 3: "trilinear"}[len(self.size)]
+        x = F.interpolate(
+            torch.from_numpy(np.ascontiguousarray(image))[None], self.size, mode=mode, align_corners=False
+        )
+        return (x if self.normalize is None else self.normalize(x))[0]

@@ -1,0 +1,109 @@
+"""From the folder that a user names to the scans that are trained on and those that are held out."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+from monai_ssl.data.intensity import Intensity
+from monai_ssl.data.prepare import PrepareOptions, prepare
+from monai_ssl.data.store import Scan, Store
+
+logger = logging.getLogger(__name__)
+_FEWEST_PATIENTS = 4
+
+
+class PretrainingScans:
+    """Scans for pre-training, and some patients held out to watch the loss on.
+
+    A folder that is not a store is prepared once, beside the output, and found again by the next run.
+
+    Args:
+        dataset_dir: a store, or any tree of scans.
+        output_dir: where the store of a raw tree goes (``store`` in it).
+        spatial_dims: 2 for images, 3 for volumes; scans of another kind are left out, with a word.
+        held_out: fraction of the patients that is not trained on; 0 for none. Below four patients nobody is.
+        exclude: patients that must not be seen, the test set of a split; a JSON file that
+            ``monai_ssl.data.save_split`` wrote.
+        intensity: how stored values become [0, 1]; by default each modality's own way.
+        seed: which patients are held out.
+
+    Raises:
+        FileNotFoundError: when ``dataset_dir`` does not exist.
+        ValueError: when no scan of the right kind is there.
+    """
+
+    def __init__(
+        self,
+        dataset_dir: str | Path,
+        output_dir: str | Path,
+        spatial_dims: int,
+        *,
+        held_out: float = 0.1,
+        exclude: str | Path | None = None,
+        intensity: Intensity | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.store = Store(_prepared(Path(dataset_dir), Path(output_dir)), intensity)
+        scans = [scan for scan in self.store if scan.spatial_dims == spatial_dims]
+        if not scans:
+            found = sorted({f"{scan.spatial_dims}-D" for scan in self.store}) or ["nothing"]
+            raise ValueError(
+                f"{dataset_dir} holds no {spatial_dims}-D scan, only {', '.join(found)}: use the bundle's "
+                f"{'pretrain_2d.json for images' if spatial_dims == 3 else 'pretrain.json for volumes'}."
+            )
+        if len(scans) < len(self.store):
+            logger.warning("%d scans that are not %d-D are left out.", len(self.store) - len(scans), spatial_dims)
+        patients = sorted({scan.patient for scan in scans} - _excluded(exclude))
+        chosen = _held_out(patients, held_out, seed)
+        self.train: list[Scan] = [s for s in scans if s.patient in set(patients) - chosen]
+        self.held_out: list[Scan] = [s for s in scans if s.patient in chosen]
+        if not self.train:
+            raise ValueError(f"`exclude` and `held_out` leave no patient of {dataset_dir} to train on.")
+
+    def facts(self) -> dict[str, Any]:
+        """What the model card says of the data."""
+        modalities = sorted({scan.modality for scan in self.train})
+        spacing = self.store.options.get("spacing")
+        return {
+            "modality": modalities[0] if len(modalities) == 1 else "mixed: " + ", ".join(modalities),
+            "intensity": self.train[0].intensity.to_dict(),
+            "spacing": tuple(spacing) if spacing else None,
+            "channels": self.train[0].shape[0],
+            "scans": len(self.train),
+            "patients": len({scan.patient for scan in self.train}),
+            "data_fingerprint": self.store.fingerprint,
+        }
+
+
+def _prepared(dataset_dir: Path, output_dir: Path) -> Path:
+    if Store.is_store(dataset_dir):
+        return dataset_dir
+    if not dataset_dir.exists():
+        raise FileNotFoundError(
+            f"`dataset_dir` names {dataset_dir}, which does not exist. Give a store or a folder of scans; "
+            "`python -m monai_ssl prepare --samples STORE` makes a store of sample scans."
+        )
+    store = output_dir / "store"
+    prepare(dataset_dir, store, PrepareOptions())
+    return store
+
+
+def _held_out(patients: list[str], fraction: float, seed: int) -> set[str]:
+    if not 0 <= fraction < 1:
+        raise ValueError(f"`held_out` is a fraction of the patients in [0, 1), got {fraction}.")
+    if fraction == 0 or len(patients) < _FEWEST_PATIENTS:
+        return set()
+    # by hash, so that a patient who joins the store moves hardly anybody else
+    order = sorted(patients, key=lambda patient: hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest())
+    return set(order[: max(1, round(fraction * len(patients)))])
+
+
+def _excluded(split: str | Path | None) -> set[str]:
+    if split is None:
+        return set()
+    from monai_ssl.data.splits import load_split
+
+    return set(load_split(split)["test"])

@@ -1,0 +1,48 @@
+"""A user's mistake ends in a sentence, not in a stack trace."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+_PACKAGE = Path(__file__).parent
+_MISTAKES = (ValueError, TypeError, KeyError, FileNotFoundError, FloatingPointError)
+TRACEBACK_VARIABLE = "MONAI_SSL_TRACEBACK"
+
+
+def explain_mistakes() -> None:
+    """Under ``python -m monai.bundle``, print the sentence of our own errors instead of MONAI's chain of traces.
+
+    Errors that do not come from this package, and all when ``MONAI_SSL_TRACEBACK=1`` is set, keep their traces. In
+    other programs, a notebook for instance, nothing is changed.
+    """
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is not None and spec.name.startswith("monai.bundle") and not os.environ.get(TRACEBACK_VARIABLE):
+        sys.excepthook = _print_sentence
+
+
+def sentence_of(error: BaseException) -> str | None:
+    """Return the message of the error that began the chain, if this package raised it for a user to read."""
+    while error.__cause__ is not None:
+        if _is_ours(error):
+            break
+        error = error.__cause__
+    if not _is_ours(error):
+        return None
+    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+
+
+def _is_ours(error: BaseException) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, _MISTAKES) and bool(frames) and _PACKAGE in Path(frames[-1].filename).parents
+
+
+def _print_sentence(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sentence = sentence_of(error)
+    if sentence is None:
+        sys.__excepthook__(kind, error, trace)
+        return
+    print(f"\nerror: {sentence}\n({TRACEBACK_VARIABLE}=1 shows where it was raised)", file=sys.stderr)

@@ -1,0 +1,66 @@
+"""What a run leaves behind for use: the encoder with its card, and the whole method for inference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ignite import distributed as idist
+from ignite.engine import Engine, Events
+
+from monai_ssl.engines.ssl_trainer import SSLTrainer
+from monai_ssl.handlers.checkpoint import save_atomically
+from monai_ssl.transfer import ModelCard, export_weights
+
+
+class Export:
+    """Write ``encoder.safetensors`` with its model card, and ``model.pt``, whenever an epoch ends.
+
+    The encoder is what ``bundles/segmentation`` and ``bundles/classification`` load by ``--weights``; ``model.pt`` is
+    the state of the whole method, which ``inference.json`` loads.
+
+    Args:
+        output_dir: where the files go.
+        method: name of the method, e.g. ``"pcrlv2"``.
+        preset: of the method.
+        encoder: how to build the encoder again: ``_target_`` and its arguments.
+        facts: what the card says of the data, see ``PretrainingScans.facts``.
+        every_epochs: epochs between two exports; the last epoch always makes one.
+        data_license: of the data, in the user's words.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        method: str,
+        preset: str,
+        encoder: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        *,
+        every_epochs: int = 10,
+        data_license: str = "not stated",
+    ) -> None:
+        self.directory = Path(output_dir)
+        self.method, self.preset, self.encoder = method, preset, encoder
+        self.facts, self.every_epochs, self.data_license = facts, every_epochs, data_license
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, trainer: SSLTrainer) -> None:
+        state = trainer.state
+        if idist.get_rank() != 0 or (state.epoch % self.every_epochs and state.epoch != state.max_epochs):
+            return
+        card = ModelCard(
+            method=self.method,
+            preset=self.preset,
+            encoder=self.encoder,
+            epochs=state.epoch,
+            iterations=state.iteration,
+            data_license=self.data_license,
+            **self.facts,
+        )
+        self.directory.mkdir(parents=True, exist_ok=True)
+        export_weights(trainer.method, self.directory / "encoder.safetensors", card)
+        save_atomically(trainer.method.state_dict(), self.directory / "model.pt")

@@ -1,0 +1,99 @@
+"""The stream of samples and what is drawn for them."""
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from monai.transforms import Randomizable
+
+from monai_ssl.data.stream import SampleStream
+from monai_ssl.data.windows import WindowDataset, collate_views, endless_loader
+
+
+class Draw(Randomizable):
+    def __call__(self, data):
+        return {**data, "value": torch.tensor(self.R.rand())}
+
+
+def take(stream, n):
+    return list(itertools.islice(iter(stream), n))
+
+
+@given(st.integers(1, 20), st.integers(1, 7), st.integers(0, 5))
+def test_every_epoch_sees_every_sample_once(num_samples, batch_size, seed):
+    stream = SampleStream(num_samples, batch_size, seed)
+    flat = [index for batch in take(stream, 3 * num_samples) for _, index in batch]
+    for epoch in range(3):
+        assert sorted(flat[epoch * num_samples : (epoch + 1) * num_samples]) == list(range(num_samples))
+
+
+@given(st.integers(1, 20), st.integers(1, 4), st.integers(1, 3))
+def test_processes_share_one_global_batch(num_samples, batch_size, world):
+    whole = take(SampleStream(num_samples, batch_size * world, 1), 4)
+    parts = [take(SampleStream(num_samples, batch_size, 1, rank, world), 4) for rank in range(world)]
+    for i, batch in enumerate(whole):
+        assert [item for part in parts for item in part[i]] == batch
+
+
+@given(st.integers(1, 20), st.integers(1, 4), st.integers(0, 6))
+def test_a_stream_continues_from_any_position(num_samples, batch_size, done):
+    whole = take(SampleStream(num_samples, batch_size, 1), done + 3)
+    stream = SampleStream(num_samples, batch_size, 1)
+    stream.start = done * batch_size
+    assert take(stream, 3) == whole[done:]
+
+
+def test_order_differs_by_epoch_and_seed():
+    orders = {
+        tuple(i for b in take(SampleStream(30, 30, seed), 2)[e : e + 1] for _, i in b)
+        for seed in (0, 1)
+        for e in (0, 1)
+    }
+    assert len(orders) == 4
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_draws_depend_on_the_position_alone(workers):
+    dataset = WindowDataset([torch.zeros(1, 2, 2)] * 5, [Draw()], seed=4, windows_per_scan=2)
+    loader = endless_loader(dataset, 3, workers, seed=4)
+    assert len(loader) == 3 and len(dataset) == 10
+    values = torch.cat([batch["value"] for batch in itertools.islice(loader, 8)])
+    assert len(set(values.tolist())) == 24, "no two samples are alike"
+    expected = [dataset[item]["value"].item() for batch in take(SampleStream(10, 3, 4), 8) for item in batch]
+    assert values.tolist() == expected
+
+
+def test_all_scans_are_seen_equally_often():
+    dataset = WindowDataset([torch.full((1, 1, 1), float(i)) for i in range(3)], [lambda d: {"x": d["image"]}], 0, 4)
+    stream = SampleStream(len(dataset), 4)
+    seen = Counter(int(dataset[item]["x"]) for batch in take(stream, 3) for item in batch)
+    assert seen == {0: 4, 1: 4, 2: 4}
+
+
+def test_lists_are_joined_sample_major():
+    samples = [
+        {
+            "view1": torch.full((1, 2), float(i)),
+            "locals": [torch.full((1, 1), 10.0 * i + k) for k in range(3)],
+            "scan": str(i),
+        }
+        for i in range(2)
+    ]
+    batch = collate_views(samples)
+    assert batch["locals"].flatten().tolist() == [0, 1, 2, 10, 11, 12]
+    assert batch["view1"].shape == (2, 1, 2) and batch["scan"] == ["0", "1"]
+
+
+def test_numbers_become_tensors():
+    assert collate_views([{"label": 3}, {"label": np.int64(4)}])["label"].tolist() == [3, 4]
+
+
+def test_nothing_to_train_on_is_refused():
+    with pytest.raises(ValueError, match="no scan to train on"):
+        WindowDataset([], [])
+    with pytest.raises(ValueError, match="batch size"):
+        SampleStream(3, 0)
