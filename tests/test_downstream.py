@@ -188,6 +188,12 @@ def test_classification_of_volumes_with_weights(tmp_path, volumes):
     assert all(torch.equal(tensor, encoder[name]) for name, tensor in source.encoder.state_dict().items())
 
 
+def _of_images(transform):
+    """What a transform does to images, without what it does to labels."""
+    first = {k: v[0] if isinstance(v, list) else v for k, v in transform.items() if k in ("mode", "dtype")}
+    return {k: v for k, v in transform.items() if k != "keys"} | first
+
+
 @pytest.mark.parametrize("bundle", ["segmentation", "classification"])
 def test_bundles_are_what_monai_expects(tmp_path, bundle, volumes, pictures):
     data = str(volumes if bundle == "segmentation" else pictures)
@@ -206,6 +212,8 @@ def test_bundles_are_what_monai_expects(tmp_path, bundle, volumes, pictures):
     train, inference = (json.loads((configs / f"{name}.json").read_text()) for name in ("train", "inference"))
     shared = train.keys() & inference.keys() - {"imports", "initialize", "run", "network_def", "datalist"}
     assert all(train[key] == inference[key] for key in shared)
+    steps = [_of_images(t) for t in inference["preprocessing"]["transforms"]]
+    assert steps == [_of_images(t) for t in train["train"]["deterministic_transforms"] if t["keys"] != "label"]
     assert metadata["version"] in metadata["changelog"] and (ROOT / bundle / "LICENSE").read_text().count("Apache") > 3
 
 

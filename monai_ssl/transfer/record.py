@@ -52,15 +52,15 @@ class SupervisedRecord:
 
     def _state(self, engine: Engine) -> State:
         kept = {name: getattr(engine.state, name) for name in ("iteration", "epoch", "epoch_length", "max_epochs")}
-        output: Any = engine.state.output
         return State(
             **kept,
             metrics={**engine.state.metrics, **self.validator.state.metrics},
-            output={"loss": _loss(output)} if output else {},
+            output=_loss(engine.state.output),
         )
 
 
-def _loss(output: list[dict[str, Any]] | dict[str, Any]) -> Tensor:
+def _loss(output: Any) -> dict[str, Tensor]:
+    """Return the loss alone; nothing before the first iteration and when one broke off."""
     # decollation gives each sample the loss of its batch
-    loss = (output[0] if isinstance(output, list) else output)["loss"]
-    return torch.as_tensor(loss).detach().reshape(())
+    sample = output[0] if isinstance(output, list) else output
+    return {"loss": torch.as_tensor(sample["loss"]).detach().reshape(())} if sample and "loss" in sample else {}

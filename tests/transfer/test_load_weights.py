@@ -140,6 +140,13 @@ def test_loading_inflates_only_the_first_convolution():
         load_weights(target, source.state_dict(), channels="maybe")
 
 
+def test_no_other_convolution_is_inflated():
+    state = encoder().state_dict()
+    state["stages.0.conv2.weight"] = state["stages.0.conv2.weight"][:, :4]
+    with pytest.raises(ValueError, match=r"1 of another shape \(stages.0.conv2.weight"):
+        load_weights(encoder(), state, channels="inflate")
+
+
 def test_group_norm_before_or_after_loading_is_the_same():
     source, before, after = encoder(seed=1), batch_to_group_norm(encoder(seed=2)), encoder(seed=3)
     account = load_weights(before, source.state_dict())
