@@ -22,6 +22,7 @@ from monai_ssl.data.dicom_headers import (
 from monai_ssl.data.dicom_pixels import Rescaling, pixel_reader, rescaling
 from monai_ssl.data.dicom_series import Frame, geometry, stack
 from monai_ssl.data.geometry import canonical, check_affine, flat_affine, spacing_of
+from monai_ssl.data.image_files import channels_first
 from monai_ssl.data.volume import ReadError, Volume, compact, reading
 
 if TYPE_CHECKING:
@@ -103,15 +104,13 @@ def _picture(path: Path, header: Dataset) -> Volume:
     """Columns come first, as from MONAI's readers of pictures."""
     spacing = numbers(header, "PixelSpacing", path) or numbers(header, "ImagerPixelSpacing", path)
     rows, columns = spacing if len(spacing) == 2 else (1.0, 1.0)
-    values = _values(path, rescaling(header, path))
-    color = values.ndim == 3
-    array = values.transpose(2, 1, 0) if color else values.T[None]
+    array = channels_first(_values(path, rescaling(header, path)))
     modality = modality_of(header)
     return Volume(
         np.ascontiguousarray(compact(array)),
         flat_affine((columns, rows)),
         (columns, rows),
-        "rgb" if color and modality != "us" else modality,
+        "rgb" if len(array) == 3 and modality != "us" else modality,
         _patient(header),
         () if spacing else ("the pixel spacing is unknown and taken as 1 mm",),
     )

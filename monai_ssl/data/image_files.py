@@ -32,14 +32,14 @@ def read_image(path: Path) -> Volume:
         with Image.open(path) as image:
             gray = image.mode in GRAY_MODES
             pixels = np.array(image if gray else image.convert("L" if image.mode in ("LA", "La") else "RGB"))
-    array = _channels(pixels)
+    array = channels_first(pixels)
     spacing = (1.0, 1.0)
     modality = "rgb" if len(array) == 3 else "unknown"
     return Volume(np.ascontiguousarray(compact(array)), flat_affine(spacing), spacing, modality, None)
 
 
-def _channels(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return (C, columns, rows) of pixels (rows, columns[, 3])."""
+def channels_first(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return (C, columns, rows) of pixels (rows, columns[, 3]); C = 1 if the colors are all gray."""
     if pixels.ndim == 2:
         return pixels.T[None]
     gray = (pixels == pixels[..., :1]).all()

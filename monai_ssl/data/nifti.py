@@ -7,6 +7,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from monai_ssl.data.geometry import canonical, check_affine, flat_affine, shear_degrees, spacing_of
@@ -26,6 +27,8 @@ def read_nifti(path: Path, four_d: str) -> list[Volume]:
     """
     with reading(path, "this is not a NIfTI file, whatever its name says, or it is damaged", DAMAGED):
         image: Any = nib.load(path)
+    if not isinstance(image, SpatialImage):
+        raise ReadError(f"{path}: these are surfaces or matrices ({type(image).__name__}), not an image; leave it out.")
     _check_content(image, path)
     affine, notes = _affine(image)
     check_affine(affine, path)

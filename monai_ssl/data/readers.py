@@ -7,8 +7,9 @@ from monai_ssl.data.discovery import Source
 from monai_ssl.data.image_files import read_image
 from monai_ssl.data.itk_files import read_metaimage, read_nrrd
 from monai_ssl.data.nifti import read_nifti
-from monai_ssl.data.volume import Volume
+from monai_ssl.data.volume import Volume, reading
 
+KINDS = ("dicom", "nifti", "nrrd", "metaimage", "image")
 FOUR_D = ("refuse", "split")
 MISSING_SLICES = ("refuse", "fill")
 
@@ -32,15 +33,21 @@ def read(source: Source, *, four_d: str = "refuse", missing_slices: str = "refus
         raise ValueError(f"`four_d` must be one of {FOUR_D}, got {four_d!r}.")
     if missing_slices not in MISSING_SLICES:
         raise ValueError(f"`missing_slices` must be one of {MISSING_SLICES}, got {missing_slices!r}.")
+    if source.kind not in KINDS:
+        raise ValueError(f"`source.kind` must be one of {KINDS}, got {source.kind!r}.")
+    # the readers say what is wrong where they can tell; this catches what a damaged file does elsewhere
+    with reading(source.files[0], "the file cannot be read, it is damaged", "copy the file again or leave it out"):
+        return _read(source, four_d, missing_slices)
+
+
+def _read(source: Source, four_d: str, missing_slices: str) -> list[Volume]:
+    path = source.files[0]
     if source.kind == "dicom":
         return read_dicom(source.files, four_d, missing_slices)
-    path = source.files[0]
     if source.kind == "nifti":
         return read_nifti(path, four_d)
     if source.kind == "nrrd":
         return read_nrrd(path, four_d)
     if source.kind == "metaimage":
         return read_metaimage(path, four_d)
-    if source.kind == "image":
-        return [read_image(path)]
-    raise ValueError(f"`source.kind` must be dicom, nifti, nrrd, metaimage or image, got {source.kind!r}.")
+    return [read_image(path)]

@@ -50,8 +50,13 @@ def reading(path: Path, task: str, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ReadError, MemoryError):
+    except ReadError:
         raise
+    except MemoryError as error:
+        raise ReadError(
+            f"{path}: reading it takes more memory than there is; use fewer workers, or leave it out if its header is "
+            "damaged and asks for an absurd size."
+        ) from error
     except Exception as error:  # decoders raise anything, zlib.error and struct.error included
         lines = str(error).strip().splitlines()
         detail = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

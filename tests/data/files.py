@@ -11,12 +11,26 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from monai_ssl.data.discovery import discover
+from monai_ssl.data.readers import read
+
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 XRAY = "1.2.840.10008.5.1.4.1.1.1.1"
 ULTRASOUND_FILM = "1.2.840.10008.5.1.4.1.1.3.1"
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+def read_all(folder, **options):
+    sources, rejected = discover(folder)
+    assert not rejected
+    return [volume for source in sources for volume in read(source, **options)]
+
+
+def read_one(folder, **options):
+    (volume,) = read_all(folder, **options)
+    return volume
 
 
 def stored(shape=(6, 10, 12), seed=0, high=3000):
