@@ -7,19 +7,23 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
 from ignite import distributed as idist
 from monai.bundle import ConfigParser
+from monai.inferers import Inferer, SlidingWindowInferer
 from monai.utils import set_determinism
 from torch.utils.data import DataLoader, Dataset
 
 from monai_ssl.data import LabelledImages, PretrainingScans, WindowDataset
 from monai_ssl.data.windows import collate_views, endless_loader
+from monai_ssl.engines import WindowMeanInferer
 from monai_ssl.errors import explain_mistakes
 from monai_ssl.handlers import Export, HeldOutLoss, Pictures, Probe, Tracking
+from monai_ssl.methods import Method
 from monai_ssl.transforms import BatchViews
 
 _READ_BY_MONAI = {
@@ -42,6 +46,7 @@ _READ_BY_MONAI = {
     "validate",
     "evaluator",
 }
+_VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 _REFERENCE = re.compile(r"[@%](\w+)")
 
 
@@ -101,18 +106,19 @@ def held_out_loss(scans: PretrainingScans, crops: list, views: BatchViews, batch
     return HeldOutLoss(batches, views, seed=seed)
 
 
-def probe(labelled: str | None, size: Sequence[int], views: BatchViews) -> Any:
-    """kNN and linear probe after every epoch, when a list of labelled images is given.
+def probe(labelled: str | None, size: Sequence[int], views: BatchViews, channels: int = 1) -> Any:
+    """Nearest-neighbor and linear probe after every epoch, when a list of labelled images is given.
 
     Args:
         labelled: JSON file, a list of ``{"image": path, "label": number}``, paths relative to it; or ``None``.
         size: voxels that each image is resized to.
         views: their last normalization is applied to the images too.
+        channels: what the encoder takes; an image of one channel is repeated.
     """
     if not labelled:
         return _Nothing()
     last = [transform.normalize for transform in views.transforms if hasattr(transform, "normalize")]
-    return Probe(LabelledImages(labelled, size, last[-1] if last else None))
+    return Probe(LabelledImages(labelled, size, channels, last[-1] if last else None))
 
 
 def export(method: str, output_dir: str, preset: str, scans: PretrainingScans) -> Export:
@@ -135,6 +141,48 @@ def tracking(name: str, output_dir: str, resume: bool | str = False) -> Tracking
         plain = {k: _resolved(parser, v) for k, v in parser.get().items() if k not in ("imports", "_meta_")}
         params = {k: v for k, v in plain.items() if _is_plain(v) and not k.endswith("_dir") and k != "bundle_root"}
     return Tracking(output_dir, name, params, resume=resume)
+
+
+def images(dataset_dir: str) -> list[dict[str, str]]:
+    """List the volumes of a folder, or the one file, for inference.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    root = Path(dataset_dir)
+    found = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.name.lower().endswith(_VOLUMES))
+    if not found:
+        raise ValueError(f"`dataset_dir` {root} holds no file of these kinds: {', '.join(_VOLUMES)}.")
+    return [{"image": str(path)} for path in found]
+
+
+def inferer(output: str, roi_size: Sequence[int]) -> Inferer:
+    """Windows over the scan: blended for restorations, averaged for features."""
+    if output == "features":
+        return WindowMeanInferer(roi_size)
+    return SlidingWindowInferer(roi_size, sw_batch_size=4, overlap=0.25, mode="gaussian")
+
+
+def load_method(method: Method, weights: str) -> None:
+    """Load the whole method from ``model.pt`` of a run, or from its ``checkpoint.pt``.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it holds another method or network.
+    """
+    path = Path(weights)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"`weights` names {path}, which does not exist: it is `model.pt` in a run's `output_dir`."
+        )
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        method.load_state_dict(state.get("method", state))
+    except RuntimeError as e:
+        raise ValueError(
+            f"{path} was written by another method, preset or width than this configuration; "
+            f"give `--preset` and `--widths` as in pre-training. {str(e).splitlines()[1].strip()}"
+        ) from e
 
 
 class _Nothing:

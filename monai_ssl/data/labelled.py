@@ -25,6 +25,7 @@ class LabelledImages(Sequence[dict[str, Any]]):
         list_file: JSON file, a list of ``{"image": path, "label": number}``, with ``"group"`` where several images
             are of one patient; paths are relative to the file.
         size: voxels of every image.
+        channels: of every image; one channel is repeated.
         normalize: maps a batch (1, C, *spatial) to one of the same shape, as the views of the method do at their end.
 
     Raises:
@@ -35,6 +36,7 @@ class LabelledImages(Sequence[dict[str, Any]]):
         self,
         list_file: str | Path,
         size: Sequence[int],
+        channels: int = 1,
         normalize: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         self.path = Path(list_file)
@@ -46,7 +48,7 @@ class LabelledImages(Sequence[dict[str, Any]]):
             raise ValueError(
                 f'`probe_list` {self.path} must be a JSON list of {{"image": path, "label": number}}: {e}.'
             ) from e
-        self.size, self.normalize = tuple(size), normalize
+        self.size, self.channels, self.normalize = tuple(size), channels, normalize
         self._images: dict[int, torch.Tensor] = {}
 
     def __len__(self) -> int:
@@ -67,10 +69,11 @@ class LabelledImages(Sequence[dict[str, Any]]):
         threshold = foreground_threshold(volume.array, volume.modality)
         image = default_intensity(volume.modality)(volume.array, intensity_statistics(volume.array, threshold))
         low, high = body_box(volume.array, threshold)
-        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        image = image[(slice(None), *box)]
+        inside = (slice(None), *(slice(a, b) for a, b in zip(low, high, strict=True)))
+        image = image[inside]
         mode = {2: "bilinear", 3: "trilinear"}[len(self.size)]
         x = F.interpolate(
             torch.from_numpy(np.ascontiguousarray(image))[None], self.size, mode=mode, align_corners=False
         )
+        x = x.expand(-1, self.channels, *self.size) if x.shape[1] == 1 else x
         return (x if self.normalize is None else self.normalize(x))[0]

@@ -46,7 +46,7 @@ class WindowDataset(Dataset):
     def __getitem__(self, item: int | tuple[int, int]) -> dict[Hashable, Any]:
         position, index = item if isinstance(item, tuple) else (item, item)
         scan = self.data[index % len(self.data)]
-        state = np.random.RandomState(np.random.SeedSequence([self.seed, position]).generate_state(4))  # noqa: NPY002
+        state = np.random.RandomState(np.random.SeedSequence([self.seed, position]).generate_state(4))
         sample: dict[Hashable, Any] = {"image": scan}
         for crop in self.crops:
             if isinstance(crop, Randomizable):

@@ -1,5 +1,6 @@
-"""Ignite engines that train methods."""
+"""Ignite engines that train methods, and inference with what they trained."""
 
+from monai_ssl.engines.inference import InferenceNetwork, WindowMeanInferer
 from monai_ssl.engines.ssl_trainer import SSLTrainer
 
-__all__ = ["SSLTrainer"]
+__all__ = ["InferenceNetwork", "SSLTrainer", "WindowMeanInferer"]

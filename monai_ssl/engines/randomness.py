@@ -29,7 +29,8 @@ def seed_iteration(method: Method, views: BatchViews | None, seed: int, iteratio
 
 def rng_state() -> dict[str, Any]:
     """The global generators of torch, NumPy and Python, as tensors and plain numbers only."""
-    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 (a user's transform may draw there)
+    legacy: Any = np.random.get_state()  # noqa: NPY002 (a user's transform may draw there)
+    name, keys, position, has_gauss, cached = legacy
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
         "numpy": (str(name), torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(cached)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -86,9 +86,11 @@ class SSLTrainer(Trainer):
         if channels_last:
             _convert_convolutions(self.method, self.memory_format)
         self.network = _distributed(self.method, device)
-        self._forward = torch.compile(self.network) if compile else self.network
+        self._forward: Callable[..., dict[str, Tensor]] = torch.compile(self.network) if compile else self.network
         self.dtype = autocast_dtype(device)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=amp and needs_scaler(device))  # type: ignore[assignment]
+        self.scaler: torch.amp.GradScaler = torch.amp.GradScaler(  # type: ignore[assignment]
+            device.type, enabled=amp and needs_scaler(device)
+        )
         self.state.views = None
         # after `self` is complete, since handlers may look at it
         self._register_handlers(train_handlers or [])
@@ -106,7 +108,7 @@ class SSLTrainer(Trainer):
             if isinstance(module, Method):
                 module.progress = (state.iteration - 1) / (state.max_epochs * state.epoch_length)
         seed_iteration(self.method, self.views, self.seed, state.iteration, idist.get_rank())
-        batch = self.to_device(batchdata)
+        batch: dict[Any, Any] = self.to_device(batchdata)
         if self.views is not None:
             with torch.no_grad():
                 batch = self.views(batch)
@@ -157,18 +159,18 @@ class SSLTrainer(Trainer):
 
     def _check_finite(self, step: str, terms: Mapping[str, Tensor], batch: Mapping[str, Any]) -> None:
         # after backward, so that the device has work while the host waits for the answer
-        finite = torch.stack(list(terms.values())).isfinite().all()
+        finite = torch.stack(list(terms.values())).isfinite().all().float()
         if idist.get_world_size() > 1:
-            finite = idist.all_reduce(finite.float(), op="MIN").bool()
-        if bool(finite):
+            finite = idist.all_reduce(finite, op="MIN")  # type: ignore[assignment]
+        if finite > 0:
             return
         bad = (
             ", ".join(f"`{k}` = {v.item():g}" for k, v in terms.items() if not v.isfinite()) or "a term of another rank"
         )
         raise FloatingPointError(
             f"{bad} in iteration {self.state.iteration} (epoch {self.state.epoch}, {step}); training stopped and the "
-            f"last checkpoint was kept. Scans of the batch: {', '.join(map(str, batch.get('scan', ['unknown'])))}. Look "
-            "at them with `python -m monai_ssl inspect`, lower `lr`, or set `clip_norm`; `--resume true` continues."
+            f"last checkpoint was kept. Scans of the batch: {', '.join(map(str, batch.get('scan', ['unknown'])))}. "
+            "Look at them with `monai_ssl inspect`, lower `lr`, or set `clip_norm`, and continue with `--resume true`."
         )
 
 

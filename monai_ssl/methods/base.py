@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from monai_ssl.networks.encoder import Encoder
+
 
 class Method(nn.Module, ABC):
     """A self-supervised method: all that is trained, and what it minimizes.
@@ -34,7 +36,7 @@ class Method(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def encoder(self) -> nn.Module:
+    def encoder(self) -> Encoder:
         """Maps (B, C, *spatial) to a list of feature maps, fine to coarse; what is transferred."""
 
     @property

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from monai_ssl.losses import symmetric_cosine
 from monai_ssl.methods.base import Method
-from monai_ssl.networks import ComparisonHead, PyramidUNet, RestorationHead, init_heads, restoration_head
+from monai_ssl.networks import ComparisonHead, Encoder, PyramidUNet, RestorationHead, init_heads, restoration_head
 from monai_ssl.networks.heads import INTERPOLATION
 from monai_ssl.schedules import cosine
 
@@ -86,7 +86,8 @@ class PCRLv2(Method):
         self.network = network
         self.preset, self.tasks, self.comparison = preset, tuple(tasks), comparison
         self.local_reduction, self.local_scales = local_reduction, local_scales
-        dims, bounded = network.spatial_dims, network.spatial_dims == 3 if bounded is None else bounded
+        dims = network.spatial_dims
+        bounded = dims == 3 if bounded is None else bounded
         out_channels = network.encoder.in_channels
         # level -1 is the output of the encoder, level i the i-th of the pyramid
         self.restored_levels = _finest(levels, 1 if scales == 0 else scales)
@@ -107,7 +108,7 @@ class PCRLv2(Method):
             init_heads(nn.ModuleList([network.decoder, self.restorers, self.comparers]))
 
     @property
-    def encoder(self) -> nn.Module:
+    def encoder(self) -> Encoder:
         return self.network.encoder
 
     @property
@@ -127,7 +128,7 @@ class PCRLv2(Method):
         local_scales = self._draw_local_scales(batch)
         depth = max(finest, compared, *local_scales, -1)
         global1, global2 = (self._pyramid(batch[view], depth) for view in ("view1", "view2"))
-        terms = {}
+        terms: dict[str, Tensor] = {}
         if "restoration" in self.tasks:
             terms |= self._restoration(global1, global2, scale, batch)
         if "comparison" in self.tasks:

@@ -4,6 +4,7 @@ from monai_ssl.networks.blocks import DoubleConv, Norm
 from monai_ssl.networks.classifier import EncoderClassifier
 from monai_ssl.networks.conv_encoder import ConvEncoder
 from monai_ssl.networks.decoder import UNetDecoder, UpBlock
+from monai_ssl.networks.encoder import Encoder
 from monai_ssl.networks.heads import ComparisonHead, RestorationHead, init_heads, mlp, restoration_head
 from monai_ssl.networks.norms import batch_to_group_norm
 from monai_ssl.networks.pyramid_unet import PyramidUNet
@@ -14,6 +15,7 @@ __all__ = [
     "ComparisonHead",
     "ConvEncoder",
     "DoubleConv",
+    "Encoder",
     "EncoderClassifier",
     "Norm",
     "PyramidUNet",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from monai_ssl.networks.encoder import Encoder
+
 
 class EncoderClassifier(nn.Module):
     """Encoder, global average, dropout, one linear layer (PCRLv2 Sec. 4.2).
@@ -14,7 +16,7 @@ class EncoderClassifier(nn.Module):
         dropout: probability before the linear layer.
     """
 
-    def __init__(self, encoder: nn.Module, out_channels: int, dropout: float = 0.2) -> None:
+    def __init__(self, encoder: Encoder, out_channels: int, dropout: float = 0.2) -> None:
         super().__init__()
         self.encoder = encoder
         self.spatial_dims = encoder.spatial_dims

@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_ssl.networks.blocks import DoubleConv, Norm
+from monai_ssl.networks.encoder import Encoder
 from monai_ssl.networks.shapes import check_divisible
 
 
-class ConvEncoder(nn.Module):
+class ConvEncoder(Encoder):
     """Stages of two convolutions with max-pooling by 2 in between.
 
     With the default widths and one input channel it has 7,027,776 parameters, the papers' count.

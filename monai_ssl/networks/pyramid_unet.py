@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from monai_ssl.networks.blocks import Norm
 from monai_ssl.networks.decoder import UNetDecoder
+from monai_ssl.networks.encoder import Encoder
 
 
 class PyramidUNet(nn.Module):
@@ -25,7 +26,7 @@ class PyramidUNet(nn.Module):
         (B, C, *spatial) -> maps (B, channels[i], *(spatial / 2**(levels - 1 - i))), coarse to fine.
     """
 
-    def __init__(self, encoder: nn.Module, skips: bool = False, norm: Norm = "batch") -> None:
+    def __init__(self, encoder: Encoder, skips: bool = False, norm: Norm = "batch") -> None:
         super().__init__()
         self.encoder = encoder
         self.spatial_dims = encoder.spatial_dims

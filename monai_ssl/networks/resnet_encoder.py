@@ -5,10 +5,11 @@ from __future__ import annotations
 from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 
+from monai_ssl.networks.encoder import Encoder
 from monai_ssl.networks.shapes import check_divisible
 
 
-class ResNetEncoder(nn.Module):
+class ResNetEncoder(Encoder):
     """MONAI's ResNet-18 in the layout of torchvision: stem 7 x 7 with stride 2, bias-free shortcuts.
 
     With the default width and three input channels it has 11,176,512 parameters, the papers' count. It starts from

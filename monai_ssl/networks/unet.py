@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from monai_ssl.networks.blocks import Norm
 from monai_ssl.networks.decoder import UNetDecoder
+from monai_ssl.networks.encoder import Encoder
 
 
 class SkipUNet(nn.Module):
@@ -21,7 +22,7 @@ class SkipUNet(nn.Module):
         (B, C, *spatial) -> logits (B, out_channels, *spatial).
     """
 
-    def __init__(self, encoder: nn.Module, out_channels: int, norm: Norm = "batch") -> None:
+    def __init__(self, encoder: Encoder, out_channels: int, norm: Norm = "batch") -> None:
         super().__init__()
         self.encoder = encoder
         self.spatial_dims = encoder.spatial_dims

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 from torch import nn
 
 from monai_ssl.data.intensity import default_intensity
-from monai_ssl.networks import ConvEncoder, EncoderClassifier, ResNetEncoder, SkipUNet, batch_to_group_norm
+from monai_ssl.networks import ConvEncoder, Encoder, EncoderClassifier, ResNetEncoder, SkipUNet, batch_to_group_norm
 from monai_ssl.networks.shapes import nearest_multiples
 from monai_ssl.transfer.account import LoadAccount
 from monai_ssl.transfer.load import load_weights
@@ -17,7 +17,7 @@ from monai_ssl.transfer.load import load_weights
 _logger = logging.getLogger(__name__)
 
 
-def paper_encoder(spatial_dims: int, in_channels: int, width: int = 64, depth: int = 4) -> nn.Module:
+def paper_encoder(spatial_dims: int, in_channels: int, width: int = 64, depth: int = 4) -> Encoder:
     """Return the encoder of PCRL and its successors: convolutional in 3-D, ResNet-18 in 2-D.
 
     Args:
@@ -32,7 +32,7 @@ def paper_encoder(spatial_dims: int, in_channels: int, width: int = 64, depth: i
 
 
 def segmenter(
-    encoder: nn.Module, num_labels: int, norm: Literal["batch", "group"] = "batch", roi_size: Sequence[int] = ()
+    encoder: Encoder, num_labels: int, norm: Literal["batch", "group"] = "batch", roi_size: Sequence[int] = ()
 ) -> nn.Module:
     """Return a U-Net with skip connections on ``encoder``.
 
@@ -50,7 +50,7 @@ def segmenter(
 
 
 def classifier(
-    encoder: nn.Module,
+    encoder: Encoder,
     num_classes: int,
     norm: Literal["batch", "group"] = "batch",
     dropout: float = 0.2,
