@@ -78,7 +78,9 @@ def compact(array: NDArray[Any]) -> NDArray[Any]:
         for dtype in (np.int16, np.uint16):
             if low >= np.iinfo(dtype).min and high <= np.iinfo(dtype).max and _integral(array):
                 return array.astype(dtype)
-    return array.astype(np.float32, copy=False)
+    # what overflows becomes infinite, which the report counts
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32, copy=False)
 
 
 def _integral(array: NDArray[Any]) -> bool:

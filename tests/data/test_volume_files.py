@@ -151,36 +151,11 @@ def test_text_named_nifti(tmp_path):
         read_path(tmp_path / "a.nii.gz")
 
 
-def test_damaged_headers_never_raise_anything_else(tmp_path):
-    rng = np.random.default_rng(0)
-    path = nifti(tmp_path / "a.nii", SCAN)
-    good = np.frombuffer(path.read_bytes(), np.uint8)
-    refused = 0
-    for _ in range(150):
-        bad = good.copy()
-        bad[rng.integers(0, 352, 8)] = rng.integers(0, 256, 8)
-        path.write_bytes(bad.tobytes())
-        try:
-            read_path(path, four_d="split")
-        except ReadError as error:
-            refused += str(error).startswith(f"{path}: ")
-    assert refused > 50
-
-
 def test_surfaces_are_refused(tmp_path):
     axes = nib.cifti2.ScalarAxis(["a"]), nib.cifti2.BrainModelAxis.from_mask(np.ones((2, 2, 2)), affine=np.eye(4))
     nib.save(nib.Cifti2Image(np.zeros((1, 8)), axes), tmp_path / "a.dscalar.nii")
     with pytest.raises(ReadError, match="these are surfaces or matrices"):
         read_path(tmp_path / "a.dscalar.nii")
-
-
-def test_sizes_that_no_memory_holds_are_refused(tmp_path, monkeypatch):
-    def no_memory(array):
-        raise MemoryError
-
-    monkeypatch.setattr("monai_ssl.data.nifti.compact", no_memory)
-    with pytest.raises(ReadError, match=r"a.nii: reading it takes more memory than there is"):
-        read_path(nifti(tmp_path / "a.nii", SCAN))
 
 
 def test_empty_axis(tmp_path):
