@@ -78,7 +78,9 @@ def _affine(image: Any) -> tuple[NDArray[np.float64], tuple[str, ...]]:
 
 def _values(image: Any, path: Path) -> NDArray[Any]:
     """Decode; axes beyond the fourth, all of size 1, are dropped."""
-    with reading(path, "the voxels cannot be read, the file is cut off or damaged", DAMAGED):
+    problem = "the voxels cannot be read, the file is cut off or damaged"
+    # what overflows becomes infinite, which the report counts
+    with reading(path, problem, DAMAGED), np.errstate(over="ignore"):
         data = image.dataobj
         unscaled = data.slope == 1 and data.inter == 0
         array = data.get_unscaled() if unscaled else np.asarray(data, dtype=np.float32)
