@@ -23,7 +23,7 @@ class Encoder(nn.Module):
 class Toy(Method):
     """Restores its input; `noise` draws from the shared generator as PCRLv2's scale does.
 
-    `looks` counts the calls of `losses`, which the contract forbids: whoever only looks must not leave a trace of it.
+    `seen` counts the calls of `losses`, which the contract forbids: whoever only looks must not leave a trace of it.
     """
 
     def __init__(self, spatial_dims: int = 2, width: int = 6) -> None:
@@ -31,14 +31,14 @@ class Toy(Method):
         self.net = Encoder(spatial_dims, width)
         conv = nn.Conv3d if spatial_dims == 3 else nn.Conv2d
         self.head = conv(width, 1, 1)
-        self.register_buffer("looks", torch.zeros(()))
+        self.register_buffer("seen", torch.zeros(()))
 
     @property
     def encoder(self):
         return self.net
 
     def losses(self, batch):
-        self.looks += 1
+        self.seen += 1
         noise = torch.rand((), generator=self.generator) + torch.rand(())
         restored = self.head(self.net(batch["view1"])[-1])
         return {
