@@ -13,8 +13,11 @@ from monai_ssl.networks import ConvEncoder, Encoder, EncoderClassifier, ResNetEn
 from monai_ssl.networks.shapes import nearest_multiples
 from monai_ssl.transfer.account import LoadAccount
 from monai_ssl.transfer.load import load_weights
+from monai_ssl.transforms import ImageNetNormalized, ZScored
 
 _logger = logging.getLogger(__name__)
+
+_NORMALIZATIONS = {"zscore": ZScored("image").normalize, "imagenet": ImageNetNormalized("image").normalize}
 
 
 def paper_encoder(spatial_dims: int, in_channels: int, width: int = 64, depth: int = 4) -> Encoder:
@@ -32,7 +35,11 @@ def paper_encoder(spatial_dims: int, in_channels: int, width: int = 64, depth: i
 
 
 def segmenter(
-    encoder: Encoder, num_labels: int, norm: Literal["batch", "group"] = "batch", roi_size: Sequence[int] = ()
+    encoder: Encoder,
+    num_labels: int,
+    norm: Literal["batch", "group"] = "batch",
+    roi_size: Sequence[int] = (),
+    normalize: Literal["zscore", "imagenet"] | None = None,
 ) -> nn.Module:
     """Return a U-Net with skip connections on ``encoder``.
 
@@ -41,11 +48,14 @@ def segmenter(
         num_labels: without background; the output are logits of ``num_labels + 1`` classes.
         norm: ``"group"`` (8 groups) for batches of 4 and fewer, as in PCRL.
         roi_size: what the network will be trained on; checked here, before any scan is read.
+        normalize: what is done to each window in [0, 1] before the encoder, where pre-training did so: ``"zscore"``
+            (PCRLv2 in 3-D) or ``"imagenet"`` (in 2-D). The authors fine-tune without it.
 
     Raises:
-        ValueError: for another ``norm`` or a ``roi_size`` that cannot be halved often enough.
+        ValueError: for another ``norm`` or ``normalize``, or a ``roi_size`` that cannot be halved often enough.
     """
     _check_sizes("roi_size", roi_size, encoder)
+    _normalize_inputs(encoder, normalize)
     return _normalized(SkipUNet(encoder, num_labels + 1), norm)
 
 
@@ -55,6 +65,7 @@ def classifier(
     norm: Literal["batch", "group"] = "batch",
     dropout: float = 0.2,
     image_size: Sequence[int] = (),
+    normalize: Literal["zscore", "imagenet"] | None = None,
 ) -> nn.Module:
     """Return a linear classifier on the average of the coarsest map of ``encoder``.
 
@@ -64,11 +75,13 @@ def classifier(
         norm: see :func:`segmenter`.
         dropout: probability before the linear layer.
         image_size: what the network will be trained on; checked here, before any image is read.
+        normalize: see :func:`segmenter`.
 
     Raises:
-        ValueError: for another ``norm`` or an ``image_size`` that cannot be halved often enough.
+        ValueError: for another ``norm`` or ``normalize``, or an ``image_size`` that cannot be halved often enough.
     """
     _check_sizes("image_size", image_size, encoder)
+    _normalize_inputs(encoder, normalize)
     return _normalized(EncoderClassifier(encoder, num_classes, dropout), norm)
 
 
@@ -108,6 +121,16 @@ def start_from(
     account = load_weights(network, weights, channels=channels, expected=expected)
     _logger.info(account.table())
     return account
+
+
+def _normalize_inputs(encoder: nn.Module, normalize: str | None) -> None:
+    if normalize is None:
+        return
+    if normalize not in _NORMALIZATIONS:
+        raise ValueError(f"`normalize` must be null or one of {tuple(_NORMALIZATIONS)}, got {normalize!r}.")
+    kernel = _NORMALIZATIONS[normalize]
+    # a hook, so that sliding windows are treated like training patches and no name of a weight changes
+    encoder.register_forward_pre_hook(lambda _, inputs: (kernel(inputs[0]),))
 
 
 def _normalized(network: nn.Module, norm: str) -> nn.Module:

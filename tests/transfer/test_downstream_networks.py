@@ -24,6 +24,19 @@ def test_outputs_are_logits_of_all_classes(norm):
     assert (nn.GroupNorm in kinds) == (norm == "group") and (nn.BatchNorm3d in kinds) == (norm == "batch")
 
 
+def test_normalization_is_that_of_pretraining_and_changes_no_names():
+    torch.manual_seed(0)
+    plain, normalized = segmenter(paper_encoder(3, 1, 4), 1), segmenter(paper_encoder(3, 1, 4), 1, normalize="zscore")
+    normalized.load_state_dict(plain.state_dict())
+    x = torch.rand(2, 1, 8, 8, 8)
+    y = (x - x.mean((1, 2, 3, 4), keepdim=True)) / x.std((1, 2, 3, 4), keepdim=True, correction=0)
+    torch.testing.assert_close(normalized.eval()(x), plain.eval()(y), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(normalized(x), normalized(5 * x + 3), atol=1e-4, rtol=1e-3)
+    assert classifier(paper_encoder(2, 3, 4), 2, normalize="imagenet")(torch.rand(2, 3, 32, 32)).shape == (2, 2)
+    with pytest.raises(ValueError, match=r"`normalize` must be null or one of .*, got 'z'"):
+        segmenter(paper_encoder(3, 1, 4), 1, normalize="z")
+
+
 def test_sizes_and_norms_are_checked_before_any_scan_is_read():
     with pytest.raises(ValueError, match=r"`roi_size` must be divisible by 8.*got \[30, 32, 16\]; try \[32, 32, 16\]"):
         segmenter(paper_encoder(3, 1, 4), 1, roi_size=(30, 32, 16))
