@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing.connection import wait as wait_for
+from types import ModuleType
 from typing import Generic, TypeVar
 
 J = TypeVar("J")
@@ -56,7 +58,7 @@ class JobPool(Generic[J, R]):
         unfinished = list(batch)
         try:
             for job in batch:
-                pending[executor.submit(self.function, job)] = job
+                pending[self._submit(executor, job)] = job
             while pending:
                 done, _ = wait(pending, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -66,7 +68,7 @@ class JobPool(Generic[J, R]):
                     yield job, result
                     for following in islice(waiting, 1):
                         unfinished.append(following)
-                        pending[executor.submit(self.function, following)] = following
+                        pending[self._submit(executor, following)] = following
         except BrokenProcessPool:
             # which of those under way was to blame is not known: each gets a process of its own
             return unfinished
@@ -77,9 +79,18 @@ class JobPool(Generic[J, R]):
     def _alone(self, job: J) -> R | WorkerKilledError:
         with self._executor(1) as executor:
             try:
-                return executor.submit(self.function, job).result()
+                return self._submit(executor, job).result()
             except BrokenProcessPool:
                 return WorkerKilledError("its worker process was killed")
+
+    def _submit(self, executor: ProcessPoolExecutor, job: J) -> Future[R]:
+        # a new process would import the user's script, which without an `if __name__` guard would start all over
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            return executor.submit(self.function, job)
+        finally:
+            sys.modules["__main__"] = main
 
     def _executor(self, workers: int) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(workers, mp_context=self.context, initializer=_end_with_parent)

@@ -11,11 +11,12 @@ from PIL import Image, ImageDraw
 from monai_ssl.data.store import Scan
 
 _TILE, _TEXT, _GAP = 160, 14, 6
-_BOX_COLOR = (255, 160, 0)
+_ROW = (3 * (_TILE + _GAP) + 2 * _GAP, _TILE + _TEXT + _GAP)
+_DARK, _LIGHT, _ORANGE = (24, 24, 24), (220, 220, 220), (255, 160, 0)
 
 
 def write_sheet(scans: Sequence[Scan], path: Path, limit: int = 24) -> int:
-    """Write a PNG: a row for each scan, its three middle slices (or the picture), the body box drawn in.
+    """Write a PNG: the three middle slices of each volume with its body box, and pictures three in a row.
 
     The scans shown are spread evenly over the store. Nothing but keys, modality and size is written on it, and no
     metadata into it.
@@ -31,23 +32,33 @@ def write_sheet(scans: Sequence[Scan], path: Path, limit: int = 24) -> int:
     if not scans:
         return 0
     shown = [scans[i] for i in np.unique(np.linspace(0, len(scans) - 1, min(limit, len(scans))).astype(int))]
-    columns = 2 if len(shown) > 4 else 1
-    rows = -(-len(shown) // columns)
-    width, height = 3 * (_TILE + _GAP) + 2 * _GAP, _TILE + _TEXT + _GAP
-    sheet = Image.new("RGB", (columns * width, rows * height), (24, 24, 24))
-    for number, scan in enumerate(shown):
-        sheet.paste(_row(scan, width, height), (number // rows * width, number % rows * height))
+    pictures = [scan for scan in shown if scan.spatial_dims == 2]
+    rows = [_volume_row(scan) for scan in shown if scan.spatial_dims == 3]
+    rows += [_picture_row(pictures[i : i + 3]) for i in range(0, len(pictures), 3)]
+    columns = 2 if len(rows) > 4 else 1
+    height = -(-len(rows) // columns)
+    sheet = Image.new("RGB", (columns * _ROW[0], height * _ROW[1]), _DARK)
+    for number, row in enumerate(rows):
+        sheet.paste(row, (number // height * _ROW[0], number % height * _ROW[1]))
     sheet.save(path)
     return len(shown)
 
 
-def _row(scan: Scan, width: int, height: int) -> Image.Image:
-    row = Image.new("RGB", (width, height), (24, 24, 24))
+def _volume_row(scan: Scan) -> Image.Image:
     text = f"{scan.key}  {scan.modality}  {' x '.join(map(str, scan.shape[1:]))}"
-    ImageDraw.Draw(row).text((_GAP, 1), text, fill=(220, 220, 220))
-    planes = [_plane(scan, axis) for axis in (2, 1, 0)] if scan.spatial_dims == 3 else [_plane(scan, None)]
-    for number, plane in enumerate(planes):
-        row.paste(plane, (_GAP + number * (_TILE + _GAP), _TEXT))
+    return _row([_plane(scan, axis) for axis in (2, 1, 0)], [text])
+
+
+def _picture_row(scans: Sequence[Scan]) -> Image.Image:
+    return _row([_plane(scan, None) for scan in scans], [f"{scan.key}  {scan.modality}" for scan in scans])
+
+
+def _row(tiles: Sequence[Image.Image], texts: Sequence[str]) -> Image.Image:
+    row = Image.new("RGB", _ROW, _DARK)
+    for number, tile in enumerate(tiles):
+        row.paste(tile, (_GAP + number * (_TILE + _GAP), _TEXT))
+    for number, text in enumerate(texts):
+        ImageDraw.Draw(row).text((_GAP + number * (_TILE + _GAP), 1), text, fill=_LIGHT)
     return row
 
 
@@ -77,7 +88,7 @@ def _draw_box(image: Image.Image, scan: Scan, axes: Sequence[int]) -> None:
     (x0, y0), (x1, y1) = ([corner[axis] / scan.shape[axis + 1] for axis in axes] for corner in scan.body_box)
     width, height = image.size
     box = (x0 * width, (1 - y1) * height, x1 * width - 1, (1 - y0) * height - 1)
-    ImageDraw.Draw(image).rectangle(box, outline=_BOX_COLOR)
+    ImageDraw.Draw(image).rectangle(box, outline=_ORANGE)
 
 
 __all__ = ["write_sheet"]

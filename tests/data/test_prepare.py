@@ -343,6 +343,19 @@ def test_killed_and_run_again_gives_the_same_store(tmp_path):
         assert path.read_bytes() == (killed / "scans" / path.name).read_bytes()
 
 
+@pytest.mark.slow
+def test_a_script_needs_no_guard(tmp_path):
+    nifti(tmp_path / "src" / "a.nii.gz", ct())
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nfrom monai_ssl.data import PrepareOptions, prepare\n"
+        "assert prepare(sys.argv[1], sys.argv[2], PrepareOptions(workers=1)).scans == 1\nprint('once')"
+    )
+    command = [sys.executable, str(script), str(tmp_path / "src"), str(tmp_path / "store")]
+    run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert run.stdout == "once\n"
+
+
 PEAK = """
 import resource, sys
 from monai_ssl.data import PrepareOptions, prepare
