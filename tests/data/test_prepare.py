@@ -13,6 +13,7 @@ import pytest
 from files import CT, cut, nifti, save_series, series, stored
 from PIL import Image
 
+import monai_ssl
 from monai_ssl.data import PrepareOptions, Store, prepare, write_sheet
 from monai_ssl.data import convert as convert_module
 from monai_ssl.data.layout import locked, read_json
@@ -100,7 +101,7 @@ def test_same_content_twice_is_one_scan_of_the_first_by_name(tmp_path):
     nifti(src / "a" / "other.nii.gz", ct(1))
     report = prepare(src, tmp_path / "store", HERE)
     assert report.duplicates == [("b/x.nii.gz", "a/y.nii.gz"), ("c/z.nii.gz", "a/y.nii.gz")]
-    assert report.scans == 2 and report.patients == 1
+    assert report.scans == 2 == len(report.prepared) and report.already == 0 and report.patients == 1
 
 
 def test_options_change_the_keys_and_bind_the_store(tmp_path):
@@ -352,7 +353,8 @@ def test_a_script_needs_no_guard(tmp_path):
         "assert prepare(sys.argv[1], sys.argv[2], PrepareOptions(workers=1)).scans == 1\nprint('once')"
     )
     command = [sys.executable, str(script), str(tmp_path / "src"), str(tmp_path / "store")]
-    run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    env = {**os.environ, "PYTHONPATH": str(Path(monai_ssl.__file__).parents[1])}
+    run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, env=env)
     assert run.stdout == "once\n"
 
 
