@@ -45,6 +45,7 @@ _READ_BY_MONAI = {
     "train",
     "validate",
     "evaluator",
+    "_meta_",
 }
 _VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 _REFERENCE = re.compile(r"[@%](\w+)")
@@ -55,6 +56,13 @@ def device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     return torch.device("cpu")
+
+
+def has_fast_half(device: torch.device | str) -> bool:
+    """Whether half precision pays on a device: on every GPU, and on CPUs with matrix instructions for bfloat16."""
+    if torch.device(device).type == "cpu":
+        return bool(torch.cpu._is_amx_tile_supported())
+    return True
 
 
 def setup(seed: int) -> None:
@@ -203,7 +211,7 @@ def refuse_unknown_keys(config: Mapping[str, Any]) -> None:
     """
     referred = set(_REFERENCE.findall(str({k: v for k, v in config.items() if k != "_meta_"})))
     known = sorted(k for k in config if k in referred)
-    unknown = [k for k in config if k not in referred and k not in _READ_BY_MONAI and not k.startswith("_")]
+    unknown = [k for k, v in config.items() if not (k in referred or k in _READ_BY_MONAI or _is_run_id(v))]
     if not unknown:
         return
     hints = []
@@ -214,6 +222,10 @@ def refuse_unknown_keys(config: Mapping[str, Any]) -> None:
         f"Nothing in this bundle reads {', '.join(hints)}. Keys that can be set: {', '.join(known)}; "
         "parts of them with `#`, as in `--optimizer#lr`."
     )
+
+
+def _is_run_id(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, str) and v.startswith("$") for v in value)
 
 
 def _running_parser() -> ConfigParser | None:

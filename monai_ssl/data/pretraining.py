@@ -87,7 +87,8 @@ def _prepared(dataset_dir: Path, output_dir: Path) -> Path:
             "`python -m monai_ssl prepare --samples STORE` makes a store of sample scans."
         )
     store = output_dir / "store"
-    prepare(dataset_dir, store, PrepareOptions())
+    report = prepare(dataset_dir, store, PrepareOptions())
+    print(f"{dataset_dir} is not a store and was prepared into {store}:\n{report.table()}")
     return store
 
 

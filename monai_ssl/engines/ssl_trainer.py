@@ -86,7 +86,7 @@ class SSLTrainer(Trainer):
         if channels_last:
             _convert_convolutions(self.method, self.memory_format)
         self.network = _distributed(self.method, device)
-        self._forward: Callable[..., dict[str, Tensor]] = torch.compile(self.network) if compile else self.network
+        self._forward: Callable[..., Any] = torch.compile(self.network) if compile else self.network
         self.dtype = autocast_dtype(device)
         self.scaler: torch.amp.GradScaler = torch.amp.GradScaler(  # type: ignore[assignment]
             device.type, enabled=amp and needs_scaler(device)
@@ -134,7 +134,8 @@ class SSLTrainer(Trainer):
 
     def _minimize(self, step: str, optimizer: Optimizer, batch: dict, last: bool) -> dict[str, Tensor]:
         trained = list(self.method.step_parameters(step))
-        sync = self.network.no_sync() if not last and self.network is not self.method else contextlib.nullcontext()
+        wrapped = self.network if isinstance(self.network, DistributedDataParallel) else None
+        sync = contextlib.nullcontext() if last or wrapped is None else wrapped.no_sync()
         with sync, _only(self.method, trained, active=len(self.optimizers) > 1):
             with torch.autocast(self.state.device.type, self.dtype, enabled=self.amp):
                 terms = self._forward(batch, step)

@@ -26,8 +26,8 @@ class Pictures:
 
     The panels (input, target, restorations) are those of the first samples of the first batch seen, so that sheets of
     different epochs compare. Columns are panels, rows the middle slices of each sample: axial, coronal and sagittal in
-    3-D. All panels of a sample share the gray scale of its target (or first panel). The files hold no metadata.
-    Active on rank 0 only.
+    3-D. The panels of a sample share the gray scale of its target (or first panel), but for those in other units. The
+    files hold no metadata. Active on rank 0 only.
 
     Args:
         output_dir: folder of the training run.
@@ -100,13 +100,19 @@ def write_sheet(panels: Mapping[str, Tensor], path: Path, samples: int) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, len(images), squeeze=False, height_ratios=heights * count)
     for i in range(count):
-        reference = images.get("target", first)
-        low, high = _gray_scale(_sample(reference, i, count))
+        shared = _gray_scale(_sample(images.get("target", first), i, count))
+        scales = {name: _own_if_foreign(shared, _sample(stack, i, count)) for name, stack in images.items()}
         for row, plane in enumerate(planes, start=i * len(planes)):
             for column, (name, stack) in enumerate(images.items()):
                 ax = axes[row, column]
                 section = middle_slice(_sample(stack, i, count), plane)
-                ax.imshow(section.numpy(), cmap="gray", vmin=low, vmax=high, origin="lower" if plane else "upper")
+                ax.imshow(
+                    section.numpy(),
+                    cmap="gray",
+                    vmin=scales[name][0],
+                    vmax=scales[name][1],
+                    origin="lower" if plane else "upper",
+                )
                 ax.set(xticks=[], yticks=[])
                 if row == 0:
                     ax.set_title(name, fontsize=8)
@@ -127,6 +133,16 @@ def middle_slice(x: Tensor, plane: str) -> Tensor:
 def _sample(stack: Tensor, i: int, count: int) -> Tensor:
     # a panel may have several rows a sample
     return stack[i * (len(stack) // count)]
+
+
+def _own_if_foreign(shared: tuple[float, float], x: Tensor) -> tuple[float, float]:
+    """A panel in other units, such as an input that was normalized, gets its own gray scale."""
+    low, high = (
+        float(q) for q in torch.quantile(x.flatten()[:: max(1, x.numel() // 100_000)], torch.tensor([0.01, 0.99]))
+    )
+    width = shared[1] - shared[0]
+    fits = low >= shared[0] - 0.5 * width and high <= shared[1] + 0.5 * width
+    return shared if fits else (low, max(high, low + 1e-6))
 
 
 def _gray_scale(x: Tensor) -> tuple[float, float]:

@@ -52,7 +52,9 @@ def test_skips_make_the_finer_maps_matter():
     assert torch.equal(before[1], after[1]) and not torch.equal(before[2], after[2])
 
 
-@pytest.mark.parametrize(("encoder", "widths"), [(ConvEncoder(), [512, 256, 128]), (ResNetEncoder(), [512, 256, 128, 64, 32])])
+@pytest.mark.parametrize(
+    ("encoder", "widths"), [(ConvEncoder(), [512, 256, 128]), (ResNetEncoder(), [512, 256, 128, 64, 32])]
+)
 def test_no_decoder_convolution_sees_more_channels_than_were_enlarged(encoder, widths):
     blocks = PyramidUNet(encoder).decoder.blocks
     assert [block.convs.conv1.in_channels for block in blocks] == widths

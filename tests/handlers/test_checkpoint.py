@@ -1,0 +1,221 @@
+"""A run that was stopped continues bit for bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Events
+
+from monai_ssl.data.windows import WindowDataset, endless_loader
+from monai_ssl.engines import SSLTrainer
+from monai_ssl.handlers import Checkpoint, LearningRate
+from monai_ssl.handlers.checkpoint import save_atomically
+from monai_ssl.methods import PCRLv2
+from monai_ssl.networks import ConvEncoder, PyramidUNet
+from monai_ssl.schedules import cosine
+from monai_ssl.transforms import (
+    BatchViews,
+    RandAffineBatchd,
+    RandGaussianNoiseBatchd,
+    RandIoUPairCropd,
+    Separatelyd,
+    Snapshotd,
+    ZScored,
+)
+
+KEYS = ["view1", "view2", "locals"]
+
+
+def build(output_dir, epochs, workers=0, resume=False, seed=0, batch_size=2, **options):
+    """PCRLv2 as its bundle runs it, on small scans."""
+    torch.manual_seed(5)
+    method = PCRLv2(PyramidUNet(ConvEncoder(widths=(2, 4, 8, 16))))
+    crop = RandIoUPairCropd(
+        "image",
+        out_size=(16, 16, 8),
+        sizes=[(16, 16, 8), (20, 20, 12)],
+        background=None,
+        num_locals=2,
+        local_sizes=[(8, 8, 8)],
+        local_out_size=(8, 8, 8),
+    )
+    views = BatchViews(
+        [
+            Separatelyd(KEYS, [RandAffineBatchd("image")]),
+            Snapshotd(["view1", "view2"], ["target1", "target2"]),
+            Separatelyd(KEYS, [RandGaussianNoiseBatchd("image")]),
+            ZScored(KEYS),
+        ]
+    )
+    g = torch.Generator().manual_seed(1)
+    scans = [torch.rand(1, 24, 24, 16, generator=g) for _ in range(4)]
+    loader = endless_loader(WindowDataset(scans, [crop], seed, 2), batch_size, workers, seed=seed)
+    optimizer = torch.optim.SGD(method.parameters(), 0.1, momentum=0.9)
+    checkpoint = Checkpoint(output_dir, resume, **options)
+    handlers = [LearningRate(cosine(0.1, 0)), checkpoint]
+    return SSLTrainer("cpu", epochs, loader, method, optimizer, views=views, train_handlers=handlers, seed=seed)
+
+
+def same(a, b):
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def saved(folder):
+    state = torch.load(Path(folder) / "checkpoint.pt", weights_only=True)
+    return {k: state[k] for k in ("method", "optimizers", "iteration", "epoch", "rng", "scaler", "samples_seen")}
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_after(trainer, iteration):
+    def check(engine):
+        if engine.state.iteration == iteration:
+            raise Stop
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, check)
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stop", [4, 6])
+def test_a_stopped_run_equals_one_that_was_not(tmp_path, workers, stop):
+    build(tmp_path / "whole", 2, workers).run()
+    first = build(tmp_path / "parts", 2, workers, every_iterations=2)
+    stop_after(first, stop)
+    with pytest.raises(Stop):
+        first.run()
+    build(tmp_path / "parts", 2, workers, resume=True, every_iterations=2).run()
+    assert same(saved(tmp_path / "whole"), saved(tmp_path / "parts"))
+
+
+def test_continues_with_another_number_of_workers(tmp_path):
+    build(tmp_path / "whole", 2, 0).run()
+    first = build(tmp_path / "parts", 2, 0)
+    stop_after(first, 5)
+    with pytest.raises(Stop):
+        first.run()
+    build(tmp_path / "parts", 2, 1, resume=True).run()
+    assert same(saved(tmp_path / "whole"), saved(tmp_path / "parts"))
+
+
+def test_loads_with_plain_values_only_and_holds_what_a_reader_needs(tmp_path):
+    build(tmp_path, 1, config={"preset": "paper"}).run()
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["epoch"] == 1 and state["iteration"] == 4 and state["samples_seen"] == 8
+    assert state["config"] == {"preset": "paper"} and "torch" in state["versions"]
+
+
+def test_an_earlier_run_is_kept(tmp_path, caplog):
+    build(tmp_path, 1).run()
+    old = saved(tmp_path)
+    build(tmp_path, 1, seed=3).run()
+    (kept,) = tmp_path.glob("checkpoint_before_*.pt")
+    assert same(torch.load(kept, weights_only=True)["method"], old["method"])
+    assert "belongs to an earlier run" in caplog.text
+
+
+def test_a_finished_run_is_not_begun_again(tmp_path):
+    build(tmp_path, 1).run()
+    with pytest.raises(ValueError, match="already trained 1 epochs and `max_epochs` is 1.*larger `max_epochs`"):
+        build(tmp_path, 1, resume=True).run()
+
+
+def test_another_network_is_refused(tmp_path):
+    build(tmp_path, 1).run()
+    other = build(tmp_path, 2, resume=True)
+    other.method.network.encoder.stages[0].conv1 = torch.nn.Conv3d(1, 3, 3)
+    with pytest.raises(ValueError, match="another method or network"):
+        other.run()
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        build(tmp_path, 1, resume=tmp_path / "none.pt").run()
+    torch.save({"a": 1}, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="no checkpoint of monai_ssl"):
+        build(tmp_path, 1, resume=tmp_path / "other.pt").run()
+
+
+def test_another_batch_size_continues_at_the_same_sample(tmp_path):
+    build(tmp_path, 1, batch_size=2).run()
+    run = build(tmp_path, 2, resume=True, batch_size=4)
+    run.run()
+    assert run.state.iteration == 4 and run.data_loader.batch_sampler.start == 8
+
+
+def test_the_best_epoch_is_kept(tmp_path):
+    run = build(tmp_path, 3)
+    scores = iter([0.5, 0.2, 0.9])
+    values = {}
+
+    @run.on(Events.EPOCH_STARTED)
+    def score(engine):
+        engine.state.metrics["held_out/loss"] = next(scores)
+
+    run.add_event_handler(Events.EPOCH_COMPLETED, lambda e: values.update({e.state.epoch: saved(tmp_path)["method"]}))
+    run.run()
+    best = torch.load(tmp_path / "best.pt", weights_only=True)
+    assert best["epoch"] == 2 and best["best"]["value"] == 0.2
+    assert same(best["method"], values[2])
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.pt"
+    save_atomically({"a": torch.ones(2)}, path)
+
+    class Unpicklable:
+        def __reduce__(self):
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        save_atomically({"a": Unpicklable()}, path)
+    assert torch.equal(torch.load(path, weights_only=True)["a"], torch.ones(2))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+CHILD = """
+import sys, time
+sys.path[:0] = [{root!r}, {tests!r}]
+from ignite.engine import Events
+from test_checkpoint import build
+run = build({out!r}, 2, {workers}, resume=True, every_iterations=1)
+run.add_event_handler(Events.ITERATION_COMPLETED, lambda e: (print(e.state.iteration, flush=True), time.sleep(0.3)))
+run.run()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_by_the_system_and_continued(tmp_path, workers):
+    build(tmp_path / "whole", 2, 0).run()
+    here = Path(__file__).parent
+    out = str(tmp_path / "parts")
+    code = CHILD.format(root=str(here.parents[1]), tests=str(here), out=out, workers=workers)
+    for stop in (3, 5):
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        for line in child.stdout:
+            if line.strip() == str(stop):
+                break
+        time.sleep(0.1)
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    whole, parts = saved(tmp_path / "whole"), saved(tmp_path / "parts")
+    # the global generators of a process have a history of their own; nothing of the run draws from them
+    del whole["rng"], parts["rng"]
+    assert same(whole, parts)
+    assert not list((tmp_path / "parts").glob(".*part"))
