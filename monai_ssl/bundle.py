@@ -24,6 +24,7 @@ from monai_ssl.engines import WindowMeanInferer
 from monai_ssl.errors import explain_mistakes
 from monai_ssl.handlers import Export, HeldOutLoss, Pictures, Probe, Tracking
 from monai_ssl.methods import Method
+from monai_ssl.networks import Encoder
 from monai_ssl.transforms import BatchViews
 
 _READ_BY_MONAI = {
@@ -114,19 +115,19 @@ def held_out_loss(scans: PretrainingScans, crops: list, views: BatchViews, batch
     return HeldOutLoss(batches, views, seed=seed)
 
 
-def probe(labelled: str | None, size: Sequence[int], views: BatchViews, channels: int = 1) -> Any:
+def probe(labelled: str | None, size: Sequence[int], views: BatchViews, encoder: Encoder) -> Any:
     """Nearest-neighbor and linear probe after every epoch, when a list of labelled images is given.
 
     Args:
         labelled: JSON file, a list of ``{"image": path, "label": number}``, paths relative to it; or ``None``.
         size: voxels that each image is resized to.
         views: their last normalization is applied to the images too.
-        channels: what the encoder takes; an image of one channel is repeated.
+        encoder: what it takes decides the channels; an image of one channel is repeated.
     """
     if not labelled:
         return _Nothing()
     last = [transform.normalize for transform in views.transforms if hasattr(transform, "normalize")]
-    return Probe(LabelledImages(labelled, size, channels, last[-1] if last else None))
+    return Probe(LabelledImages(labelled, size, encoder.in_channels, last[-1] if last else None))
 
 
 def export(method: str, output_dir: str, preset: str, scans: PretrainingScans) -> Export:
@@ -136,19 +137,29 @@ def export(method: str, output_dir: str, preset: str, scans: PretrainingScans) -
     return Export(output_dir, method, preset, encoder, scans.facts())
 
 
-def pictures(output_dir: str, record: Tracking, every: int = 10) -> Pictures:
-    """Sheets of what goes in and what is restored, on disk and in MLflow."""
-    return Pictures(output_dir, every, tracking=record)
+class Record:
+    """The record of a run: sheets of pictures on disk, and MLflow with them, all terms, metrics and parameters.
 
+    Args:
+        name: of the bundle; the run's name begins with it.
+        output_dir: where pictures and the default database go.
+        resume: continue the MLflow run that ``output_dir`` holds.
+        pictures_every: epochs between two sheets.
+    """
 
-def tracking(name: str, output_dir: str, resume: bool | str = False) -> Tracking:
-    """The MLflow record of the run, with the bundle's plain top-level keys as parameters."""
-    parser = _running_parser()
-    params = {}
-    if parser is not None:
-        plain = {k: _resolved(parser, v) for k, v in parser.get().items() if k not in ("imports", "_meta_")}
-        params = {k: v for k, v in plain.items() if _is_plain(v) and not k.endswith("_dir") and k != "bundle_root"}
-    return Tracking(output_dir, name, params, resume=resume)
+    def __init__(self, name: str, output_dir: str, resume: bool | str = False, pictures_every: int = 10) -> None:
+        parser = _running_parser()
+        params = {}
+        if parser is not None:
+            plain = {k: _resolved(parser, v) for k, v in parser.get().items() if k not in ("imports", "_meta_")}
+            params = {k: v for k, v in plain.items() if _is_plain(v) and not k.endswith("_dir") and k != "bundle_root"}
+        self.tracking = Tracking(output_dir, name, params, resume=bool(resume))
+        self.pictures = Pictures(output_dir, pictures_every, tracking=self.tracking)
+
+    def attach(self, engine: Any) -> None:
+        """Attach MLflow last, so that it sees what others put into the metrics."""
+        self.pictures.attach(engine)
+        self.tracking.attach(engine)
 
 
 def images(dataset_dir: str) -> list[dict[str, str]]:

@@ -56,9 +56,10 @@ class PretrainingScans:
             )
         if len(scans) < len(self.store):
             logger.warning("%d scans that are not %d-D are left out.", len(self.store) - len(scans), spatial_dims)
-        patients = sorted({scan.patient for scan in scans} - _excluded(exclude))
-        chosen = _held_out(patients, held_out, seed)
-        self.train: list[Scan] = [s for s in scans if s.patient in set(patients) - chosen]
+        excluded = _excluded(exclude)
+        scans = [scan for scan in scans if scan.patient not in excluded]
+        chosen = _held_out(scans, held_out, seed)
+        self.train: list[Scan] = [s for s in scans if s.patient not in chosen]
         self.held_out: list[Scan] = [s for s in scans if s.patient in chosen]
         if not self.train:
             raise ValueError(f"`exclude` and `held_out` leave no patient of {dataset_dir} to train on.")
@@ -92,14 +93,17 @@ def _prepared(dataset_dir: Path, output_dir: Path) -> Path:
     return store
 
 
-def _held_out(patients: list[str], fraction: float, seed: int) -> set[str]:
+def _held_out(scans: list[Scan], fraction: float, seed: int) -> set[str]:
     if not 0 <= fraction < 1:
         raise ValueError(f"`held_out` is a fraction of the patients in [0, 1), got {fraction}.")
-    if fraction == 0 or len(patients) < _FEWEST_PATIENTS:
+    # by content, since pseudonyms differ from store to store; and a patient who joins moves hardly anybody else
+    first_key: dict[str, str] = {}
+    for scan in sorted(scans, key=lambda scan: scan.key):
+        first_key.setdefault(scan.patient, scan.key)
+    if fraction == 0 or len(first_key) < _FEWEST_PATIENTS:
         return set()
-    # by hash, so that a patient who joins the store moves hardly anybody else
-    order = sorted(patients, key=lambda patient: hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest())
-    return set(order[: max(1, round(fraction * len(patients)))])
+    order = sorted(first_key, key=lambda patient: hashlib.sha256(f"{seed}:{first_key[patient]}".encode()).hexdigest())
+    return set(order[: max(1, round(fraction * len(order)))])
 
 
 def _excluded(split: str | Path | None) -> set[str]:

@@ -62,7 +62,7 @@ def test_every_head_restores_the_shape_of_the_image(dims):
     assert len(restored) == len(method.network.channels)
     assert all(r.shape == x.shape for r in restored.values())
     if dims == 3:
-        assert all(0 <= r.min() and r.max() <= 1 for r in restored.values())
+        assert all(r.min() >= 0 and r.max() <= 1 for r in restored.values())
 
 
 @pytest.mark.parametrize("scale", [0, 1, 2])

@@ -1,0 +1,140 @@
+"""What the JSON of bundles names, and what a misspelt key says."""
+
+import json
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from monai_ssl import bundle
+from monai_ssl.data import LabelledImages, PretrainingScans
+from monai_ssl.data.phantom import write_phantom_cohort
+from monai_ssl.errors import sentence_of
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cohort")
+    write_phantom_cohort(root, patients=5, shape=(48, 48, 32))
+    return root
+
+
+def config(**keys):
+    return {"lr": 0.1, "max_epochs": 2, "model": {"rate": "@lr", "n": "$@max_epochs + 1"}, "run": ["$@model"], **keys}
+
+
+def test_keys_that_something_reads_pass():
+    bundle.refuse_unknown_keys(config(imports=[], custom_run=["$print(1)"], tracking_uri="x"))
+
+
+def test_a_misspelt_key_is_refused_with_the_nearest_one():
+    with pytest.raises(ValueError, match=r"Nothing in this bundle reads `epoch` \(did you mean `max_epochs`\?\)"):
+        bundle.refuse_unknown_keys(config(epoch=3))
+    with pytest.raises(ValueError, match="`qqq`. Keys that can be set: lr, max_epochs, model"):
+        bundle.refuse_unknown_keys(config(qqq=3))
+
+
+def test_the_running_configuration_is_found_and_resolved():
+    parser = ConfigParser(
+        {
+            "imports": ["$import monai_ssl", "$import monai_ssl.bundle"],
+            "width": 4,
+            "encoder": {"_target_": "x.Y", "widths": ["@width", 8]},
+            "probe": "$monai_ssl.bundle._resolved(monai_ssl.bundle._running_parser(), {'a': chr(64) + 'encoder'})",
+        }
+    )
+    assert parser.get_parsed_content("probe") == {"a": {"_target_": "x.Y", "widths": [4, 8]}}
+    assert bundle._running_parser() is None
+
+
+def test_setup_refuses_before_anything_runs():
+    parser = ConfigParser(
+        {
+            "imports": ["$import monai_ssl", "$import monai_ssl.bundle"],
+            "initialize": ["$monai_ssl.bundle.setup(0)"],
+            "sed": 1,
+        }
+    )
+    with pytest.raises(RuntimeError) as caught:
+        parser.get_parsed_content("initialize")
+    assert "Nothing in this bundle reads `sed`" in sentence_of(caught.value)
+
+
+def test_only_our_own_mistakes_become_sentences():
+    def chained(first):
+        try:
+            try:
+                raise first
+            except Exception as e:
+                raise RuntimeError("MONAI says") from e
+        except RuntimeError as e:
+            return e
+
+    assert sentence_of(chained(ValueError("of a stranger"))) is None
+    try:
+        bundle.refuse_unknown_keys(config(epoch=3))
+    except ValueError as e:
+        assert sentence_of(chained(e)).startswith("Nothing in this bundle reads `epoch`")
+
+
+def test_a_batch_of_one_is_refused():
+    with pytest.raises(ValueError, match="`batch_size` must be at least 2"):
+        bundle.loader([0, 1, 2], 1, 0, "cpu", 0)
+
+
+def test_a_raw_tree_is_prepared_once_and_patients_are_held_out(cohort, tmp_path, capsys):
+    scans = PretrainingScans(cohort, tmp_path, 3, held_out=0.2)
+    assert "was prepared into" in capsys.readouterr().out
+    assert not {s.patient for s in scans.train} & {s.patient for s in scans.held_out}
+    assert len(scans.held_out) == max(1, round(0.2 * len({s.patient for s in scans.train + scans.held_out})))
+    again = PretrainingScans(tmp_path / "store", tmp_path, 3, held_out=0.2)
+    assert [s.key for s in again.train] == [s.key for s in scans.train]
+    assert scans.facts()["patients"] == len({s.patient for s in scans.train})
+    assert not PretrainingScans(tmp_path / "store", tmp_path, 3, held_out=0).held_out
+
+
+def test_scans_of_the_wrong_kind_are_refused(cohort, tmp_path):
+    write_phantom_cohort(tmp_path / "c", patients=1, shape=(32, 32, 24))
+    for image in (tmp_path / "c").rglob("*.png"):
+        image.unlink()
+    with pytest.raises(ValueError, match=r"holds no 2-D scan, only 3-D: use the bundle's pretrain.json"):
+        PretrainingScans(tmp_path / "c", tmp_path / "o", 2)
+    with pytest.raises(FileNotFoundError, match="does not exist. Give a store or a folder of scans"):
+        PretrainingScans(tmp_path / "none", tmp_path, 3)
+    with pytest.raises(ValueError, match=r"fraction of the patients in \[0, 1\)"):
+        PretrainingScans(tmp_path / "o" / "store", tmp_path, 3, held_out=1.0)
+
+
+def test_labelled_images_of_a_probe(cohort, tmp_path):
+    files = sorted(p for p in cohort.rglob("*.nii.gz") if "label" not in str(p))[:3]
+    listed = [{"image": str(p), "label": i % 2, "group": i} for i, p in enumerate(files)]
+    (tmp_path / "list.json").write_text(json.dumps(listed))
+    images = LabelledImages(tmp_path / "list.json", (16, 16, 8), normalize=lambda x: x * 0 + 2)
+    assert len(images) == 3 and images[1]["label"] == 1 and images[2]["group"] == 2
+    assert torch.equal(images[0]["image"], torch.full((1, 16, 16, 8), 2.0))
+    plain = LabelledImages(tmp_path / "list.json", (16, 16, 8), channels=3)[0]["image"]
+    assert plain.shape == (3, 16, 16, 8) and 0 <= plain.min() < plain.max() <= 1
+    (tmp_path / "bad.json").write_text('[{"image": "x"}]')
+    with pytest.raises(ValueError, match=r"`probe_list` .*bad.json must be a JSON list"):
+        LabelledImages(tmp_path / "bad.json", (8, 8))
+    (tmp_path / "gone.json").write_text('[{"image": "gone.nii", "label": 0}]')
+    with pytest.raises((ValueError, FileNotFoundError), match=r"gone\.nii"):
+        LabelledImages(tmp_path / "gone.json", (8, 8, 8))[0]
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    from monai_ssl.methods import PCRLv2
+    from monai_ssl.networks import ConvEncoder, PyramidUNet
+
+    small, large = (PCRLv2(PyramidUNet(ConvEncoder(widths=w))) for w in ((2, 4, 8, 16), (4, 8, 16, 32)))
+    torch.save(small.state_dict(), tmp_path / "model.pt")
+    bundle.load_method(small, str(tmp_path / "model.pt"))
+    with pytest.raises(ValueError, match="another method, preset or width"):
+        bundle.load_method(large, str(tmp_path / "model.pt"))
+    with pytest.raises(FileNotFoundError, match=r"`weights` names .*none.pt"):
+        bundle.load_method(large, str(tmp_path / "none.pt"))
+
+
+def test_inference_needs_a_volume(tmp_path):
+    with pytest.raises(ValueError, match="holds no file of these kinds"):
+        bundle.images(str(tmp_path))

@@ -1,0 +1,265 @@
+"""Every pre-training bundle on disk is a test case: what it says must build, learn, repeat, resume and export."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+from PIL import Image
+
+from monai_ssl.data.phantom import phantom_xray, write_phantom_cohort
+from monai_ssl.transfer import load_weights, paper_encoder, read_card, segmenter
+
+BUNDLES = Path(__file__).parents[1] / "bundles"
+CONFIGS = sorted(BUNDLES.glob("*/configs/pretrain*.json"))
+SMALL = {
+    3: {
+        "widths": [2, 4, 8, 16],
+        "roi_size": [16, 16, 16],
+        "crops#0#sizes": [[16, 16, 16], [20, 20, 16]],
+        "crops#0#local_sizes": [[8, 8, 8]],
+        "crops#0#local_out_size": [8, 8, 8],
+        "disturb#0#sigma": [0, 1],
+        "swap#0#patch_size": [4, 4, 4],
+        "swap#0#num_swaps": 5,
+    },
+    2: {
+        "width": 4,
+        "roi_size": [64, 64],
+        "crops#0#local_out_size": [32, 32],
+        "crops#0#num_locals": 2,
+        "cutout#0#size": 8,
+    },
+}
+COMMON = {"max_epochs": 1, "batch_size": 2, "windows_per_scan": 1, "num_workers": 0, "held_out": 0.25}
+
+pytestmark = pytest.mark.bundle
+
+
+def name(path):
+    return f"{path.parts[-3]}-{path.stem}"
+
+
+def dims(path):
+    return 2 if "2d" in path.stem else 3
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cohort")
+    write_phantom_cohort(root, patients=4, shape=(40, 40, 32))
+    for seed in range(4):
+        folder = root / "xray" / f"patient{seed}"
+        folder.mkdir(parents=True)
+        Image.fromarray(phantom_xray(seed, (80, 80))[0].T).save(folder / "image.png")
+    return root
+
+
+@pytest.fixture
+def settings(cohort, tmp_path):
+    def of(path, **more):
+        places = {"bundle_root": str(path.parents[1]), "dataset_dir": str(cohort), "output_dir": str(tmp_path)}
+        return {**places, **COMMON, **SMALL[dims(path)], "device": "cpu", "amp": False, **more}
+
+    return of
+
+
+def parsed(path, overrides):
+    parser = ConfigParser()
+    parser.read_config(str(path))
+    for key, value in overrides.items():
+        parser[key] = value
+    return parser
+
+
+def train(path, overrides):
+    parser = parsed(path, overrides)
+    parser.get_parsed_content("initialize")
+    trainer = parser.get_parsed_content("train#trainer")
+    trainer.run()
+    return trainer
+
+
+def first_terms(path, overrides):
+    torch.manual_seed(0)
+    parser = parsed(path, overrides)
+    method, views, loader = (parser.get_parsed_content(i) for i in ("network_def", "views", "train#dataloader"))
+    views.set_random_state(0)
+    batch = views(next(iter(loader)))
+    return method, batch, {k: v for step in method.steps for k, v in method(batch, step).items()}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_one_step_is_finite_and_repeats(path, settings):
+    method, _, terms = first_terms(path, settings(path))
+    assert terms and all(t.ndim == 0 and t.isfinite() for t in terms.values())
+    again = first_terms(path, settings(path))[2]
+    assert terms.keys() == again.keys() and all(torch.equal(terms[k], again[k]) for k in terms)
+    torch.stack(list(terms.values())).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in method.encoder.parameters())
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_both_presets_build(path, settings):
+    for preset in ("paper", "reference"):
+        assert all(t.isfinite() for t in first_terms(path, settings(path, preset=preset))[2].values())
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_targets_are_the_views_before_they_were_disturbed(path, settings):
+    """B10: in [0, 1] in 3-D; with the disturbance off, the input before normalization is the target."""
+    quiet = settings(path, disturb=[], **({"swap": []} if dims(path) == 3 else {"cutout": []}))
+    batch, loud = first_terms(path, quiet)[1], first_terms(path, settings(path))[1]
+    for view, target in (("view1", "target1"), ("view2", "target2")):
+        if dims(path) == 3:
+            assert loud[target].min() >= 0 and loud[target].max() <= 1
+            normal = batch[target] - batch[target].mean((1, 2, 3, 4), keepdim=True)
+            normal = normal / normal.square().mean((1, 2, 3, 4), keepdim=True).sqrt()
+            assert torch.allclose(normal, batch[view], atol=1e-4)
+        else:
+            assert torch.equal(batch[view], batch[target])
+        assert not torch.equal(loud[view], batch[view])
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_trains_records_exports_and_transfers(path, settings, tmp_path):
+    trainer = train(path, settings(path))
+    assert (tmp_path / "checkpoint.pt").is_file() and list((tmp_path / "pictures").glob("epoch_0001.png"))
+    assert (tmp_path / "mlruns.db").is_file()
+    assert "held_out/loss" in trainer.state.metrics
+    card = read_card(tmp_path / "encoder.safetensors")
+    assert card.method == path.parts[-3] and card.encoder["_target_"].startswith("monai_ssl.networks.")
+    channels, width = {2: (3, 4), 3: (1, 2)}[dims(path)]
+    network = segmenter(paper_encoder(dims(path), channels, width), 1)
+    account = load_weights(network, tmp_path / "encoder.safetensors")
+    assert account.complete and account.share == 1.0
+    for key, value in network.encoder.state_dict().items():
+        assert torch.equal(value, trainer.method.encoder.state_dict()[key])
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_resumes(path, settings, tmp_path):
+    whole = train(path, settings(path, max_epochs=2, output_dir=str(tmp_path / "a")))
+    halfway = settings(path, max_epochs=2, output_dir=str(tmp_path / "b"))
+    parser = parsed(path, halfway)
+    parser.get_parsed_content("initialize")
+    first = parser.get_parsed_content("train#trainer")
+
+    class Stop(Exception):
+        pass
+
+    def stop(engine):
+        if engine.state.epoch == 2:
+            raise Stop
+
+    from ignite.engine import Events
+
+    first.add_event_handler(Events.EPOCH_STARTED, stop)
+    with pytest.raises(Stop):
+        first.run()
+    second = train(path, {**halfway, "resume": True})
+    for (key, value), other in zip(whole.method.state_dict().items(), second.method.state_dict().values(), strict=True):
+        assert torch.equal(value, other), key
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_has_the_properties_that_monai_asks_for(path, settings):
+    workflow = ConfigWorkflow(
+        str(path),
+        meta_file=str(path.parent / "metadata.json"),
+        logging_file=False,
+        workflow_type="train",
+        run_id="pretrain",
+        **settings(path),
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+@pytest.mark.parametrize("bundle", sorted({p.parents[1] for p in CONFIGS}), ids=lambda p: p.name)
+def test_folder_is_complete(bundle):
+    for file in (
+        "LICENSE",
+        "configs/metadata.json",
+        "configs/inference.json",
+        "configs/logging.conf",
+        "docs/README.md",
+    ):
+        assert (bundle / file).is_file(), file
+    meta = json.loads((bundle / "configs/metadata.json").read_text())
+    assert meta["version"] in meta["changelog"]
+    for config in bundle.glob("configs/pretrain*.json"):
+        assert len(config.read_text().splitlines()) <= 100, "what never varies belongs in a factory"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_parts_that_are_alike_in_all_bundles(path):
+    template, config = (json.loads(p.read_text()) for p in (BUNDLES / "pcrlv2/configs/pretrain.json", path))
+    for key in ("initialize", "pretrain", "run", "amp", "device", "resume", "seed", "output_dir", "dataset_dir"):
+        assert config[key] == template[key], key
+    assert config["train"]["trainer"] == template["train"]["trainer"]
+    assert config["train"]["dataloader"] == template["train"]["dataloader"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_the_stock_command_runs_on_the_checkout(path, settings, tmp_path):
+    options = settings(path)
+    words = [w for k, v in options.items() if k not in ("amp", "bundle_root") for w in (f"--{k}", str(v))]
+    command = [sys.executable, "-m", "monai.bundle", "run", "pretrain", "--config_file", str(path)]
+    env = {**os.environ, "PYTHONPATH": str(BUNDLES.parent)}
+    subprocess.run([*command, "--bundle_root", options["bundle_root"], *words], check=True, cwd=tmp_path, env=env)
+    assert (tmp_path / "encoder.safetensors").is_file()
+    wrong = subprocess.run(
+        [*command, "--bundle_root", options["bundle_root"], *words, "--epoch", "3"],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert wrong.returncode == 1 and "did you mean `max_epochs`?" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+
+
+@pytest.mark.parametrize("output", ["restoration", "features"])
+def test_inference_gives_restorations_and_features(output, settings, tmp_path, cohort):
+    path = BUNDLES / "pcrlv2/configs/pretrain.json"
+    train(path, settings(path))
+    parser = parsed(
+        path.with_name("inference.json"),
+        {
+            "bundle_root": str(path.parents[1]),
+            "dataset_dir": str(cohort / "ct"),
+            "output_dir": str(tmp_path / "out"),
+            "weights": str(tmp_path / "model.pt"),
+            "widths": [2, 4, 8, 16],
+            "roi_size": [16, 16, 16],
+            "output": output,
+            "device": "cpu",
+        },
+    )
+    for id in ("initialize", "run"):
+        parser.get_parsed_content(id)
+    if output == "features":
+        rows = (tmp_path / "out" / "features.csv").read_text().splitlines()
+        assert len(rows) == len(list((cohort / "ct").rglob("*.nii.gz")))
+        values = [float(v) for v in rows[0].split(",")[1:]]
+        assert len(values) == 16 and len(set(values)) > 1
+    else:
+        import nibabel
+
+        for source in (cohort / "ct").rglob("*.nii.gz"):
+            (made,) = (tmp_path / "out").rglob(f"{source.name.removesuffix('.nii.gz')}_restored*")
+            a, b = nibabel.load(source), nibabel.load(made)
+            assert a.shape == b.shape and torch.allclose(torch.tensor(a.affine), torch.tensor(b.affine))
+
+
+def test_there_are_bundles():
+    assert {"pcrlv2-pretrain", "pcrlv2-pretrain_2d"} <= set(map(name, CONFIGS))
+    assert len(list(itertools.chain(CONFIGS))) >= 2
