@@ -39,7 +39,7 @@ from monai.transforms import (
 )
 from monai.utils import set_determinism
 
-from monai_ssl.networks import ConvEncoder, SkipUNet
+from monai_ssl.networks import ConvEncoder, SkipUNet, batch_to_group_norm
 from monai_ssl.transfer import load_weights
 
 CORE = ("Brainstem", "SpinalCord", "RightParotid", "LeftParotid")
@@ -108,11 +108,12 @@ class Cohort:
         }
 
 
-def network(widths: tuple[int, ...], weights: str) -> SkipUNet:
+def network(widths: tuple[int, ...], weights: str) -> torch.nn.Module:
     net = SkipUNet(ConvEncoder(3, 1, widths), 5)
     if weights:
         load_weights(net, weights, part="encoder")
-    return net
+    # as PCRL fine-tunes at a batch of 4; with batch norm single organs were lost in some runs
+    return batch_to_group_norm(net, 8)
 
 
 def finetune(

@@ -30,7 +30,7 @@ def test_keys_that_something_reads_pass():
 def test_a_misspelt_key_is_refused_with_the_nearest_one():
     with pytest.raises(ValueError, match=r"Nothing in this bundle reads `epoch` \(did you mean `max_epochs`\?\)"):
         bundle.refuse_unknown_keys(config(epoch=3))
-    with pytest.raises(ValueError, match="`qqq`. Keys that can be set: lr, max_epochs, model"):
+    with pytest.raises(ValueError, match=r"`qqq`. Keys that can be set: lr, max_epochs, model"):
         bundle.refuse_unknown_keys(config(qqq=3))
 
 
@@ -99,7 +99,7 @@ def test_scans_of_the_wrong_kind_are_refused(cohort, tmp_path):
         image.unlink()
     with pytest.raises(ValueError, match=r"holds no 2-D scan, only 3-D: use the bundle's pretrain.json"):
         PretrainingScans(tmp_path / "c", tmp_path / "o", 2)
-    with pytest.raises(FileNotFoundError, match="does not exist. Give a store or a folder of scans"):
+    with pytest.raises(FileNotFoundError, match=r"does not exist. Give a store or a folder of scans"):
         PretrainingScans(tmp_path / "none", tmp_path, 3)
     with pytest.raises(ValueError, match=r"fraction of the patients in \[0, 1\)"):
         PretrainingScans(tmp_path / "o" / "store", tmp_path, 3, held_out=1.0)

@@ -128,7 +128,7 @@ def test_an_earlier_run_is_kept(tmp_path, caplog):
 
 def test_a_finished_run_is_not_begun_again(tmp_path):
     build(tmp_path, 1).run()
-    with pytest.raises(ValueError, match="already trained 1 epochs and `max_epochs` is 1.*larger `max_epochs`"):
+    with pytest.raises(ValueError, match=r"already trained 1 epochs and `max_epochs` is 1.*larger `max_epochs`"):
         build(tmp_path, 1, resume=True).run()
 
 
