@@ -76,7 +76,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
     source, store, pretrained = out / "samples", out / "store", out / "pretrain"
-    run(sys.executable, "-m", "monai_ssl", "prepare", "--samples", "default", "--exclude", "xray/*", store)
+    run(sys.executable, "-m", "monai_ssl", "prepare", "--samples", "default", source, store, "--exclude", "xray/*")
     run(sys.executable, "-m", "monai_ssl", "inspect", store)
     run(
         *(sys.executable, "-m", "monai_ssl", "preview", "--config_file", "bundles/pcrlv2/configs/pretrain.json"),
