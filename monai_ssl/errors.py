@@ -26,6 +26,8 @@ def explain_mistakes() -> None:
 
 def sentence_of(error: BaseException) -> str | None:
     """Return the message of the error that began the chain, if this package raised it for a user to read."""
+    if isinstance(error, _MISTAKES) and "in DataLoader worker" in str(error):
+        return _of_worker(str(error))
     while error.__cause__ is not None:
         if _is_ours(error):
             break
@@ -33,6 +35,14 @@ def sentence_of(error: BaseException) -> str | None:
     if not _is_ours(error):
         return None
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+
+
+def _of_worker(text: str) -> str | None:
+    # torch raises the trace of a worker as text; the last file named is where it was raised
+    lines = text.strip().splitlines()
+    files = [line for line in lines if line.lstrip().startswith('File "')]
+    ours = bool(files) and str(_PACKAGE) in files[-1]
+    return lines[-1].partition(": ")[2] if ours else None
 
 
 def _is_ours(error: BaseException) -> bool:

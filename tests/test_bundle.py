@@ -77,6 +77,16 @@ def test_only_our_own_mistakes_become_sentences():
         assert sentence_of(chained(e)).startswith("Nothing in this bundle reads `epoch`")
 
 
+def test_a_mistake_in_a_loader_worker_becomes_its_sentence():
+    from monai_ssl.data import WindowDataset, endless_loader
+    from monai_ssl.transforms import RandIoUPairCropd
+
+    loader = endless_loader(WindowDataset([torch.rand(1, 64, 64, 3)], [RandIoUPairCropd("image")]), 2, 1)
+    with pytest.raises(ValueError) as caught:
+        next(iter(loader))
+    assert sentence_of(caught.value).startswith("`RandIoUPairCropd` needs at least 8 voxels along every axis")
+
+
 def test_a_batch_of_one_is_refused():
     with pytest.raises(ValueError, match="`batch_size` must be at least 2"):
         bundle.loader([0, 1, 2], 1, 0, "cpu", 0)

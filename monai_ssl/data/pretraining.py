@@ -13,6 +13,8 @@ from monai_ssl.data.store import Scan, Store
 
 logger = logging.getLogger(__name__)
 _FEWEST_PATIENTS = 4
+_THINNEST = 8
+"""Voxels along the shortest side below which crops have nothing to see."""
 
 
 class PretrainingScans:
@@ -54,8 +56,15 @@ class PretrainingScans:
                 f"{dataset_dir} holds no {spatial_dims}-D scan, only {', '.join(found)}: use the bundle's "
                 f"{'pretrain_2d.json for images' if spatial_dims == 3 else 'pretrain.json for volumes'}."
             )
-        if len(scans) < len(self.store):
-            logger.warning("%d scans that are not %d-D are left out.", len(self.store) - len(scans), spatial_dims)
+        thin = [scan.key for scan in scans if min(scan.shape[1:]) < _THINNEST]
+        if thin:
+            logger.warning(
+                "%d scans thinner than %d voxels are left out: %s.", len(thin), _THINNEST, ", ".join(thin[:5])
+            )
+            scans = [scan for scan in scans if scan.key not in thin]
+        if len(scans) + len(thin) < len(self.store):
+            others = len(self.store) - len(scans) - len(thin)
+            logger.warning("%d scans that are not %d-D are left out.", others, spatial_dims)
         excluded = _excluded(exclude)
         scans = [scan for scan in scans if scan.patient not in excluded]
         chosen = _held_out(scans, held_out, seed)

@@ -9,6 +9,7 @@ Framework for Self-supervised Pre-training in Medical Image Analysis", TPAMI 202
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,8 @@ class RandIoUPairCropd(Randomizable, MapTransform):
         num_locals: small crops; 0 for none.
         local_sizes: extents to cut small crops with, in voxels, shortened to the box around both views.
         local_out_size: voxels of the small crops.
+        locals_from: ``"views"`` cuts them from the box around both views (sub-crop), ``"scan"`` from anywhere inside
+            the margin (multi-crop, row 5 of table 3 of the PCRLv2 paper).
         names: keys of the first view, the second view, the list of small crops.
         params_key: where to put what was cut: ``starts`` and ``sizes`` (2, D), ``iou``, ``fallback`` (whether the
             least bad pair had to be taken), ``local_starts`` and ``local_sizes`` (num_locals, D).
@@ -99,6 +102,7 @@ class RandIoUPairCropd(Randomizable, MapTransform):
         num_locals: int = 6,
         local_sizes: Sequence[Sequence[int]] = ((8, 8, 8), (16, 16, 16), (32, 32, 16), (32, 32, 32)),
         local_out_size: Sequence[int] = (16, 16, 16),
+        locals_from: str = "views",
         names: Sequence[str] = ("view1", "view2", "locals"),
         params_key: str | None = None,
     ) -> None:
@@ -122,6 +126,9 @@ class RandIoUPairCropd(Randomizable, MapTransform):
                 f"`max_retries` and `num_locals` must not be negative, got {max_retries} and {num_locals}."
             )
         self.max_retries = max_retries
+        if locals_from not in ("views", "scan"):
+            raise ValueError(f'`locals_from` must be "views" or "scan", got {locals_from!r}.')
+        self.locals_from = locals_from
         self.num_locals = num_locals
         if num_locals:
             self.local_sizes = _extents("local_sizes", local_sizes, self.dims)
@@ -136,7 +143,12 @@ class RandIoUPairCropd(Randomizable, MapTransform):
         for key in self.key_iterator(out):
             scan = out.pop(key)
         pair, views, read, fallback = self._accepted_pair(scan)
-        small = self._draw_locals(bounding_box(*pair))
+        if self.locals_from == "scan":
+            around = self._region(scan, np.array(scan.shape[1:]))
+            read = partial(read_window, scan)
+        else:
+            around = bounding_box(*pair)
+        small = self._draw_locals(around)
         out.update(zip(self.names, (resize(view, self.out_size) for view in views), strict=False))
         if self.num_locals:
             out[self.names[2]] = [resize(read(box), self.local_out_size) for box in small]

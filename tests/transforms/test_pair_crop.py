@@ -30,6 +30,24 @@ FLAT = {
 }
 
 
+def test_multi_crop_takes_small_crops_from_the_whole_scan():
+    scan = torch.rand(1, 60, 60, 40)
+    crop = RandIoUPairCropd("image", **SMALL, background=None, locals_from="scan", params_key="p").set_random_state(0)
+    outside, corners = 0, []
+    for _ in range(60):
+        sample = crop({"image": scan})
+        p = sample["p"]
+        low, high = p["starts"].min(0), (p["starts"] + p["sizes"]).max(0)
+        for start, size, image in zip(p["local_starts"], p["local_sizes"], sample["locals"], strict=True):
+            outside += bool((start < low).any() or (start + size > high).any())
+            corners.append(start + size)
+            window = scan[(slice(None), *(slice(a, a + n) for a, n in zip(start, size, strict=True)))]
+            assert torch.allclose(image, resize(window, (4, 4, 4)))
+    assert outside > 200 and (np.max(corners, 0) <= (60, 60, 40)).all()
+    with pytest.raises(ValueError, match='`locals_from` must be "views" or "scan"'):
+        RandIoUPairCropd("image", **SMALL, locals_from="box")
+
+
 class FakeScan:
     """A scan without voxels: every window has one value, and what is read is recorded."""
 
