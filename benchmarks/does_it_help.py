@@ -39,7 +39,7 @@ from monai.transforms import (
 )
 from monai.utils import set_determinism
 
-from monai_ssl.networks import ConvEncoder, SkipUNet, batch_to_group_norm
+from monai_ssl.networks import ConvEncoder, SkipUNet
 from monai_ssl.transfer import load_weights
 
 CORE = ("Brainstem", "SpinalCord", "RightParotid", "LeftParotid")
@@ -108,12 +108,11 @@ class Cohort:
         }
 
 
-def network(widths: tuple[int, ...], weights: str) -> torch.nn.Module:
+def network(widths: tuple[int, ...], weights: str) -> SkipUNet:
     net = SkipUNet(ConvEncoder(3, 1, widths), 5)
     if weights:
         load_weights(net, weights, part="encoder")
-    # as PCRL fine-tunes at a batch of 4; with batch norm single organs were lost in some runs
-    return batch_to_group_norm(net, 8)
+    return net
 
 
 def finetune(
@@ -166,6 +165,8 @@ def _step(engine: SupervisedTrainer, batch: dict, scheduler: torch.optim.lr_sche
         prediction = engine.network(image)
     loss = engine.loss_function(prediction, batch["label"].as_tensor())
     loss.backward()
+    # a large first step can silence an organ for good
+    torch.nn.utils.clip_grad_norm_(engine.network.parameters(), 1.0)
     engine.optimizer.step()
     scheduler.step()
     return {"loss": loss.item()}
@@ -192,7 +193,7 @@ def main() -> None:
     parser.add_argument("--labels", nargs="*", type=int, default=[5, 20, 1000])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--widths", nargs="*", type=int, default=[8, 16, 32, 64])
     args = parser.parse_args()
