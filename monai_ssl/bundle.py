@@ -25,7 +25,7 @@ from monai_ssl.errors import explain_mistakes
 from monai_ssl.handlers import Export, HeldOutLoss, Pictures, Probe, Tracking
 from monai_ssl.methods import Method
 from monai_ssl.networks import Encoder
-from monai_ssl.transforms import BatchViews
+from monai_ssl.transforms import BatchViews, ImageNetNormalized, ZScored
 
 _READ_BY_MONAI = {
     "imports",
@@ -130,11 +130,16 @@ def probe(labelled: str | None, size: Sequence[int], views: BatchViews, encoder:
     return Probe(LabelledImages(labelled, size, encoder.in_channels, last[-1] if last else None))
 
 
-def export(method: str, output_dir: str, preset: str, scans: PretrainingScans) -> Export:
+def export(
+    method: str, output_dir: str, preset: str, scans: PretrainingScans, views: BatchViews, data_license: str
+) -> Export:
     """Publish the encoder after the run; how to build it is read from the key ``encoder`` of the bundle."""
     parser = _running_parser()
     encoder = {} if parser is None else _resolved(parser, parser["encoder"])
-    return Export(output_dir, method, preset, encoder, scans.facts())
+    names = (("zscore", ZScored), ("imagenet", ImageNetNormalized))
+    normalize = next((name for t in views.transforms for name, kind in names if isinstance(t, kind)), None)
+    facts = scans.facts() | {"normalize": normalize}
+    return Export(output_dir, method, preset, encoder, facts, data_license=data_license)
 
 
 class Record:

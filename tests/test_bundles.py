@@ -134,6 +134,7 @@ def test_trains_records_exports_and_transfers(path, settings, tmp_path):
     assert "held_out/loss" in trainer.state.metrics
     card = read_card(tmp_path / "encoder.safetensors")
     assert card.method == path.parts[-3] and card.encoder["_target_"].startswith("monai_ssl.networks.")
+    assert card.normalize == {2: "imagenet", 3: "zscore"}[dims(path)] and card.patients >= 1
     channels, width = {2: (3, 4), 3: (1, 2)}[dims(path)]
     network = segmenter(paper_encoder(dims(path), channels, width), 1)
     account = load_weights(network, tmp_path / "encoder.safetensors")

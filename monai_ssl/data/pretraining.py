@@ -75,11 +75,12 @@ class PretrainingScans:
 
     def facts(self) -> dict[str, Any]:
         """What the model card says of the data."""
-        modalities = sorted({scan.modality for scan in self.train})
+        intensities = {scan.modality: scan.intensity.to_dict() for scan in self.train}
+        modalities = sorted(intensities)
         spacing = self.store.options.get("spacing")
         return {
             "modality": modalities[0] if len(modalities) == 1 else "mixed: " + ", ".join(modalities),
-            "intensity": self.train[0].intensity.to_dict(),
+            "intensity": intensities[modalities[0]] if len(modalities) == 1 else intensities,
             "spacing": tuple(spacing) if spacing else None,
             "channels": self.train[0].shape[0],
             "scans": len(self.train),

@@ -34,6 +34,7 @@ class ModelCard:
         encoder: how to build the encoder: ``_target_`` and its arguments.
         modality: ``"ct"``, ``"mr"``, ``"xray"`` or another word for it.
         intensity: how raw intensities became [0, 1], e.g. ``{"window": [-1000, 1000]}`` in HU.
+        normalize: what the views did to each image in [0, 1] at their end: ``"zscore"``, ``"imagenet"`` or ``None``.
         spacing: voxel size in mm, one number an axis; ``None`` when scans kept their own.
         channels: of the image.
         orientation: of the array axes.
@@ -52,6 +53,7 @@ class ModelCard:
     encoder: Mapping[str, Any]
     modality: str
     intensity: Mapping[str, Any] = field(default_factory=dict)
+    normalize: str | None = None
     spacing: tuple[float, ...] | None = None
     channels: int = 1
     orientation: str = "RAS"
@@ -107,7 +109,8 @@ class ModelCard:
             "Encoder": f"`{json.dumps(dict(self.encoder), sort_keys=True)}`",
             "Pre-trained on": f"{self.scans} scans of {self.patients} patients, without labels",
             "Modality": f"{self.modality}, {self.channels} channel{'s' if self.channels != 1 else ''}",
-            "Intensities": f"`{json.dumps(dict(self.intensity), sort_keys=True)}`, mapped to [0, 1]",
+            "Intensities": f"`{json.dumps(dict(self.intensity), sort_keys=True)}`, mapped to [0, 1]"
+            + (f", then each image normalized: `{self.normalize}`" if self.normalize else ""),
             "Spacing": "as acquired" if self.spacing is None else f"{' x '.join(f'{s:g}' for s in self.spacing)} mm",
             "Orientation": self.orientation,
             "Training": f"{self.epochs} epochs, {self.iterations} iterations",
