@@ -185,18 +185,38 @@ def evaluate(net: torch.nn.Module, scans: list[dict]) -> list[list[float]]:
     return metric.aggregate().tolist()
 
 
+def report(work: Path) -> None:
+    """Mean and spread over seeds, and a paired Wilcoxon test over the test patients (means over seeds)."""
+    from scipy.stats import wilcoxon
+
+    cells: dict[tuple[int, str], list[np.ndarray]] = {}
+    for file in sorted(work.glob("*.json")):
+        name, labels, *_ = file.stem.rsplit("_", 3)
+        cells.setdefault((int(labels), name), []).append(np.array(json.loads(file.read_text())["dice"]))
+    for labels, name in sorted(cells):
+        scores = [float(np.nanmean(dice)) for dice in cells[labels, name]]
+        line = f"{labels:4d} labels  {name:10s} {np.mean(scores):.3f} +- {np.std(scores):.3f} over {len(scores)} seeds"
+        if name != "scratch" and (labels, "scratch") in cells:
+            ours, theirs = (np.nanmean(cells[labels, arm], axis=(0, 2)) for arm in (name, "scratch"))
+            line += f", against scratch {np.mean(ours - theirs):+.3f}, p = {wilcoxon(ours, theirs).pvalue:.2g}"
+        print(line)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--weights", nargs="*", default=[], help="NAME=FILE; scratch is always an arm")
-    parser.add_argument("--labels", nargs="*", type=int, default=[5, 20, 1000])
+    parser.add_argument("--labels", nargs="*", type=int, default=[20, 5, 1000])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--widths", nargs="*", type=int, default=[8, 16, 32, 64])
+    parser.add_argument("--report", action="store_true", help="only print what the work folder holds")
     args = parser.parse_args()
+    if args.report:
+        return report(args.work)
     args.work.mkdir(parents=True, exist_ok=True)
     cohort = Cohort(args.data)
     arms = {"scratch": "", **dict(w.split("=", 1) for w in args.weights)}
