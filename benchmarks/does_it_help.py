@@ -216,7 +216,8 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="only print what the work folder holds")
     args = parser.parse_args()
     if args.report:
-        return report(args.work)
+        report(args.work)
+        return
     args.work.mkdir(parents=True, exist_ok=True)
     cohort = Cohort(args.data)
     arms = {"scratch": "", **dict(w.split("=", 1) for w in args.weights)}
