@@ -72,8 +72,11 @@ class BatchViews(Randomizable):
 
     def __call__(self, batch: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         out = dict(batch)
-        for transform in self.transforms:
-            out = transform.batch(out) if hasattr(transform, "batch") else _one_by_one(transform, out)
+        device = next((x.device.type for x in out.values() if isinstance(x, Tensor)), "cpu")
+        # views are float32 whoever calls: a half-precision matrix product would leak into images and targets
+        with torch.autocast(device, enabled=False):
+            for transform in self.transforms:
+                out = transform.batch(out) if hasattr(transform, "batch") else _one_by_one(transform, out)
         return out
 
 

@@ -6,7 +6,14 @@ from monai.data import MetaTensor
 from monai.transforms import RandGaussianNoised, ScaleIntensityd
 
 import monai_ssl.transforms
-from monai_ssl.transforms import BatchViews, RandGaussianNoiseBatchd, RandSignedGammad, Snapshotd, ZScored
+from monai_ssl.transforms import (
+    BatchViews,
+    RandGaussianBlurd,
+    RandGaussianNoiseBatchd,
+    RandSignedGammad,
+    Snapshotd,
+    ZScored,
+)
 
 
 def test_snapshot_keeps_the_clean_state():
@@ -65,3 +72,12 @@ def test_set_random_state_by_state():
         for _ in range(2)
     ]
     assert torch.equal(*outs)
+
+
+def test_views_are_float32_under_autocast():
+    views = BatchViews([RandGaussianBlurd("image", sigma=(0.5, 1.0), prob=0.5)])
+    batch = {"image": torch.rand(4, 1, 12, 12)}
+    expected = views.set_random_state(seed=0)(batch)["image"]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = views.set_random_state(seed=0)(batch)["image"]
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
