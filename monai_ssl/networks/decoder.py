@@ -10,6 +10,7 @@ from monai.networks.layers import Conv
 from torch import Tensor, nn
 
 from monai_ssl.networks.blocks import DoubleConv, Norm
+from monai_ssl.networks.encoder import Encoder
 
 
 class UpBlock(nn.Module):
@@ -88,3 +89,9 @@ class UNetDecoder(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         return list(self.levels(features))
+
+
+def decoder_of(encoder: Encoder, *, skips: bool, norm: Norm = "batch") -> UNetDecoder:
+    """Return the papers' decoder of an encoder: in 3-D it learns its up-sampling, in 2-D it repeats pixels."""
+    dims = encoder.spatial_dims
+    return UNetDecoder(dims, encoder.channels, encoder.strides, skips=skips, learned=dims == 3, norm=norm)

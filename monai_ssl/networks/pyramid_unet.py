@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from monai_ssl.networks.blocks import Norm
-from monai_ssl.networks.decoder import UNetDecoder
+from monai_ssl.networks.decoder import decoder_of
 from monai_ssl.networks.encoder import Encoder
 
 
@@ -30,15 +30,7 @@ class PyramidUNet(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.spatial_dims = encoder.spatial_dims
-        # the papers' 3-D decoder learns its up-sampling, their 2-D decoder repeats pixels
-        self.decoder = UNetDecoder(
-            encoder.spatial_dims,
-            encoder.channels,
-            encoder.strides,
-            skips=skips,
-            learned=encoder.spatial_dims == 3,
-            norm=norm,
-        )
+        self.decoder = decoder_of(encoder, skips=skips, norm=norm)
         self.channels = self.decoder.channels
 
     def levels(self, x: Tensor) -> Iterator[Tensor]:

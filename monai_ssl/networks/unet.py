@@ -6,7 +6,7 @@ from monai.networks.layers import Conv
 from torch import Tensor, nn
 
 from monai_ssl.networks.blocks import Norm
-from monai_ssl.networks.decoder import UNetDecoder
+from monai_ssl.networks.decoder import decoder_of
 from monai_ssl.networks.encoder import Encoder
 
 
@@ -26,14 +26,7 @@ class SkipUNet(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.spatial_dims = encoder.spatial_dims
-        self.decoder = UNetDecoder(
-            encoder.spatial_dims,
-            encoder.channels,
-            encoder.strides,
-            skips=True,
-            learned=encoder.spatial_dims == 3,
-            norm=norm,
-        )
+        self.decoder = decoder_of(encoder, skips=True, norm=norm)
         self.head = Conv["conv", encoder.spatial_dims](self.decoder.channels[-1], out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
