@@ -1,80 +1,29 @@
 """Every pre-training bundle on disk is a test case: what it says must build, learn, repeat, resume and export."""
 
-import itertools
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow
-from PIL import Image
+from method_cases import BUNDLES, CONFIGS, dims, name, parsed, small, write_cohort
+from monai.bundle import ConfigWorkflow
 
-from monai_ssl.data.phantom import phantom_xray, write_phantom_cohort
-from monai_ssl.transfer import load_weights, paper_encoder, read_card, segmenter
-
-BUNDLES = Path(__file__).parents[1] / "bundles"
-CONFIGS = sorted(BUNDLES.glob("*/configs/pretrain*.json"))
-SMALL = {
-    3: {
-        "widths": [2, 4, 8, 16],
-        "roi_size": [16, 16, 16],
-        "crops#0#sizes": [[16, 16, 16], [20, 20, 16]],
-        "crops#0#local_sizes": [[8, 8, 8]],
-        "crops#0#local_out_size": [8, 8, 8],
-        "disturb#0#sigma": [0, 1],
-        "swap#0#patch_size": [4, 4, 4],
-        "swap#0#num_swaps": 5,
-    },
-    2: {
-        "width": 4,
-        "roi_size": [64, 64],
-        "crops#0#local_out_size": [32, 32],
-        "crops#0#num_locals": 2,
-        "cutout#0#size": 8,
-    },
-}
-COMMON = {"max_epochs": 1, "batch_size": 2, "windows_per_scan": 1, "num_workers": 0, "held_out": 0.25}
+from monai_ssl.networks import EncoderClassifier, SkipUNet
+from monai_ssl.transfer import load_weights, matching_encoder, read_card
 
 pytestmark = pytest.mark.bundle
 
 
-def name(path):
-    return f"{path.parts[-3]}-{path.stem}"
-
-
-def dims(path):
-    return 2 if "2d" in path.stem else 3
-
-
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
-    root = tmp_path_factory.mktemp("cohort")
-    write_phantom_cohort(root, patients=4, shape=(40, 40, 32))
-    for seed in range(4):
-        folder = root / "xray" / f"patient{seed}"
-        folder.mkdir(parents=True)
-        Image.fromarray(phantom_xray(seed, (80, 80))[0].T).save(folder / "image.png")
-    return root
+    return write_cohort(tmp_path_factory.mktemp("cohort"))
 
 
 @pytest.fixture
 def settings(cohort, tmp_path):
-    def of(path, **more):
-        places = {"bundle_root": str(path.parents[1]), "dataset_dir": str(cohort), "output_dir": str(tmp_path)}
-        return {**places, **COMMON, **SMALL[dims(path)], "device": "cpu", "amp": False, **more}
-
-    return of
-
-
-def parsed(path, overrides):
-    parser = ConfigParser()
-    parser.read_config(str(path))
-    for key, value in overrides.items():
-        parser[key] = value
-    return parser
+    return lambda path, **more: small(path, cohort, tmp_path, **more)
 
 
 def train(path, overrides):
@@ -106,11 +55,11 @@ def test_one_step_is_finite_and_repeats(path, settings):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
 def test_both_presets_build(path, settings):
-    for preset in ("paper", "reference"):
+    for preset in ("paper", "reference") if "preset" in parsed(path, {}).get() else ():
         assert all(t.isfinite() for t in first_terms(path, settings(path, preset=preset))[2].values())
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=name)
+@pytest.mark.parametrize("path", [p for p in CONFIGS if p.parts[-3] == "pcrlv2"], ids=name)
 def test_targets_are_the_views_before_they_were_disturbed(path, settings):
     """B10: in [0, 1] in 3-D; with the disturbance off, the input before normalization is the target."""
     quiet = settings(path, disturb=[], **({"swap": []} if dims(path) == 3 else {"cutout": []}))
@@ -134,13 +83,17 @@ def test_trains_records_exports_and_transfers(path, settings, tmp_path):
     assert "held_out/loss" in trainer.state.metrics
     card = read_card(tmp_path / "encoder.safetensors")
     assert card.method == path.parts[-3] and card.encoder["_target_"].startswith("monai_ssl.networks.")
-    assert card.normalize == {2: "imagenet", 3: "zscore"}[dims(path)] and card.patients >= 1
-    channels, width = {2: (3, 4), 3: (1, 2)}[dims(path)]
-    network = segmenter(paper_encoder(dims(path), channels, width), 1)
-    account = load_weights(network, tmp_path / "encoder.safetensors")
-    assert account.complete and account.share == 1.0
-    for key, value in network.encoder.state_dict().items():
-        assert torch.equal(value, trainer.method.encoder.state_dict()[key])
+    assert card.normalize in (None, "imagenet", "zscore") and card.patients >= 1
+    weights = tmp_path / "encoder.safetensors"
+    channels = trainer.method.encoder.in_channels
+    for network in (
+        SkipUNet(matching_encoder(weights, dims(path), channels), 1),
+        EncoderClassifier(matching_encoder(weights, dims(path), channels), 2),
+    ):
+        account = load_weights(network, weights)
+        assert account.complete and account.share == 1.0
+        for key, value in network.encoder.state_dict().items():
+            assert torch.equal(value, trainer.method.encoder.state_dict()[key])
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
@@ -263,4 +216,3 @@ def test_inference_gives_restorations_and_features(output, settings, tmp_path, c
 
 def test_there_are_bundles():
     assert {"pcrlv2-pretrain", "pcrlv2-pretrain_2d"} <= set(map(name, CONFIGS))
-    assert len(list(itertools.chain(CONFIGS))) >= 2

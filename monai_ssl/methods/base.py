@@ -60,8 +60,7 @@ class Method(nn.Module, ABC):
 
     def representation(self, x: Tensor) -> Tensor:
         """Return one vector (B, D) for each image (B, C, *spatial): the average of the coarsest feature map."""
-        coarsest: Tensor = self.encoder(x)[-1]
-        return coarsest.flatten(2).mean(2)
+        return self.encoder.pooled(x)
 
     def after_step(self) -> None:
         """Update what gradients do not (momentum encoders, queues, centres), after a real optimizer step only."""

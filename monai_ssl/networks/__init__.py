@@ -5,11 +5,12 @@ from monai_ssl.networks.classifier import EncoderClassifier
 from monai_ssl.networks.conv_encoder import ConvEncoder
 from monai_ssl.networks.decoder import UNetDecoder, UpBlock
 from monai_ssl.networks.encoder import Encoder
-from monai_ssl.networks.heads import ComparisonHead, RestorationHead, init_heads, mlp, restoration_head
+from monai_ssl.networks.heads import ComparisonHead, RestorationHead, init_heads, mlp, projector, restoration_head
+from monai_ssl.networks.momentum import MomentumNetwork, check_momentum, shuffle_batch, unshuffle_batch
 from monai_ssl.networks.norms import batch_to_group_norm
 from monai_ssl.networks.pyramid_unet import PyramidUNet
 from monai_ssl.networks.resnet_encoder import ResNetEncoder
-from monai_ssl.networks.unet import SkipUNet
+from monai_ssl.networks.unet import RestorationUNet, SkipUNet
 
 __all__ = [
     "ComparisonHead",
@@ -18,14 +19,20 @@ __all__ = [
     "Encoder",
     "EncoderClassifier",
     "Norm",
+    "MomentumNetwork",
     "PyramidUNet",
     "ResNetEncoder",
     "RestorationHead",
+    "RestorationUNet",
     "SkipUNet",
     "UNetDecoder",
     "UpBlock",
     "batch_to_group_norm",
+    "check_momentum",
     "init_heads",
     "mlp",
+    "projector",
     "restoration_head",
+    "shuffle_batch",
+    "unshuffle_batch",
 ]

@@ -57,6 +57,7 @@ class UNetDecoder(nn.Module):
         skips: concatenate the encoder's map of the same resolution, where there is one.
         learned: see :class:`UpBlock`.
         norm: normalization.
+        expansion: the first level has ``channels[-1] / (2 * expansion)`` channels.
     """
 
     def __init__(
@@ -68,10 +69,11 @@ class UNetDecoder(nn.Module):
         skips: bool,
         learned: bool = True,
         norm: Norm = "batch",
+        expansion: int = 1,
     ) -> None:
         super().__init__()
         levels = strides[-1].bit_length() - 1
-        self.channels = tuple(max(1, channels[-1] >> (level + 1)) for level in range(levels))
+        self.channels = tuple(max(1, channels[-1] // expansion >> (level + 1)) for level in range(levels))
         skip_of_stride = dict(zip(strides[:-1], range(len(strides) - 1), strict=True)) if skips else {}
         self.skips = [skip_of_stride.get(strides[-1] >> (level + 1)) for level in range(levels)]
         inputs = (channels[-1], *self.channels[:-1])
@@ -94,4 +96,12 @@ class UNetDecoder(nn.Module):
 def decoder_of(encoder: Encoder, *, skips: bool, norm: Norm = "batch") -> UNetDecoder:
     """Return the papers' decoder of an encoder: in 3-D it learns its up-sampling, in 2-D it repeats pixels."""
     dims = encoder.spatial_dims
-    return UNetDecoder(dims, encoder.channels, encoder.strides, skips=skips, learned=dims == 3, norm=norm)
+    return UNetDecoder(
+        dims,
+        encoder.channels,
+        encoder.strides,
+        skips=skips,
+        learned=dims == 3,
+        norm=norm,
+        expansion=encoder.expansion,
+    )

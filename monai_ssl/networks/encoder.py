@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class Encoder(nn.Module):
@@ -13,9 +13,17 @@ class Encoder(nn.Module):
         in_channels: of the image.
         channels: of each map.
         strides: of each map relative to the image, powers of 2.
+        expansion: how many times wider the coarsest map is than the convolutions that decode it expect, 4 for
+            bottleneck blocks.
     """
 
     spatial_dims: int
     in_channels: int
     channels: tuple[int, ...]
     strides: tuple[int, ...]
+    expansion: int = 1
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """Return the average (B, channels[-1]) of the coarsest map of images ``x`` (B, in_channels, *spatial)."""
+        coarsest: Tensor = self(x)[-1]
+        return coarsest.flatten(2).mean(2)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
 import torch.nn.functional as F
 from monai.networks.layers import Conv
 from monai.networks.layers.utils import get_norm_layer
@@ -15,6 +19,31 @@ def mlp(in_features: int, hidden: int, out_features: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(in_features, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, out_features)
     )
+
+
+def projector(
+    widths: Sequence[int],
+    *,
+    norm: bool = False,
+    bias: bool = True,
+    last_norm: Literal["none", "affine", "plain"] = "none",
+) -> nn.Sequential:
+    """Linear layers with ReLU between them: what contrastive methods put behind the average of the coarsest map.
+
+    Args:
+        widths: of the input, of each hidden layer, of the output.
+        norm: batch norm before each ReLU.
+        bias: of the linear layers.
+        last_norm: batch norm behind the last layer, without scale and shift when ``"plain"`` (SimSiam).
+    """
+    layers: list[nn.Module] = []
+    for number, (i, o) in enumerate(pairwise(widths), start=1):
+        layers.append(nn.Linear(i, o, bias=bias))
+        if number < len(widths) - 1:
+            layers += [nn.BatchNorm1d(o), nn.ReLU()] if norm else [nn.ReLU()]
+    if last_norm != "none":
+        layers.append(nn.BatchNorm1d(widths[-1], affine=last_norm == "affine"))
+    return nn.Sequential(*layers)
 
 
 class RestorationHead(nn.Module):

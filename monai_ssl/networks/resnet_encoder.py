@@ -1,4 +1,4 @@
-"""ResNet-18 as the 2-D encoder of PCRLv1 and PCRLv2 (He et al., CVPR 2016), with all its feature maps."""
+"""ResNets as 2-D encoders (He et al., CVPR 2016), with all their feature maps: 18 for PCRL, 50 for DiRA and TOWER."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from torch import Tensor, nn
 from monai_ssl.networks.encoder import Encoder
 from monai_ssl.networks.shapes import check_divisible
 
+_LAYOUTS = {18: ("basic", (2, 2, 2, 2), 1), 50: ("bottleneck", (3, 4, 6, 3), 4)}
+
 
 class ResNetEncoder(Encoder):
-    """MONAI's ResNet-18 in the layout of torchvision: stem 7 x 7 with stride 2, bias-free shortcuts.
+    """MONAI's ResNet in the layout of torchvision: stem 7 x 7 with stride 2, bias-free shortcuts.
 
-    With the default width and three input channels it has 11,176,512 parameters, the papers' count. It starts from
-    random weights (the authors' code silently starts from ImageNet).
+    With the default width and three input channels a ResNet-18 has 11,176,512 parameters, a ResNet-50 (stride in the
+    3 x 3 convolution) 23,508,032, the papers' counts. It starts from random weights (PCRL's code silently starts from
+    ImageNet).
 
     Args:
         spatial_dims: 2 or 3.
         in_channels: of the image.
-        width: channels of the stem; the stages have 1, 2, 4 and 8 times as many.
+        width: channels of the stem; the stages have 1, 2, 4 and 8 times as many, four times that in a ResNet-50.
+        depth: 18 or 50.
 
     Shapes:
         (B, in_channels, *spatial) -> five maps at strides 2, 4, 8, 16, 32, fine to coarse.
@@ -27,15 +31,19 @@ class ResNetEncoder(Encoder):
 
     strides = (2, 4, 8, 16, 32)
 
-    def __init__(self, spatial_dims: int = 2, in_channels: int = 3, width: int = 64) -> None:
+    def __init__(self, spatial_dims: int = 2, in_channels: int = 3, width: int = 64, depth: int = 18) -> None:
         super().__init__()
+        if depth not in _LAYOUTS:
+            raise ValueError(f"`depth` of a ResNet must be one of {', '.join(map(str, _LAYOUTS))}, got {depth}.")
+        block, layers, self.expansion = _LAYOUTS[depth]
+        planes = [width, 2 * width, 4 * width, 8 * width]
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
-        self.channels = (width, width, 2 * width, 4 * width, 8 * width)
+        self.channels = (width, *(self.expansion * p for p in planes))
         self.net = ResNet(
-            "basic",
-            [2, 2, 2, 2],
-            list(self.channels[1:]),
+            block,
+            list(layers),
+            planes,
             spatial_dims=spatial_dims,
             n_input_channels=in_channels,
             conv1_t_size=7,

@@ -1,6 +1,8 @@
-"""The networks that are fine-tuned: a pre-trained encoder under a fresh decoder or classifier."""
+"""U-Nets on any encoder: one to fine-tune, one that restores images in pre-training."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from monai.networks.layers import Conv
 from torch import Tensor, nn
@@ -31,3 +33,46 @@ class SkipUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.decoder(self.encoder(x))[-1])
+
+
+class RestorationUNet(nn.Module):
+    """A U-Net that restores images: encoder, decoder with or without skip connections, one convolution, sigmoid.
+
+    With skips it is the 3-D U-Net of Models Genesis (19,073,665 parameters) and, on a ResNet-50 in 2-D, the U-Net of
+    DiRA and TOWER (32,521,105 with one output channel, 32,521,395 with three).
+
+    Args:
+        encoder: with ``channels``, ``strides`` and ``spatial_dims``.
+        out_channels: of the restored image; ``None`` for those of the encoder's input.
+        skips: give the decoder the encoder's finer maps.
+        bounded: end in a sigmoid, for targets in [0, 1].
+        norm: normalization of the decoder.
+
+    Shapes:
+        (B, C, *spatial) -> (B, out_channels, *spatial).
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        out_channels: int | None = None,
+        *,
+        skips: bool = True,
+        bounded: bool = True,
+        norm: Norm = "batch",
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.spatial_dims = encoder.spatial_dims
+        self.decoder = decoder_of(encoder, skips=skips, norm=norm)
+        kernel = 3 if encoder.spatial_dims == 2 else 1
+        channels = encoder.in_channels if out_channels is None else out_channels
+        conv = Conv["conv", encoder.spatial_dims](self.decoder.channels[-1], channels, kernel, padding=kernel // 2)
+        self.head = nn.Sequential(conv, *([nn.Sigmoid()] if bounded else []))
+
+    def restore(self, features: Sequence[Tensor]) -> Tensor:
+        """Return the image (B, out_channels, *spatial) of the encoder's maps."""
+        return self.head(self.decoder(features)[-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.restore(self.encoder(x))

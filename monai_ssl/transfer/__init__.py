@@ -3,7 +3,8 @@
 from monai_ssl.transfer.account import LoadAccount
 from monai_ssl.transfer.card import ModelCard, package_versions, read_card
 from monai_ssl.transfer.classification import decisions
-from monai_ssl.transfer.downstream import classifier, paper_encoder, segmenter, start_from
+from monai_ssl.transfer.downstream import classifier, segmenter, start_from
+from monai_ssl.transfer.encoders import encoder_of, matching_encoder, paper_encoder
 from monai_ssl.transfer.export import export_weights, hash_tensors
 from monai_ssl.transfer.finetune import FinetuneScheme, parameter_groups
 from monai_ssl.transfer.inflate import inflate_channels
@@ -28,6 +29,8 @@ __all__ = [
     "inflate_channels",
     "load_weights",
     "package_versions",
+    "encoder_of",
+    "matching_encoder",
     "paper_encoder",
     "parameter_groups",
     "read_card",

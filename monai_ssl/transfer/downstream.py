@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 from torch import nn
 
 from monai_ssl.data.intensity import default_intensity
-from monai_ssl.networks import ConvEncoder, Encoder, EncoderClassifier, ResNetEncoder, SkipUNet, batch_to_group_norm
+from monai_ssl.networks import Encoder, EncoderClassifier, SkipUNet, batch_to_group_norm
 from monai_ssl.networks.shapes import nearest_multiples
 from monai_ssl.transfer.account import LoadAccount
 from monai_ssl.transfer.load import load_weights
@@ -18,20 +18,6 @@ from monai_ssl.transforms import ImageNetNormalized, ZScored
 _logger = logging.getLogger(__name__)
 
 _NORMALIZATIONS = {"zscore": ZScored("image").normalize, "imagenet": ImageNetNormalized("image").normalize}
-
-
-def paper_encoder(spatial_dims: int, in_channels: int, width: int = 64, depth: int = 4) -> Encoder:
-    """Return the encoder of PCRL and its successors: convolutional in 3-D, ResNet-18 in 2-D.
-
-    Args:
-        spatial_dims: 2 or 3.
-        in_channels: of the image.
-        width: channels at the finest level; 64 in the papers.
-        depth: levels of the 3-D encoder; 4 in the papers. A ResNet-18 always has five.
-    """
-    if spatial_dims == 2:
-        return ResNetEncoder(2, in_channels, width)
-    return ConvEncoder(spatial_dims, in_channels, tuple(width * 2**level for level in range(depth)))
 
 
 def segmenter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import nibabel as nib
@@ -104,7 +105,8 @@ def series(
 
 def save_series(datasets, folder: Path) -> Path:
     for ds in datasets:
-        save(ds, folder / f"{ds.SOPInstanceUID[-12:]}.dcm")
+        # in no particular order, and no two alike however a test spells the UID
+        save(ds, folder / f"{hashlib.sha256(ds.SOPInstanceUID.encode()).hexdigest()[:12]}.dcm")
     return folder
 
 

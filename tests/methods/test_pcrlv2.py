@@ -10,6 +10,22 @@ from monai_ssl.methods import PCRLv2
 from monai_ssl.networks import ConvEncoder, PyramidUNet, ResNetEncoder
 
 WIDTHS = (4, 8, 16, 32)
+SMALL = {
+    "pretrain": {
+        "crops#0#sizes": [[16, 16, 16], [20, 20, 16]],
+        "crops#0#local_sizes": [[8, 8, 8]],
+        "crops#0#local_out_size": [8, 8, 8],
+        "disturb#0#sigma": [0, 1],
+        "swap#0#patch_size": [4, 4, 4],
+        "swap#0#num_swaps": 5,
+    },
+    "pretrain_2d": {"crops#0#local_out_size": [32, 32], "crops#0#num_locals": 2, "cutout#0#size": 8},
+}
+MOVES = {
+    "restoration": ("network.", "restorers."),
+    "comparison": ("network.", "comparers."),
+    "local_comparison": ("network.", "comparers."),
+}
 
 
 def make(preset="paper", dims=3, skips=False, **options) -> PCRLv2:

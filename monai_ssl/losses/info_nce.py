@@ -1,0 +1,75 @@
+"""InfoNCE against a queue of earlier keys (He et al., "Momentum Contrast", CVPR 2020, https://arxiv.org/abs/1911.05722)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from monai_ssl.losses.gather import gather_keys
+
+
+def info_nce(query: Tensor, key: Tensor, negatives: Tensor, temperature: float = 0.2) -> Tensor:
+    r"""Eq. 1: :math:`-\log\frac{\exp(q k_+/\tau)}{\exp(q k_+/\tau) + \sum_i \exp(q k_i/\tau)}`, the mean over queries.
+
+    Queries and keys are brought to unit length here; computed in float32 under autocast.
+
+    Args:
+        query: (B, D), of any length.
+        key: (B, D), the positive of each query; gradients reach it unless it is detached.
+        negatives: (K, D) of unit length, as a :class:`FeatureQueue` holds them.
+        temperature: positive.
+
+    Returns:
+        A scalar; log(K + 1) when all similarities are equal.
+
+    Raises:
+        ValueError: when ``temperature`` is not positive.
+    """
+    check_temperature(temperature)
+    with torch.autocast(query.device.type, enabled=False):
+        q, k = F.normalize(query.float(), dim=1), F.normalize(key.float(), dim=1)
+        logits = torch.cat([(q * k).sum(1, keepdim=True), q @ negatives.detach().float().T], dim=1) / temperature
+        return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+
+
+class FeatureQueue(nn.Module):
+    """The last ``size`` keys, first in first out, of unit length; kept in buffers, so a checkpoint holds them.
+
+    Args:
+        dim: of a key.
+        size: keys that are kept.
+
+    Raises:
+        ValueError: when more keys come at once than the queue holds, or ``size`` is below 1.
+    """
+
+    features: Tensor
+    pointer: Tensor
+
+    def __init__(self, dim: int, size: int = 65536) -> None:
+        super().__init__()
+        if size < 1:
+            raise ValueError(f"The queue must hold at least 1 key, got `queue_size` {size}.")
+        self.register_buffer("features", F.normalize(torch.randn(size, dim), dim=1))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor) -> None:
+        """Replace the oldest keys by ``keys`` (B, D) of all processes, after bringing them to unit length."""
+        keys = F.normalize(gather_keys(keys).float(), dim=1)
+        size = len(self.features)
+        if len(keys) > size:
+            raise ValueError(
+                f"A batch of {len(keys)} keys does not fit into a queue of {size}: raise `queue_size` to a multiple of "
+                "the batch size, or lower `batch_size`."
+            )
+        places = (self.pointer + torch.arange(len(keys), device=keys.device)) % size
+        self.features[places] = keys
+        self.pointer.copy_((self.pointer + len(keys)) % size)
+
+
+def check_temperature(temperature: float) -> None:
+    """Raise ``ValueError`` unless ``temperature`` is positive."""
+    if temperature <= 0:
+        raise ValueError(f"`temperature` must be positive, got {temperature}.")

@@ -1,0 +1,79 @@
+"""A network that follows another (He et al., "Momentum Contrast", CVPR 2020, eq. 2)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+class MomentumNetwork(nn.Module):
+    """A copy of a network whose parameters are a moving average of the network's; no gradient reaches it.
+
+    Parameters and buffers are copied at the start. Running statistics of batch norm are the copy's own afterwards,
+    from its own batches. Calling it runs the copy without gradients.
+
+    Args:
+        online: the network to follow, not registered here.
+    """
+
+    def __init__(self, online: nn.Module) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(online).requires_grad_(False)
+
+    def forward(self, *args: Any) -> Any:
+        with torch.no_grad():
+            return self.network(*args)
+
+    @torch.no_grad()
+    def follow(self, online: nn.Module, momentum: float) -> None:
+        """Replace each parameter by ``momentum`` times itself plus the rest of the online one's present value."""
+        for own, other in zip(self.network.parameters(), online.parameters(), strict=True):
+            own.lerp_(other.detach().to(own.dtype), 1.0 - momentum)
+
+
+def check_momentum(momentum: float) -> None:
+    """Raise ``ValueError`` unless ``momentum`` is in [0, 1]."""
+    if not 0.0 <= momentum <= 1.0:
+        raise ValueError(f"`momentum` must be in [0, 1], got {momentum}.")
+
+
+def shuffle_batch(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Deal the samples of all processes to each other, so that batch norm cannot tell which ones belong together.
+
+    Args:
+        x: (B, ...) of this process.
+        generator: in the same state on all processes.
+
+    Returns:
+        (B, ...) of this process after dealing, and the permutation for :func:`unshuffle_batch`; with one process
+        batch norm does not see the order, and ``x`` comes back as it is.
+    """
+    count, rank = _world()
+    if count == 1:
+        return x, torch.arange(len(x), device=x.device)
+    order = torch.randperm(count * len(x), generator=generator).to(x.device)
+    return _all(x)[order].chunk(count)[rank], order
+
+
+def unshuffle_batch(x: Tensor, order: Tensor) -> Tensor:
+    """Undo :func:`shuffle_batch` for what was computed (B, ...), without gradients."""
+    count, rank = _world()
+    if count == 1:
+        return x
+    return _all(x)[order.argsort()].chunk(count)[rank]
+
+
+def _world() -> tuple[int, int]:
+    if not (dist.is_available() and dist.is_initialized()):
+        return 1, 0
+    return dist.get_world_size(), dist.get_rank()
+
+
+def _all(x: Tensor) -> Tensor:
+    parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, x.detach().contiguous())
+    return torch.cat(parts)

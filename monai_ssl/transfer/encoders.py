@@ -1,0 +1,69 @@
+"""Which encoder a task gets: the one that its weights were made with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monai_ssl.networks import ConvEncoder, Encoder, ResNetEncoder
+from monai_ssl.transfer.card import ModelCard, read_card
+
+_KINDS: dict[str, type[ConvEncoder] | type[ResNetEncoder]] = {
+    "monai_ssl.networks.ConvEncoder": ConvEncoder,
+    "monai_ssl.networks.ResNetEncoder": ResNetEncoder,
+}
+_PAPER_WIDTH = 64
+
+
+def paper_encoder(spatial_dims: int, in_channels: int, width: int = _PAPER_WIDTH, depth: int = 4) -> Encoder:
+    """Return the encoder of PCRL and its successors: convolutional in 3-D, ResNet-18 in 2-D.
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: of the image.
+        width: channels at the finest level; 64 in the papers.
+        depth: levels of the 3-D encoder; 4 in the papers. A ResNet-18 always has five.
+    """
+    if spatial_dims == 2:
+        return ResNetEncoder(2, in_channels, width)
+    return ConvEncoder(spatial_dims, in_channels, tuple(width * 2**level for level in range(depth)))
+
+
+def matching_encoder(weights: str | None, spatial_dims: int, in_channels: int, width: int | None = None) -> Encoder:
+    """Return the encoder that ``weights`` were made with, so that a task need not know the method they come from.
+
+    Args:
+        weights: file whose model card says how its encoder is built; nothing, or a file without card, means
+            :func:`paper_encoder`.
+        spatial_dims: 2 or 3.
+        in_channels: of this task's images.
+        width: of :func:`paper_encoder`, whatever the card says; ``None`` leaves it to the card, else 64.
+
+    Raises:
+        ValueError: when the encoder of ``weights`` is for other dimensions or of a kind that is not known here.
+    """
+    # a file that is missing or broken is named with a remedy when it is loaded
+    readable = weights and width is None and str(weights).endswith(".safetensors") and Path(weights).is_file()
+    card = read_card(weights) if readable else None  # type: ignore[arg-type]
+    if card is None or "_target_" not in card.encoder:
+        return paper_encoder(spatial_dims, in_channels, _PAPER_WIDTH if width is None else width)
+    return encoder_of(card, spatial_dims, in_channels)
+
+
+def encoder_of(card: ModelCard, spatial_dims: int, in_channels: int) -> Encoder:
+    """Build the encoder that a model card describes, for ``in_channels``.
+
+    Raises:
+        ValueError: see :func:`matching_encoder`.
+    """
+    recipe = dict(card.encoder)
+    kind = _KINDS.get(str(recipe.pop("_target_", "")))
+    # a card comes from outside: it may choose among our encoders, not name what to call
+    if kind is None:
+        raise ValueError(
+            f"The model card names the encoder {card.encoder.get('_target_')!r}; known are {', '.join(_KINDS)}. "
+            "Set `encoder` in the configuration to build it."
+        )
+    dims = recipe.get("spatial_dims", 2 if kind is ResNetEncoder else 3)
+    if dims != spatial_dims:
+        raise ValueError(f"The weights are of a {dims}-D encoder, but this task is {spatial_dims}-D.")
+    return kind(**{**recipe, "spatial_dims": spatial_dims, "in_channels": in_channels})

@@ -1,0 +1,100 @@
+"""What holds for every method: which parameters a term moves, and what validation must not touch."""
+
+import pytest
+import torch
+from method_cases import CONFIGS, method_tests, name, parsed, small, write_cohort
+
+pytestmark = pytest.mark.bundle
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    return write_cohort(tmp_path_factory.mktemp("cohort"))
+
+
+@pytest.fixture(scope="module", params=CONFIGS, ids=name)
+def case(request, cohort, tmp_path_factory):
+    """The path of a bundle, its method at test size and a batch of its views."""
+    overrides = small(request.param, cohort, tmp_path_factory.mktemp("out"))
+    torch.manual_seed(0)
+    parser = parsed(request.param, overrides)
+    method, views, loader = (parser.get_parsed_content(i) for i in ("network_def", "views", "train#dataloader"))
+    views.set_random_state(0)
+    return request.param, method, views(next(iter(loader)))
+
+
+def moved(method, step, batch, term):
+    """Names of the parameters with a gradient other than zero; several draws, since a method may draw a part."""
+    names = set()
+    for seed in range(6):
+        method.generator.manual_seed(seed)
+        method.zero_grad(set_to_none=True)
+        method(batch, step)[term].backward()
+        names |= {n for n, p in method.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    method.zero_grad(set_to_none=True)
+    return names
+
+
+def test_each_term_moves_what_it_should_and_nothing_else(case):
+    path, method, batch = case
+    method.train()
+    table = method_tests(path.parts[-3]).MOVES
+    seen = set()
+    for step in method.steps:
+        trained = {id(p) for p in method.step_parameters(step)}
+        own = {n for n, p in method.named_parameters() if id(p) in trained}
+        for term in method(batch, step):
+            seen.add(term)
+            got = moved(method, step, batch, term) & own
+            assert got, f"`{term}` moves nothing"
+            allowed = tuple(table[term])
+            assert all(n.startswith(allowed) for n in got), sorted(n for n in got if not n.startswith(allowed))[:5]
+            for prefix in allowed:
+                assert any(n.startswith(prefix) for n in got), f"`{term}` does not reach `{prefix}`"
+    assert seen == set(table), "`MOVES` names other terms than the method has"
+
+
+def test_frozen_parameters_never_get_a_gradient(case):
+    _, method, batch = case
+    method.train()
+    method.zero_grad(set_to_none=True)
+    torch.stack([t for s in method.steps for t in method(batch, s).values()]).sum().backward()
+    assert all(p.grad is None for p in method.parameters() if not p.requires_grad)
+    method.zero_grad(set_to_none=True)
+
+
+def test_validation_changes_nothing(case):
+    _, method, batch = case
+    method.eval()
+    before = {k: v.clone() for k, v in method.state_dict().items()}
+    with torch.no_grad():
+        for step in method.steps:
+            method(batch, step)
+        method.panels(batch)
+        method.representation(next(v for v in batch.values() if v.ndim >= 4))
+    assert all(torch.equal(before[k], v) for k, v in method.state_dict().items())
+    method.train()
+
+
+def test_nothing_of_the_state_is_shared_or_lost(case):
+    """Loading the state of one copy into a changed one gives the same losses."""
+    import copy
+
+    _, method, batch = case
+    method.train()
+    method.generator.manual_seed(0)
+    torch.manual_seed(0)
+    other = copy.deepcopy(method)
+    state = {k: v.clone() for k, v in method.state_dict().items()}
+    expected = {s: method(batch, s) for s in method.steps}
+    method.after_step()
+    with torch.no_grad():
+        for p in other.parameters():
+            p.add_(1.0)
+    other.load_state_dict(state)
+    other.generator.manual_seed(0)
+    torch.manual_seed(0)
+    for step in method.steps:
+        got = other(batch, step)
+        assert all(torch.allclose(got[k], v) for k, v in expected[step].items())
+    method.load_state_dict(state)
