@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from monai_ssl.networks.blocks import DoubleConv, Norm
 from monai_ssl.networks.encoder import Encoder
-from monai_ssl.networks.shapes import check_divisible
+from monai_ssl.networks.shapes import check_channels, check_divisible
 
 
 class ConvEncoder(Encoder):
@@ -52,6 +52,7 @@ class ConvEncoder(Encoder):
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        check_channels(x, self.in_channels, type(self).__name__)
         check_divisible(x, self.strides[-1], type(self).__name__)
         pool = F.max_pool3d if self.spatial_dims == 3 else F.max_pool2d
         features = [self.stages[0](x)]

@@ -6,7 +6,7 @@ from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 
 from monai_ssl.networks.encoder import Encoder
-from monai_ssl.networks.shapes import check_divisible
+from monai_ssl.networks.shapes import check_channels, check_divisible
 
 _LAYOUTS = {18: ("basic", (2, 2, 2, 2), 1), 50: ("bottleneck", (3, 4, 6, 3), 4)}
 
@@ -55,6 +55,7 @@ class ResNetEncoder(Encoder):
             raise TypeError("MONAI's ResNet kept its classifier although `feed_forward` is False; use monai>=1.6.")
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        check_channels(x, self.in_channels, type(self).__name__)
         check_divisible(x, self.strides[-1], type(self).__name__)
         net = self.net
         features = [net.act(net.bn1(net.conv1(x)))]

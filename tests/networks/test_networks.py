@@ -89,3 +89,11 @@ def test_group_norm_keeps_scale_and_shift_and_leaves_heads_alone():
     for name, parameter in encoder.named_parameters():
         assert torch.equal(parameter, names[name])
     assert not any("running" in name for name in encoder.stages[1].state_dict())
+
+
+@pytest.mark.parametrize(
+    ("encoder", "shape"), [(ConvEncoder(widths=(2, 4)), (1, 3, 8, 8, 8)), (ResNetEncoder(width=4), (1, 1, 32, 32))]
+)
+def test_other_channels_are_refused_in_a_sentence(encoder, shape):
+    with pytest.raises(ValueError, match=f"built for images of {encoder.in_channels} channels, but got {shape[1]}"):
+        encoder(torch.zeros(shape))
