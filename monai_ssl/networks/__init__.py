@@ -4,10 +4,11 @@ from monai_ssl.networks.blocks import DoubleConv, Norm
 from monai_ssl.networks.classifier import EncoderClassifier
 from monai_ssl.networks.conv_encoder import ConvEncoder
 from monai_ssl.networks.decoder import UNetDecoder, UpBlock
-from monai_ssl.networks.encoder import Encoder
+from monai_ssl.networks.encoder import Encoder, average
 from monai_ssl.networks.heads import ComparisonHead, RestorationHead, init_heads, mlp, projector, restoration_head
 from monai_ssl.networks.momentum import MomentumNetwork, check_momentum, shuffle_batch, unshuffle_batch
 from monai_ssl.networks.norms import batch_to_group_norm
+from monai_ssl.networks.projected_encoder import ProjectedEncoder
 from monai_ssl.networks.pyramid_unet import PyramidUNet
 from monai_ssl.networks.resnet_encoder import ResNetEncoder
 from monai_ssl.networks.unet import RestorationUNet, SkipUNet
@@ -20,6 +21,7 @@ __all__ = [
     "EncoderClassifier",
     "Norm",
     "MomentumNetwork",
+    "ProjectedEncoder",
     "PyramidUNet",
     "ResNetEncoder",
     "RestorationHead",
@@ -27,6 +29,7 @@ __all__ = [
     "SkipUNet",
     "UNetDecoder",
     "UpBlock",
+    "average",
     "batch_to_group_norm",
     "check_momentum",
     "init_heads",

@@ -1,0 +1,125 @@
+"""MoCo: find the other view of a scan among the keys of many earlier ones.
+
+v1: He, Fan, Wu, Xie, Girshick, "Momentum Contrast for Unsupervised Visual Representation Learning", CVPR 2020.
+https://arxiv.org/abs/1911.05722
+v2: Chen, Fan, Girshick, He, "Improved Baselines with Momentum Contrastive Learning", 2020.
+https://arxiv.org/abs/2003.04297
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from monai_ssl.losses import FeatureQueue, check_several, info_nce
+from monai_ssl.losses.info_nce import check_temperature
+from monai_ssl.methods.base import Method
+from monai_ssl.networks import (
+    Encoder,
+    MomentumNetwork,
+    ProjectedEncoder,
+    check_momentum,
+    projector,
+    shuffle_batch,
+    unshuffle_batch,
+)
+
+TEMPERATURES = {"v1": 0.07, "v2": 0.2}
+
+
+class MoCo(Method):
+    r"""Contrast a query with its own key and with a queue of earlier keys.
+
+    :math:`L = -\log\frac{\exp(q k_+/\tau)}{\exp(q k_+/\tau) + \sum_{i=1}^K \exp(q k_i/\tau)}` (v1, eq. 1), with the
+    query :math:`q = f_q(x_1)`, the key :math:`k_+ = f_k(x_2)`, and
+    :math:`\theta_k \leftarrow m \theta_k + (1 - m) \theta_q` (v1, eq. 2).
+
+    The key network follows after the optimizer step, and the keys of the step enter the queue then. The authors' code
+    does the former at the start of the next iteration and the latter at the end of the forward pass. Every key and
+    every loss is the same either way; but validation, which has no optimizer step, changes nothing, and with gradient
+    accumulation all batches of one step see the same key network and the same queue.
+
+    Args:
+        encoder: what is pre-trained, :math:`f_q` without its head.
+        version: ``"v2"`` has two linear layers with ReLU as head, ``"v1"`` a single one. The views of the two differ
+            too; they stand in the bundle.
+        dim: length of a key.
+        queue_size: keys to contrast with, K; at least as many as the batch of all processes.
+        momentum: m, in [0, 1].
+        temperature: positive; ``None`` for that of the version, 0.07 or 0.2.
+
+    Batch:
+
+    ========= =================== =====================
+    key       shape               content
+    ========= =================== =====================
+    ``view1`` (B, C, \*spatial)   what gives the query
+    ``view2`` (B, C, \*spatial)   what gives the key
+    ========= =================== =====================
+
+    Raises:
+        ValueError: for another version, a number outside its range, a batch of one sample, or one larger than the
+            queue.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        version: str = "v2",
+        *,
+        dim: int = 128,
+        queue_size: int = 65536,
+        momentum: float = 0.999,
+        temperature: float | None = None,
+    ) -> None:
+        super().__init__()
+        if version not in TEMPERATURES:
+            raise ValueError(f"`version` of MoCo must be 'v1' or 'v2', got {version!r}.")
+        check_momentum(momentum)
+        self.temperature = TEMPERATURES[version] if temperature is None else temperature
+        check_temperature(self.temperature)
+        self.momentum = momentum
+        width = encoder.channels[-1]
+        head = projector([width, dim] if version == "v1" else [width, width, dim])
+        self.query_network = ProjectedEncoder(encoder, head)
+        self.key_network = MomentumNetwork(self.query_network)
+        self.queue = FeatureQueue(dim, queue_size)
+        self.pending: list[Tensor] = []
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.query_network.encoder
+
+    def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return self.losses_from(self.encoder(batch["view1"]), batch)
+
+    def losses_from(self, features: list[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the terms, given the feature maps of ``view1``, so that another objective may share them."""
+        query = self.query_network.project(features)
+        key = self._keys(batch["view2"])
+        loss = info_nce(query, key, self.queue.features, self.temperature)
+        if self.training:
+            self.pending.append(key)
+        return {"contrast": loss}
+
+    def after_step(self) -> None:
+        self.key_network.follow(self.query_network, self.momentum)
+        for keys in self.pending:
+            self.queue.enqueue(keys)
+        self.pending.clear()
+
+    @torch.no_grad()
+    def _keys(self, x: Tensor) -> Tensor:
+        """Keys (B, dim) of images; dealt among the processes, so that batch norm does not betray pairs (v1, 3.3)."""
+        if not self.training:
+            # nothing to betray then, and the processes may have different amounts of held-out data
+            check_several(len(x), "MoCo")
+            return self.key_network(x)
+        dealt, order = shuffle_batch(x, self.generator)
+        check_several(len(order), "MoCo")
+        return unshuffle_batch(self.key_network(dealt), order)
+
+
+__all__ = ["MoCo"]

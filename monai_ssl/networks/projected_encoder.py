@@ -1,0 +1,30 @@
+"""An encoder with what a contrastive method puts behind it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from monai_ssl.networks.encoder import Encoder
+
+
+class ProjectedEncoder(nn.Module):
+    """Maps images (B, C, *spatial) to vectors (B, D): encoder, average of its coarsest map, projector.
+
+    Args:
+        encoder: what is pre-trained.
+        projector: maps (B, encoder.channels[-1]) to (B, D).
+    """
+
+    def __init__(self, encoder: Encoder, projector: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.projector = projector
+
+    def forward(self, x: Tensor) -> Tensor:
+        vectors: Tensor = self.projector(self.encoder.pooled(x))
+        return vectors
+
+    def project(self, features: list[Tensor]) -> Tensor:
+        """Return the vectors (B, D) of feature maps that the encoder gave before."""
+        vectors: Tensor = self.projector(features[-1].flatten(2).mean(2))
+        return vectors
