@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 Schedule = Callable[[float], float]
 
@@ -38,4 +38,11 @@ def linear(start: float, end: float) -> Schedule:
     return lambda progress: start + (end - start) * min(progress, 1.0)
 
 
-__all__ = ["Schedule", "constant", "cosine", "linear"]
+def steps(start: float, factor: float, at: Sequence[float]) -> Schedule:
+    """Return ``start``, multiplied by ``factor`` as soon as each progress in ``at`` is reached."""
+    if not all(0.0 <= p <= 1.0 for p in at):
+        raise ValueError(f"`at` holds fractions of training in [0, 1], got {list(at)}.")
+    return lambda progress: start * factor ** sum(progress >= p for p in at)
+
+
+__all__ = ["Schedule", "constant", "cosine", "linear", "steps"]
