@@ -18,7 +18,7 @@ class LearningRate:
 
     With iterations :math:`i = 1 \dots I` the rate of iteration ``i`` is ``schedule((i - 1) / I)``; with
     ``per="epoch"`` that of epoch :math:`e = 1 \dots E` is ``schedule((e - 1) / E)``. It depends on nothing else, hence
-    a resumed run needs no state.
+    a resumed run needs no state. Groups of parameters that are marked ``"fixed_lr": True`` keep their rate.
 
     Args:
         schedule: learning rate at a progress in [0, 1], for all optimizers, or one schedule for each step name.
@@ -51,7 +51,8 @@ class LearningRate:
             schedule = self.schedule[step] if isinstance(self.schedule, Mapping) else self.schedule
             rate = schedule(progress)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                if not group.get("fixed_lr", False):
+                    group["lr"] = rate
 
     def _progress(self, engine: SSLTrainer) -> float:
         state: Any = engine.state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +58,13 @@ class Method(nn.Module, ABC):
         """Yield the parameters that ``step`` trains; all that need a gradient unless a method says otherwise."""
         del step
         yield from (p for p in self.parameters() if p.requires_grad)
+
+    def parameter_groups(self, step: str = "losses") -> list[dict[str, Any]]:
+        """Return what ``step`` trains as groups for its optimizer; one group unless a method says otherwise.
+
+        A group marked ``"fixed_lr": True`` keeps its learning rate while the others follow the schedule.
+        """
+        return [{"params": list(self.step_parameters(step))}]
 
     def representation(self, x: Tensor) -> Tensor:
         """Return one vector (B, D) for each image (B, C, *spatial): the average of the coarsest feature map."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 
@@ -25,5 +27,9 @@ class Encoder(nn.Module):
 
     def pooled(self, x: Tensor) -> Tensor:
         """Return the average (B, channels[-1]) of the coarsest map of images ``x`` (B, in_channels, *spatial)."""
-        coarsest: Tensor = self(x)[-1]
-        return coarsest.flatten(2).mean(2)
+        return average(self(x))
+
+
+def average(features: Sequence[Tensor]) -> Tensor:
+    """Return the average (B, C) of the coarsest map, the last of ``features``: global average pooling."""
+    return features[-1].flatten(2).mean(2)

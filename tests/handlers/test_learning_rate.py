@@ -50,6 +50,15 @@ def test_each_optimizer_has_its_own_schedule_and_all_groups_follow():
     assert [g["lr"] for g in other.param_groups] == [2.0, 2.0]
 
 
+def test_marked_groups_keep_their_rate():
+    engine = trainer()
+    groups = [{"params": [torch.zeros(1)]}, {"params": [torch.zeros(1)], "fixed_lr": True}]
+    engine.optimizers["losses"] = torch.optim.SGD(groups, lr=0.3)
+    other = engine.optimizers["losses"].param_groups[1]
+    assert rates(LearningRate(linear(1.0, 0.0)), engine=engine)[-1] == pytest.approx(0.05)
+    assert other["lr"] == 0.3
+
+
 def test_refusals():
     with pytest.raises(ValueError, match=r"`per` .* got 'step'"):
         LearningRate(linear(1, 0), per="step")

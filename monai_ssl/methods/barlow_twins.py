@@ -1,0 +1,66 @@
+"""Barlow Twins: make the features of two views equal one by one, and different from each other.
+
+Zbontar, Jing, Misra, LeCun, Deny, "Barlow Twins: Self-Supervised Learning via Redundancy Reduction", ICML 2021.
+https://arxiv.org/abs/2103.03230
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from monai_ssl.losses import barlow_twins, check_several
+from monai_ssl.methods.base import Method
+from monai_ssl.networks import Encoder, average, projector
+
+
+class BarlowTwins(Method):
+    r"""Bring the cross-correlation of the projections of two views to the identity.
+
+    Eq. 1: :math:`L = \sum_i (1 - C_{ii})^2 + \lambda \sum_{i \ne j} C_{ij}^2`, with :math:`C` over the batch of all
+    processes. There are no negatives; it wants wide projections instead (Fig. 4).
+
+    Args:
+        encoder: to pre-train.
+        widths: of the projector's layers.
+        off_diagonal: the weight :math:`\lambda` of the redundancy.
+
+    Batch:
+
+    ==================== ======================= ===================================
+    key                  shape                   content
+    ==================== ======================= ===================================
+    ``view1``, ``view2`` (B, C, \*spatial)       two augmented crops of one image
+    ==================== ======================= ===================================
+
+    Raises:
+        ValueError: for a batch of one sample, or a negative ``off_diagonal``.
+    """
+
+    def __init__(
+        self, encoder: Encoder, *, widths: Sequence[int] = (8192, 8192, 8192), off_diagonal: float = 0.0051
+    ) -> None:
+        super().__init__()
+        if off_diagonal < 0:
+            raise ValueError(f"`off_diagonal` of Barlow Twins must not be negative, got {off_diagonal}.")
+        self.network = encoder
+        self.projector = projector([encoder.channels[-1], *widths], norm=True, bias=False)
+        self.off_diagonal = off_diagonal
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.network
+
+    def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return self.losses_from(self.network(batch["view1"]), batch)
+
+    def losses_from(self, features: Sequence[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the losses, given the ``features`` of ``view1``, so that other tasks may share them."""
+        check_several(len(batch["view1"]), "Barlow Twins")
+        z1 = self.projector(average(features))
+        z2 = self.projector(self.network.pooled(batch["view2"]))
+        return {"cross_correlation": barlow_twins(z1, z2, self.off_diagonal)}
+
+
+__all__ = ["BarlowTwins"]

@@ -1,0 +1,72 @@
+"""SimSiam: predict the other view of an image, and stop the gradient there.
+
+Chen, He, "Exploring Simple Siamese Representation Learning", CVPR 2021. https://arxiv.org/abs/2011.10566
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from monai_ssl.losses import check_several, symmetric_cosine
+from monai_ssl.methods.base import Method
+from monai_ssl.networks import Encoder, average, mlp, projector
+
+
+class SimSiam(Method):
+    r"""Make two views of an image alike, without negatives, queue or momentum encoder.
+
+    Eq. 2 and 4: :math:`L = -\frac12 \cos(p_1, \mathrm{sg}\,z_2) - \frac12 \cos(p_2, \mathrm{sg}\,z_1)`. Without the
+    stop-gradient or the predictor all images end at the same vector (Sec. 4.1, 4.2), so neither can be turned off.
+
+    Args:
+        encoder: to pre-train.
+        dim: of the projections, and width of the projector.
+        hidden: width of the predictor, the bottleneck of the paper.
+
+    Batch:
+
+    ==================== ======================= ===================================
+    key                  shape                   content
+    ==================== ======================= ===================================
+    ``view1``, ``view2`` (B, C, \*spatial)       two augmented crops of one image
+    ==================== ======================= ===================================
+
+    Raises:
+        ValueError: for a batch of one sample.
+    """
+
+    def __init__(self, encoder: Encoder, *, dim: int = 2048, hidden: int = 512) -> None:
+        super().__init__()
+        self.network = encoder
+        self.projector = projector([encoder.channels[-1], dim, dim, dim], norm=True, bias=False, last_norm="plain")
+        self.predictor = mlp(dim, hidden, dim)
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.network
+
+    def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return self.losses_from(self.network(batch["view1"]), batch)
+
+    def losses_from(self, features: Sequence[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the losses, given the ``features`` of ``view1``, so that other tasks may share them."""
+        check_several(len(batch["view1"]), "SimSiam")
+        z1 = self.projector(average(features))
+        z2 = self.projector(self.network.pooled(batch["view2"]))
+        p1, p2 = self.predictor(z1), self.predictor(z2)
+        return {"similarity": symmetric_cosine(p1, p2, z1, z2)}
+
+    def parameter_groups(self, step: str = "losses") -> list[dict[str, Any]]:
+        """Return two groups; the predictor keeps its learning rate (Sec. 4.2: it should adapt to the latest z)."""
+        predictor = {id(p) for p in self.predictor.parameters()}
+        trained = list(self.step_parameters(step))
+        return [
+            {"params": [p for p in trained if id(p) not in predictor]},
+            {"params": list(self.predictor.parameters()), "fixed_lr": True},
+        ]
+
+
+__all__ = ["SimSiam"]
