@@ -138,8 +138,13 @@ def _like(x: Tensor, source: Any) -> Tensor:
     return MetaTensor(x, meta=source.meta) if isinstance(source, MetaTensor) else x
 
 
+def stack(drawn: Sequence[Params]) -> Params:
+    """Return the parameters of several samples as tensors (B, ...) on the host; float64 becomes float32."""
+    return {name: _tensor([d[name] for d in drawn]) for name in drawn[0]}
+
+
 def _stack(drawn: Sequence[Params], device: torch.device) -> Params:
-    stacked = {name: _tensor([d[name] for d in drawn]) for name in drawn[0]}
+    stacked = stack(drawn)
     return {name: v if name == "seed" else v.to(device, non_blocking=True) for name, v in stacked.items()}
 
 
