@@ -12,7 +12,7 @@ from torch import Tensor
 
 from monai_ssl.losses import barlow_twins, check_several
 from monai_ssl.methods.base import Method
-from monai_ssl.networks import Encoder, average, projector
+from monai_ssl.networks import Encoder, ProjectedEncoder, projector
 
 
 class BarlowTwins(Method):
@@ -44,22 +44,20 @@ class BarlowTwins(Method):
         super().__init__()
         if off_diagonal < 0:
             raise ValueError(f"`off_diagonal` of Barlow Twins must not be negative, got {off_diagonal}.")
-        self.network = encoder
-        self.projector = projector([encoder.channels[-1], *widths], norm=True, bias=False)
+        self.network = ProjectedEncoder(encoder, projector([encoder.channels[-1], *widths], norm=True, bias=False))
         self.off_diagonal = off_diagonal
 
     @property
     def encoder(self) -> Encoder:
-        return self.network
+        return self.network.encoder
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self.losses_from(self.network(batch["view1"]), batch)
+        return self.losses_from(self.encoder(batch["view1"]), batch)
 
-    def losses_from(self, features: Sequence[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses_from(self, features: list[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the losses, given the ``features`` of ``view1``, so that other tasks may share them."""
         check_several(len(batch["view1"]), "Barlow Twins")
-        z1 = self.projector(average(features))
-        z2 = self.projector(self.network.pooled(batch["view2"]))
+        z1, z2 = self.network.project(features), self.network(batch["view2"])
         return {"cross_correlation": barlow_twins(z1, z2, self.off_diagonal)}
 
 

@@ -5,14 +5,14 @@ Chen, He, "Exploring Simple Siamese Representation Learning", CVPR 2021. https:/
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from monai_ssl.losses import check_several, symmetric_cosine
 from monai_ssl.methods.base import Method
-from monai_ssl.networks import Encoder, average, mlp, projector
+from monai_ssl.networks import Encoder, ProjectedEncoder, mlp, projector
 
 
 class SimSiam(Method):
@@ -40,22 +40,21 @@ class SimSiam(Method):
 
     def __init__(self, encoder: Encoder, *, dim: int = 2048, hidden: int = 512) -> None:
         super().__init__()
-        self.network = encoder
-        self.projector = projector([encoder.channels[-1], dim, dim, dim], norm=True, bias=False, last_norm="plain")
+        head = projector([encoder.channels[-1], dim, dim, dim], norm=True, bias=False, last_norm="plain")
+        self.network = ProjectedEncoder(encoder, head)
         self.predictor = mlp(dim, hidden, dim)
 
     @property
     def encoder(self) -> Encoder:
-        return self.network
+        return self.network.encoder
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self.losses_from(self.network(batch["view1"]), batch)
+        return self.losses_from(self.encoder(batch["view1"]), batch)
 
-    def losses_from(self, features: Sequence[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses_from(self, features: list[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the losses, given the ``features`` of ``view1``, so that other tasks may share them."""
         check_several(len(batch["view1"]), "SimSiam")
-        z1 = self.projector(average(features))
-        z2 = self.projector(self.network.pooled(batch["view2"]))
+        z1, z2 = self.network.project(features), self.network(batch["view2"])
         p1, p2 = self.predictor(z1), self.predictor(z2)
         return {"similarity": symmetric_cosine(p1, p2, z1, z2)}
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+Network = TypeVar("Network", bound=nn.Module)
 
-class MomentumNetwork(nn.Module):
+
+class MomentumNetwork(nn.Module, Generic[Network]):
     """A copy of a network whose parameters are a moving average of the network's; no gradient reaches it.
 
     Parameters and buffers are copied at the start. Running statistics of batch norm are the copy's own afterwards,
@@ -20,7 +22,9 @@ class MomentumNetwork(nn.Module):
         online: the network to follow, not registered here.
     """
 
-    def __init__(self, online: nn.Module) -> None:
+    network: Network
+
+    def __init__(self, online: Network) -> None:
         super().__init__()
         self.network = copy.deepcopy(online).requires_grad_(False)
 
@@ -29,7 +33,7 @@ class MomentumNetwork(nn.Module):
             return self.network(*args)
 
     @torch.no_grad()
-    def follow(self, online: nn.Module, momentum: float) -> None:
+    def follow(self, online: Network, momentum: float) -> None:
         """Replace each parameter by ``momentum`` times itself plus the rest of the online one's present value."""
         for own, other in zip(self.network.parameters(), online.parameters(), strict=True):
             own.lerp_(other.detach().to(own.dtype), 1.0 - momentum)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from monai_ssl.networks.encoder import Encoder
+from monai_ssl.networks.encoder import Encoder, average
 
 
 class ProjectedEncoder(nn.Module):
@@ -26,5 +26,5 @@ class ProjectedEncoder(nn.Module):
 
     def project(self, features: list[Tensor]) -> Tensor:
         """Return the vectors (B, D) of feature maps that the encoder gave before."""
-        vectors: Tensor = self.projector(features[-1].flatten(2).mean(2))
+        vectors: Tensor = self.projector(average(features))
         return vectors
