@@ -18,6 +18,7 @@ from monai_ssl.transforms.patch_swap import RandPatchSwapd
 from monai_ssl.transforms.separately import Separatelyd
 from monai_ssl.transforms.task import RandTask
 from monai_ssl.transforms.views import BatchViews, Snapshotd
+from monai_ssl.transforms.window_crop import RandWindowCropd
 
 __all__ = [
     "BatchViews",
@@ -38,6 +39,7 @@ __all__ = [
     "RandPatchSwapd",
     "RandSignedGammad",
     "RandTask",
+    "RandWindowCropd",
     "Separatelyd",
     "Snapshotd",
     "ZScored",

@@ -50,6 +50,19 @@ def read_window(scan: Any, box: Box) -> Tensor:
     return torch.from_numpy(np.require(window, np.float32, ("C", "W")))
 
 
+def with_channels(x: Tensor, channels: int | None) -> Tensor:
+    """Return (C, *spatial) with one channel repeated to ``channels``; ``None`` leaves the channels as they are.
+
+    Raises:
+        ValueError: when there are several channels, and not ``channels`` of them.
+    """
+    if channels in (None, len(x)):
+        return x
+    if len(x) != 1:
+        raise ValueError(f"`channels` {channels} can only be made from one channel, the scan has {len(x)}.")
+    return x.expand(channels, *x.shape[1:]).contiguous()
+
+
 def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """Resize (C, *spatial) to (C, *size), linear and anti-aliased; always new memory.
 

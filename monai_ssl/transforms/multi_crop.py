@@ -15,7 +15,7 @@ from monai.transforms import MapTransform, Randomizable
 from torch import Tensor
 
 from monai_ssl.transforms.boxes import Box
-from monai_ssl.transforms.cut import read_window, resize, spatial_shape
+from monai_ssl.transforms.cut import read_window, resize, spatial_shape, with_channels
 
 _TRIES = 10
 
@@ -38,7 +38,8 @@ class RandMultiCropd(Randomizable, MapTransform):
         local_out_size: voxels of the small crops.
         local_scale: as ``scale``, for the small crops.
         channels: repeat an image of one channel to so many; ``None`` leaves the channels as they are.
-        names: prefix of the keys of the large crops ("view" makes "view1", "view2"), key of the list of small crops.
+        names: prefix of the keys of the large crops ("view" makes "view1", "view2", but "view" when there is only
+            one), key of the list of small crops.
         params_key: where to put what was cut: ``starts`` and ``sizes`` (num_views, D), ``local_starts`` and
             ``local_sizes`` (num_locals, D).
 
@@ -94,7 +95,8 @@ class RandMultiCropd(Randomizable, MapTransform):
         shape = spatial_shape(scan, len(self.large.out_size), type(self).__name__)
         views = [self.large.draw(shape, self.R) for _ in range(self.num_views)]
         for number, box in enumerate(views, 1):
-            out[f"{self.view_prefix}{number}"] = self._cut(scan, box, self.large.out_size)
+            name = self.view_prefix if self.num_views == 1 else f"{self.view_prefix}{number}"
+            out[name] = self._cut(scan, box, self.large.out_size)
         report = {"starts": np.stack([box.start for box in views]), "sizes": np.stack([box.size for box in views])}
         if self.small:
             boxes = [self.small.draw(shape, self.R) for _ in range(self.num_locals)]
@@ -106,12 +108,7 @@ class RandMultiCropd(Randomizable, MapTransform):
         return out
 
     def _cut(self, scan: Any, box: Box, out_size: tuple[int, ...]) -> Tensor:
-        x = resize(read_window(scan, box), out_size)
-        if self.channels in (None, len(x)):
-            return x
-        if len(x) != 1:
-            raise ValueError(f"`channels` {self.channels} can only be made from one channel, the scan has {len(x)}.")
-        return x.expand(self.channels, *x.shape[1:]).contiguous()
+        return with_channels(resize(read_window(scan, box), out_size), self.channels)
 
 
 class _Windows:

@@ -27,8 +27,7 @@ from monai_ssl.transforms.boxes import (
     start_range,
 )
 from monai_ssl.transforms.cut import read_window, resize, spatial_shape
-
-Margin = int | str | Sequence[int | Sequence[int]]
+from monai_ssl.transforms.placement import Margin, check_extents, check_margin, region_inside
 
 _TRIES = 64
 # one read of the box around both views costs less than two reads unless much of it belongs to neither
@@ -109,15 +108,13 @@ class RandIoUPairCropd(Randomizable, MapTransform):
         super().__init__((key,))
         self.key = key
         self.dims = len(out_size)
-        self.out_size = tuple(_extents("out_size", [out_size], self.dims)[0].tolist())
-        self.sizes = _extents("sizes", sizes, self.dims)
+        self.out_size = tuple(check_extents("out_size", [out_size], self.dims)[0].tolist())
+        self.sizes = check_extents("sizes", sizes, self.dims)
         if not 0.0 <= iou_threshold < 1.0:
             raise ValueError(f"`iou_threshold` must be at least 0 and below 1, got {iou_threshold}.")
         self.iou_threshold = iou_threshold
         self.same_size = same_size
-        self.margin = margin if isinstance(margin, str) else _margin(margin, self.dims)
-        if isinstance(margin, str) and margin != "body":
-            raise ValueError(f'`margin` must be voxels or "body", got {margin!r}.')
+        self.margin = check_margin(margin, self.dims)
         if background == "reference" and self.dims != 3:
             raise ValueError('`background="reference"` looks along Z and needs 3-D sizes; use "paper" or None in 2-D.')
         self.background = BackgroundRule(background, background_level, max_background_fraction, max_tissue_fraction)
@@ -131,8 +128,8 @@ class RandIoUPairCropd(Randomizable, MapTransform):
         self.locals_from = locals_from
         self.num_locals = num_locals
         if num_locals:
-            self.local_sizes = _extents("local_sizes", local_sizes, self.dims)
-            self.local_out_size = tuple(_extents("local_out_size", [local_out_size], self.dims)[0].tolist())
+            self.local_sizes = check_extents("local_sizes", local_sizes, self.dims)
+            self.local_out_size = tuple(check_extents("local_out_size", [local_out_size], self.dims)[0].tolist())
         if len(names) != 3:
             raise ValueError(f"`names` must name the two views and the list of small crops, got {list(names)}.")
         self.names = tuple(names)
@@ -172,11 +169,7 @@ class RandIoUPairCropd(Randomizable, MapTransform):
         return *kept, least > 0
 
     def _region(self, scan: Any, shape: np.ndarray) -> Box:
-        if isinstance(self.margin, str):
-            body = getattr(scan, "body_box", None)
-            low, high = (np.zeros_like(shape), shape) if body is None else map(np.asarray, body)
-            return Box(low, high - low)
-        return Box(self.margin[:, 0], shape - self.margin.sum(1))
+        return region_inside(self.margin, scan, shape)
 
     def _draw_pair(self, shape: np.ndarray, region: Box) -> tuple[Box, Box]:
         sizes = np.minimum(self.sizes, shape)
@@ -204,23 +197,6 @@ def _reader(scan: Any, first: Box, second: Box) -> Callable[[Box], Tensor]:
         return lambda box: read_window(scan, box)
     joint = read_window(scan, around)
     return lambda box: read_window(joint, Box(box.start - around.start, box.size))
-
-
-def _extents(name: str, sizes: Sequence[Sequence[int]], dims: int) -> np.ndarray:
-    if dims not in (2, 3):
-        raise ValueError(f"`out_size` must have 2 or 3 axes, got {dims}.")
-    if not len(sizes) or any(len(size) != dims or min(size) < 1 for size in sizes):
-        got = [list(size) for size in sizes]
-        raise ValueError(f"`{name}` must be positive numbers of voxels with as many axes as `out_size`, got {got}.")
-    return np.array(sizes, dtype=np.int64)
-
-
-def _margin(margin: int | Sequence[int | Sequence[int]], dims: int) -> np.ndarray:
-    axes = [margin] * dims if isinstance(margin, int) else margin
-    pairs = [(axis, axis) if isinstance(axis, int) else tuple(axis) for axis in axes]
-    if len(pairs) != dims or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
-        raise ValueError(f"`margin` must give no negative number for each of {dims} axes, one or a pair, got {margin}.")
-    return np.array(pairs, dtype=np.int64)
 
 
 def _report(pair: tuple[Box, Box], small: list[Box], fallback: bool) -> dict[str, Any]:

@@ -117,7 +117,9 @@ def test_same_seed_same_result_also_in_spawned_workers():
 
 def test_keys_follow_the_names():
     crop = RandMultiCropd("image", num_views=1, num_locals=0, names=("crop", "small"), **FLAT)
-    assert set(crop({"image": torch.rand(1, 40, 40), "name": "a"})) == {"crop1", "name"}
+    assert set(crop({"image": torch.rand(1, 40, 40), "name": "a"})) == {"crop", "name"}
+    crop = RandMultiCropd("image", num_views=2, num_locals=0, **FLAT)
+    assert set(crop({"image": torch.rand(1, 40, 40)})) == {"view1", "view2"}
 
 
 @pytest.mark.parametrize(
