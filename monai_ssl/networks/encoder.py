@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
 
@@ -27,9 +25,9 @@ class Encoder(nn.Module):
 
     def pooled(self, x: Tensor) -> Tensor:
         """Return the average (B, channels[-1]) of the coarsest map of images ``x`` (B, in_channels, *spatial)."""
-        return average(self(x))
+        return average(self(x)[-1])
 
 
-def average(features: Sequence[Tensor]) -> Tensor:
-    """Return the average (B, C) of the coarsest map, the last of ``features``: global average pooling."""
-    return features[-1].flatten(2).mean(2)
+def average(x: Tensor) -> Tensor:
+    """Return the average (B, C) of a map (B, C, *spatial) over its positions: global average pooling."""
+    return x.flatten(2).mean(2)

@@ -26,5 +26,5 @@ class ProjectedEncoder(nn.Module):
 
     def project(self, features: list[Tensor]) -> Tensor:
         """Return the vectors (B, D) of feature maps that the encoder gave before."""
-        vectors: Tensor = self.projector(average(features))
+        vectors: Tensor = self.projector(average(features[-1]))
         return vectors
