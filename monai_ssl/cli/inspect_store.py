@@ -25,7 +25,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Inspect; also list what the last preparation could not read, on the console only."""
     from monai_ssl.data.inspection import inspect_store
-    from monai_ssl.data.layout import PRIVATE, read_json
+    from monai_ssl.data.layout import PRIVATE
+    from monai_ssl.files import read_json
     from monai_ssl.data.sheet import write_sheet
     from monai_ssl.data.store import Store
 

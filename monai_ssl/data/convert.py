@@ -11,9 +11,10 @@ from typing import Any
 
 from monai_ssl.data.conform import conform
 from monai_ssl.data.discovery import Source
-from monai_ssl.data.layout import FORMAT, array_path, read_json, record_path, write_array
+from monai_ssl.data.layout import FORMAT, array_path, record_path, write_array
 from monai_ssl.data.selection import holds_labels
 from monai_ssl.data.volume import ReadError
+from monai_ssl.files import read_json
 
 _CHUNK = 1 << 20
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+
+from monai_ssl.files import ASIDE, atomic, write_json
 
 FORMAT = 1
 """Version of everything on disk; part of every key."""
 MANIFEST = "manifest.json"
 SCANS = "scans"
 PRIVATE = "private"
-_ASIDE = ".aside-"
 
 
 def array_path(store: Path, key: str) -> Path:
@@ -36,33 +36,8 @@ def create_store(store: Path) -> None:
 
 def sweep(store: Path) -> None:
     """Remove what an interrupted preparation was writing; call it only under the lock."""
-    for path in (*store.rglob(f"{_ASIDE}*"),):
+    for path in (*store.rglob(f"{ASIDE}*"),):
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
-    """Write aside, flush to the disk, rename: under its name the file is there as a whole or not at all."""
-    aside = path.with_name(f"{_ASIDE}{os.getpid()}-{path.name}")
-    try:
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def write_json(path: Path, content: Any, mode: int = 0o644) -> None:
-    with atomic(path, mode) as file:
-        file.write(json.dumps(content, indent=1, allow_nan=False).encode())
-
-
-def read_json(path: Path, default: Any = None) -> Any:
-    """Return what a JSON file holds, or ``default`` where there is none."""
-    return json.loads(path.read_text()) if path.exists() else default
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
@@ -107,11 +82,3 @@ def locked(store: Path) -> Iterator[None]:
 def write_manifest(store: Path, options: Mapping[str, Any], records: list[dict[str, Any]]) -> None:
     records = sorted(records, key=lambda record: record["key"])
     write_json(store / MANIFEST, {"format": FORMAT, "options": dict(options), "scans": records})
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

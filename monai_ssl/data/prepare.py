@@ -21,16 +21,15 @@ from monai_ssl.data.layout import (
     PRIVATE,
     create_store,
     locked,
-    read_json,
     record_path,
     store_secret,
     sweep,
-    write_json,
     write_manifest,
 )
 from monai_ssl.data.pool import JobPool, WorkerKilledError
 from monai_ssl.data.report import Report
 from monai_ssl.data.selection import refusal
+from monai_ssl.files import read_json, write_json
 
 _MODALITIES = ("auto", "ct", "mr", "xray", "us")
 _KILLED = "its worker process was killed, probably for want of memory: use fewer --workers or a larger machine"

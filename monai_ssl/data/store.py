@@ -12,7 +12,8 @@ import numpy as np
 
 from monai_ssl.data.body_box import Box
 from monai_ssl.data.intensity import Intensity, default_intensity
-from monai_ssl.data.layout import FORMAT, MANIFEST, array_path, read_json
+from monai_ssl.data.layout import FORMAT, MANIFEST, array_path
+from monai_ssl.files import read_json
 
 Slices = tuple[slice | int, ...]
 

@@ -21,6 +21,7 @@ from monai_ssl import __version__
 from monai_ssl.data.stream import SampleStream
 from monai_ssl.engines.randomness import rng_state, set_rng_state
 from monai_ssl.engines.ssl_trainer import SSLTrainer
+from monai_ssl.files import atomic
 
 logger = logging.getLogger(__name__)
 FORMAT = 1
@@ -173,16 +174,9 @@ class Checkpoint:
 
 
 def save_atomically(state: Any, path: Path) -> None:
-    """``torch.save`` to a file beside ``path``, flush it to the disk, rename it: a kill leaves the old file."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with aside.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    """``torch.save`` so that a kill leaves the old file."""
+    with atomic(path) as file:
+        torch.save(state, file)
 
 
 def _global_batch_size(trainer: SSLTrainer) -> int:

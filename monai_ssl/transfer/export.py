@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from monai_ssl.files import atomic
 from monai_ssl.transfer.card import ModelCard
 
 
@@ -44,9 +44,12 @@ def export_weights(
         raise ValueError(f"Weights are published as safetensors: name the file `*.safetensors`, not `{path.name}`.")
     tensors = _collect(module, parts)
     card = dataclasses.replace(card, tensors_sha256=hash_tensors(tensors))
-    write_atomically(path, save(tensors, metadata={"format": "pt", "card": card.to_json()}))
-    write_atomically(path.with_name(f"{path.name}.card.json"), card.to_json().encode())
-    write_atomically(path.with_name("MODEL_CARD.md"), card.to_markdown(path.name).encode())
+    with atomic(path) as file:
+        file.write(save(tensors, metadata={"format": "pt", "card": card.to_json()}))
+    with atomic(path.with_name(f"{path.name}.card.json")) as file:
+        file.write(card.to_json().encode())
+    with atomic(path.with_name("MODEL_CARD.md")) as file:
+        file.write(card.to_markdown(path.name).encode())
     return path
 
 
@@ -59,20 +62,6 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
         # a flat view as bytes: NumPy knows no bfloat16
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` never holds half of it, even if the machine stops."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _collect(module: nn.Module, parts: Sequence[str]) -> dict[str, Tensor]:

@@ -16,9 +16,10 @@ from PIL import Image
 import monai_ssl
 from monai_ssl.data import PrepareOptions, Store, prepare, write_sheet
 from monai_ssl.data import convert as convert_module
-from monai_ssl.data.layout import locked, read_json
+from monai_ssl.data.layout import locked
 from monai_ssl.data.pool import JobPool, WorkerKilledError
 from monai_ssl.data.selection import holds_labels, looks_like_labels
+from monai_ssl.files import read_json
 
 HERE = PrepareOptions(workers=0)
 

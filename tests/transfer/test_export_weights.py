@@ -8,7 +8,6 @@ from torch import nn
 
 from monai_ssl.networks import ConvEncoder, PyramidUNet
 from monai_ssl.transfer import ModelCard, export_weights, hash_tensors, load_weights, read_card
-from monai_ssl.transfer.export import write_atomically
 
 CARD = ModelCard(
     method="pcrlv2",
@@ -85,11 +84,3 @@ def test_export_refuses_other_suffixes_and_missing_parts(tmp_path):
             nn.ModuleDict({"encoder": ConvEncoder()})["encoder"], tmp_path / "w.safetensors", CARD, ["decoder"]
         )
     assert not list(tmp_path.iterdir())
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "w"
-    write_atomically(path, b"old")
-    with pytest.raises(TypeError):
-        write_atomically(path, "text is not bytes")
-    assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["w"]

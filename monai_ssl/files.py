@@ -1,0 +1,48 @@
+"""Files that are there as a whole or not at all, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+ASIDE = ".aside-"
+"""Prefix of a file that is being written; one that is found later was left by an interrupted process."""
+
+
+@contextmanager
+def atomic(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
+    """Write aside, flush to the disk, rename: a failure or a kill leaves what was under the name before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{ASIDE}{os.getpid()}-{path.name}")
+    try:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def write_json(path: Path, content: Any, mode: int = 0o644) -> None:
+    """Write JSON; a value that is not finite is refused."""
+    with atomic(path, mode) as file:
+        file.write(json.dumps(content, indent=1, allow_nan=False).encode())
+
+
+def read_json(path: Path, default: Any = None) -> Any:
+    """Return what a JSON file holds, or ``default`` where there is none."""
+    return json.loads(path.read_text()) if path.exists() else default
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
