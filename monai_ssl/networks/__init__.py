@@ -4,6 +4,7 @@ from monai_ssl.networks.blocks import DoubleConv, Norm
 from monai_ssl.networks.classifier import EncoderClassifier
 from monai_ssl.networks.conv_encoder import ConvEncoder
 from monai_ssl.networks.decoder import UNetDecoder, UpBlock
+from monai_ssl.networks.discriminator import Discriminator
 from monai_ssl.networks.encoder import Encoder, average
 from monai_ssl.networks.heads import ComparisonHead, RestorationHead, init_heads, mlp, projector, restoration_head
 from monai_ssl.networks.momentum import MomentumNetwork, check_momentum, shuffle_batch, unshuffle_batch
@@ -16,11 +17,12 @@ from monai_ssl.networks.unet import RestorationUNet, SkipUNet
 __all__ = [
     "ComparisonHead",
     "ConvEncoder",
+    "Discriminator",
     "DoubleConv",
     "Encoder",
     "EncoderClassifier",
-    "Norm",
     "MomentumNetwork",
+    "Norm",
     "ProjectedEncoder",
     "PyramidUNet",
     "ResNetEncoder",

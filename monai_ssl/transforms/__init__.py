@@ -6,6 +6,7 @@ from monai_ssl.transforms.bezier import RandBezierd
 from monai_ssl.transforms.blur import RandGaussianBlurd
 from monai_ssl.transforms.color import RandColorJitterd, RandGrayscaled
 from monai_ssl.transforms.cutout import RandCutoutd
+from monai_ssl.transforms.distortions import RandDistortiond
 from monai_ssl.transforms.flips import RandFlipBatchd
 from monai_ssl.transforms.gamma import RandSignedGammad
 from monai_ssl.transforms.grid_cells import CellGrid
@@ -29,6 +30,7 @@ __all__ = [
     "RandBezierd",
     "RandColorJitterd",
     "RandCutoutd",
+    "RandDistortiond",
     "RandFlipBatchd",
     "RandGaussianBlurd",
     "RandGaussianNoiseBatchd",

@@ -81,10 +81,20 @@ class RandPatchSwapd(RandBatchTransform):
         voxels = (params["corners"] * strides).sum(-1, keepdim=True) + (params["patch"] * strides).sum(-1)[
             :, None, None
         ]
-        channels = (-1, -1, x.shape[1], -1)
-        target = voxels.flatten(2).unsqueeze(2).expand(channels)
-        source = voxels.flip(2).flatten(2).unsqueeze(2).expand(channels)
-        out = x.flatten(2).clone()
-        for swap in range(voxels.shape[1]):
-            out.scatter_(2, target[:, swap], out.gather(2, source[:, swap]))
-        return out.reshape(x.shape)
+        return exchange(x, voxels)
+
+
+def exchange(x: Tensor, voxels: Tensor) -> Tensor:
+    """Return a copy of ``x`` (B, C, *spatial) in which pairs of patches have changed places, one pair after another.
+
+    Args:
+        x: images.
+        voxels: flat indices (B, pairs, 2, P) of the voxels of both patches of each pair.
+    """
+    channels = (-1, -1, x.shape[1], -1)
+    target = voxels.flatten(2).unsqueeze(2).expand(channels)
+    source = voxels.flip(2).flatten(2).unsqueeze(2).expand(channels)
+    out = x.flatten(2).clone()
+    for pair in range(voxels.shape[1]):
+        out.scatter_(2, target[:, pair], out.gather(2, source[:, pair]))
+    return out.reshape(x.shape)
