@@ -1,0 +1,325 @@
+"""Acceptance properties 1-10 of the MoCo base in the specification."""
+
+import copy
+import math
+import os
+import socket
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as mp
+from torch import nn
+
+from monai_ssl.losses import info_nce
+from monai_ssl.methods import MoCo
+from monai_ssl.networks import ConvEncoder, ResNetEncoder
+
+SMALL = {
+    "pretrain": {"crops#0#sizes": [[16, 16, 16], [20, 20, 16]], "queue_size": 8},
+    "pretrain_2d": {"queue_size": 8},
+}
+MOVES = {"contrast": ("query_network.encoder.", "query_network.projector.")}
+
+
+def make(version="v2", seed=0, norm="batch", **options) -> MoCo:
+    torch.manual_seed(seed)
+    options = {"dim": 6, "queue_size": 16} | options
+    return MoCo(ConvEncoder(widths=(2, 4, 8, 16), norm=norm), version, **options)
+
+
+def views(size=4, seed=0, shape=(1, 16, 16, 8)):
+    g = torch.Generator().manual_seed(seed)
+    return {name: torch.rand(size, *shape, generator=g) for name in ("view1", "view2")}
+
+
+def train(method, seeds, lr=0.1, accumulate=1):
+    """Train on a batch for each seed, as the trainer does; returns the losses."""
+    optimizer = torch.optim.SGD(method.parameters(), lr, momentum=0.9)
+    losses = []
+    for number, seed in enumerate(seeds, 1):
+        loss = method(views(seed=seed))["contrast"]
+        loss.backward()
+        losses.append(loss.item())
+        if number % accumulate == 0:
+            optimizer.step()
+            optimizer.zero_grad()
+            method.after_step()
+    return losses
+
+
+# 1, 2: the key network -------------------------------------------------------------------------------------------
+
+
+def test_the_key_network_begins_as_the_query_network_and_is_never_trained():
+    method = make()
+    for (name, q), k in zip(
+        method.query_network.state_dict().items(), method.key_network.network.state_dict().values(), strict=True
+    ):
+        assert torch.equal(q, k), name
+    method(views())["contrast"].backward()
+    assert all(p.grad is None and not p.requires_grad for p in method.key_network.parameters())
+    assert all(p.grad is not None for p in method.query_network.parameters())
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9, 0.999, 1.0])
+def test_after_a_step_the_key_network_has_followed(momentum):
+    method = make(momentum=momentum)
+    old = [p.clone() for p in method.key_network.parameters()]
+    train(method, [0], lr=1.0)
+    for before, new, q in zip(old, method.key_network.parameters(), method.query_network.parameters(), strict=True):
+        torch.testing.assert_close(new, momentum * before + (1 - momentum) * q.detach(), atol=1e-6, rtol=0)
+
+
+# 3, 4, 9: the queue ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [8, 10])
+def test_the_queue_keeps_the_latest_keys_of_unit_length(size):
+    """10 is no multiple of the batch: the pointer wraps within a batch."""
+    method = make(queue_size=size)
+    expected = [*method.queue.features.clone()]
+    place = 0
+    for seed in range(4):
+        train(method, [seed])
+        # the key network moved afterwards, hence its keys cannot be computed anew
+        new = [method.queue.features[(place + i) % size].clone() for i in range(4)]
+        for vector in new:
+            assert not any(torch.equal(vector, e) for e in expected)
+            expected[place % size] = vector
+            place += 1
+        assert method.queue.pointer == place % size
+        torch.testing.assert_close(method.queue.features, torch.stack(expected), atol=0, rtol=0)
+    torch.testing.assert_close(method.queue.features.norm(dim=1), torch.ones(size))
+
+
+def test_the_queue_gets_the_keys_that_the_loss_saw():
+    method = make()
+    keys = nn.functional.normalize(copy.deepcopy(method.key_network)(views()["view2"]), dim=1)
+    train(method, [0], lr=1.0)
+    torch.testing.assert_close(method.queue.features[:4], keys, atol=1e-6, rtol=0)
+
+
+def test_the_loss_sees_the_queue_before_its_own_keys_enter():
+    method = make()
+    before = method.queue.features.clone()
+    frozen = copy.deepcopy(method)
+    got = method(views())["contrast"]
+    assert torch.equal(method.queue.features, before) and len(method.pending) == 1
+    query, key = frozen.query_network(views()["view1"]), frozen.key_network(views()["view2"])
+    torch.testing.assert_close(got, info_nce(query, key, before, 0.2))
+
+
+def test_a_batch_larger_than_the_queue_is_refused():
+    method = make(queue_size=3)
+    method(views())["contrast"].backward()
+    with pytest.raises(ValueError, match="batch of 4 keys does not fit into a queue of 3: raise `queue_size`"):
+        method.after_step()
+
+
+# 5, 6: the loss --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("version", "temperature"), [("v1", 0.07), ("v2", 0.2)])
+def test_the_loss_is_that_of_the_paper(version, temperature):
+    method = make(version).eval()
+    data = views()
+    with torch.no_grad():
+        q, k = (
+            network(data[name]).double().numpy()
+            for name, network in (("view1", method.query_network), ("view2", method.key_network))
+        )
+    q, k = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (q, k))
+    losses = []
+    for i in range(4):
+        positive = math.exp(q[i] @ k[i] / temperature)
+        negatives = sum(math.exp(q[i] @ n / temperature) for n in method.queue.features.double().numpy())
+        losses.append(-math.log(positive / (positive + negatives)))
+    assert method(data)["contrast"].item() == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_random_vectors_lose_the_logarithm_of_the_choices():
+    torch.manual_seed(0)
+    method = make(dim=128, queue_size=4095)
+    loss = info_nce(torch.randn(64, 128), torch.randn(64, 128), method.queue.features, 1.0)
+    assert loss.item() == pytest.approx(math.log(4096), abs=0.5)
+
+
+def test_the_temperature_can_be_set():
+    assert (
+        make("v1").temperature == 0.07
+        and make("v2").temperature == 0.2
+        and make("v1", temperature=1.0).temperature == 1
+    )
+    assert make(temperature=1.0).eval()(views())["contrast"] != make().eval()(views())["contrast"]
+
+
+def test_the_order_of_the_authors_gives_the_same_losses():
+    """Their code follows before the key pass and enqueues within the forward pass."""
+    method, theirs = make(momentum=0.5), make(momentum=0.5)
+    optimizer = torch.optim.SGD(theirs.parameters(), 0.1, momentum=0.9)
+    expected = []
+    for seed in range(5):
+        data = views(seed=seed)
+        query = theirs.query_network(data["view1"])
+        theirs.key_network.follow(theirs.query_network, 0.5)
+        key = theirs.key_network(data["view2"])
+        loss = info_nce(query, key, theirs.queue.features.clone(), 0.2)
+        theirs.queue.enqueue(key)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        expected.append(loss.item())
+    got = train(method, range(5))
+    assert got == pytest.approx(expected, rel=1e-6) and len(set(got)) == 5
+
+
+def test_shared_features_give_the_same_loss_and_gradient():
+    whole, shared = make(), make()
+    data = views()
+    first = whole(data)["contrast"]
+    second = shared.losses_from(shared.encoder(data["view1"]), data)["contrast"]
+    assert torch.equal(first, second)
+    first.backward()
+    second.backward()
+    for a, b in zip(whole.query_network.parameters(), shared.query_network.parameters(), strict=True):
+        assert torch.equal(a.grad, b.grad)
+
+
+# 7, 8: validation and checkpoints --------------------------------------------------------------------------------
+
+
+def test_validation_changes_nothing_and_leaves_nothing_behind():
+    method = make()
+    train(method, [0])
+    method.eval()
+    before = copy.deepcopy(method.state_dict())
+    first, again = (method(views(seed=9))["contrast"] for _ in range(2))
+    assert torch.equal(first, again) and not method.pending
+    method.train()
+    method.after_step()
+    assert torch.equal(before["queue.features"], method.queue.features)
+    assert before["queue.pointer"] == method.queue.pointer
+
+
+def test_a_loaded_state_continues_with_the_same_losses():
+    method, other = make(), make(seed=1)
+    train(method, range(3), lr=0.0)
+    other.load_state_dict(copy.deepcopy(method.state_dict()))
+    assert {"queue.features", "queue.pointer"} <= set(method.state_dict())
+    assert train(other, range(3, 6)) == train(method, range(3, 6))
+
+
+def test_accumulated_batches_see_one_queue_and_all_enter_it():
+    method = make()
+    before = method.queue.features.clone()
+    optimizer_steps = train(method, [0, 1, 2], accumulate=3)
+    assert len(optimizer_steps) == 3 and method.queue.pointer == 12 and not method.pending
+    assert torch.equal(method.queue.features[12:], before[12:])
+    assert not any(torch.equal(a, b) for a, b in zip(method.queue.features[:12], before[:12], strict=True))
+
+
+# 10 and the rest -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16, 8), (1, 24, 16, 8)])
+@pytest.mark.parametrize("size", [2, 5])
+def test_other_batches_and_sizes(size, shape):
+    assert make()(views(size=size, shape=shape))["contrast"].isfinite()
+
+
+@pytest.mark.parametrize(("version", "expected"), [("v1", 262_272), ("v2", 4_458_624)])
+def test_parameters_of_the_head_on_a_resnet_50(version, expected):
+    with torch.device("meta"):
+        method = MoCo(ResNetEncoder(depth=50), version)
+    assert sum(p.numel() for p in method.query_network.projector.parameters()) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"version": "v3"}, "`version` of MoCo must be 'v1' or 'v2', got 'v3'"),
+        ({"momentum": 1.1}, r"`momentum` must be in \[0, 1\], got 1.1"),
+        ({"momentum": -0.1}, r"`momentum` must be in \[0, 1\], got -0.1"),
+        ({"temperature": 0.0}, "`temperature` must be positive, got 0.0"),
+        ({"queue_size": 0}, "The queue must hold at least 1 key, got `queue_size` 0"),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        make(**options)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_single_sample_is_refused(training):
+    with pytest.raises(ValueError, match="MoCo compares samples with each other and needs `batch_size` of at least 2"):
+        make().train(training)(views(size=1))
+
+
+def test_it_learns_to_find_the_other_view():
+    method = make(queue_size=32, dim=8)
+    g = torch.Generator().manual_seed(0)
+    scans = (
+        torch.rand(8, 1, 4, 4, 2, generator=g).repeat_interleave(4, 2).repeat_interleave(4, 3).repeat_interleave(4, 4)
+    )
+    optimizer = torch.optim.Adam(method.parameters(), 3e-3)
+    losses = []
+    for _ in range(60):
+        data = {name: scans + 0.05 * torch.rand(scans.shape, generator=g) for name in ("view1", "view2")}
+        loss = method(data)["contrast"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        method.after_step()
+        losses.append(loss.item())
+    vectors = nn.functional.normalize(method.query_network(scans), dim=1)
+    assert torch.pdist(vectors).min() > 0.05, "vectors of different scans fell together"
+    found = (vectors @ nn.functional.normalize(method.key_network(scans), dim=1).T).argmax(1)
+    assert (found == torch.arange(8)).float().mean() >= 0.75
+
+
+# two processes ---------------------------------------------------------------------------------------------------
+
+
+def _rank(rank, port, folder):
+    import ignite.distributed as idist
+
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ["LOCAL_RANK"] = str(rank)
+    idist.initialize("gloo")
+    method = make(norm="instance", momentum=0.5)
+    wrapped = nn.parallel.DistributedDataParallel(method)
+    optimizer = torch.optim.SGD(method.parameters(), 0.1)
+    losses = []
+    for seed in range(3):
+        half = {k: v[2 * rank : 2 * rank + 2] for k, v in views(seed=seed).items()}
+        loss = wrapped(half)["contrast"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        method.after_step()
+        losses.append(loss.item())
+    torch.save({"losses": losses, "state": method.state_dict()}, f"{folder}/{rank}.pt")
+    idist.finalize()
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_the_whole_batch(tmp_path):
+    """Without batch norm: keys come back from the dealing to their queries, and enter every queue in order."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    mp.spawn(_rank, (port, str(tmp_path)), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    method = make(norm="instance", momentum=0.5)
+    optimizer = torch.optim.SGD(method.parameters(), 0.1)
+    for seed, one, two in zip(range(3), first["losses"], second["losses"], strict=True):
+        loss = method(views(seed=seed))["contrast"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        method.after_step()
+        assert loss.item() == pytest.approx((one + two) / 2, rel=1e-5)
+    for key, value in method.state_dict().items():
+        torch.testing.assert_close(first["state"][key], value, atol=1e-5, rtol=0)
+        assert torch.equal(first["state"][key], second["state"][key]), key
