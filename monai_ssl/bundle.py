@@ -105,6 +105,11 @@ def loader(dataset: Dataset, batch_size: int, num_workers: int, device: torch.de
     )
 
 
+def scaled_lr(base_lr: float, batch_size: int) -> float:
+    """The learning rate for the batch of all processes, in proportion to that for 256 samples (Goyal et al., 2017)."""
+    return base_lr * batch_size * idist.get_world_size() / 256
+
+
 def held_out_loss(scans: PretrainingScans, crops: list, views: BatchViews, batch_size: int, seed: int) -> Any:
     """The loss on held-out patients after every epoch, on the same windows each time; nothing where nobody is."""
     if not scans.held_out:

@@ -148,3 +148,9 @@ def test_weights_of_another_network_are_refused(tmp_path):
 def test_inference_needs_a_volume(tmp_path):
     with pytest.raises(ValueError, match="holds no file of these kinds"):
         bundle.images(str(tmp_path))
+
+
+def test_learning_rate_grows_with_the_batch_of_all_processes(monkeypatch):
+    assert bundle.scaled_lr(0.05, 64) == pytest.approx(0.0125)
+    monkeypatch.setattr(bundle.idist, "get_world_size", lambda: 4)
+    assert bundle.scaled_lr(0.05, 64) == pytest.approx(0.05)
