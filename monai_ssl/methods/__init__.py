@@ -3,17 +3,31 @@
 from monai_ssl.methods.barlow_twins import BarlowTwins
 from monai_ssl.methods.base import Method
 from monai_ssl.methods.byol import BYOL
+from monai_ssl.methods.c2l import C2L
 from monai_ssl.methods.dira import DiRA
+from monai_ssl.methods.jigsaw import Jigsaw
 from monai_ssl.methods.moco import MoCo
+from monai_ssl.methods.pcrlv1 import PCRLv1
 from monai_ssl.methods.pcrlv2 import PCRLv2
+from monai_ssl.methods.relative_location import RelativeLocation
+from monai_ssl.methods.rotation import Rotation
+from monai_ssl.methods.simclr import SimCLR
 from monai_ssl.methods.simsiam import SimSiam
+from monai_ssl.methods.transvw import TransVW
 
 __all__ = [
     "BYOL",
     "BarlowTwins",
+    "C2L",
     "DiRA",
+    "Jigsaw",
     "Method",
     "MoCo",
+    "PCRLv1",
     "PCRLv2",
+    "RelativeLocation",
+    "Rotation",
+    "SimCLR",
     "SimSiam",
+    "TransVW",
 ]

@@ -1,0 +1,66 @@
+"""SimCLR: find the other view of a scan among all views of the batch.
+
+Chen, Kornblith, Norouzi, Hinton, "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020.
+https://arxiv.org/abs/2002.05709. Sizes and numbers in 3-D: Zhang and Gu, "Dive into Self-supervised Learning for
+Medical Image Analysis: Data, Models and Tasks", 2022. https://arxiv.org/abs/2209.12157
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from monai_ssl.losses import nt_xent
+from monai_ssl.losses.info_nce import check_temperature
+from monai_ssl.methods.base import Method
+from monai_ssl.networks import Encoder, ProjectedEncoder, projector
+
+
+class SimCLR(Method):
+    r"""Contrast two views of a scan with the views of all other scans of the batch.
+
+    Eq. 1, the mean over all 2N views: :math:`\ell_{ij} = -\log\frac{\exp(\cos(z_i, z_j) / \tau)}{\sum_{k \ne i}
+    \exp(\cos(z_i, z_k) / \tau)}` with :math:`z = g(f(x))`.
+
+    The batch is that of all processes. With gradient accumulation it is one forward pass: a view is contrasted with
+    ``batch_size``, not with ``batch_size`` times ``accumulation_steps`` scans.
+
+    Args:
+        encoder: what is pre-trained, f.
+        hidden: width of the hidden layer of the head g.
+        dim: length of a vector z.
+        temperature: positive.
+
+    Batch:
+
+    ==================== =================== ==========================
+    key                  shape               content
+    ==================== =================== ==========================
+    ``view1``, ``view2`` (B, C, \*spatial)   two views of each scan
+    ==================== =================== ==========================
+
+    Raises:
+        ValueError: for a temperature that is not positive, or a batch of one sample.
+    """
+
+    def __init__(self, encoder: Encoder, *, hidden: int = 512, dim: int = 256, temperature: float = 0.07) -> None:
+        super().__init__()
+        check_temperature(temperature)
+        self.network = ProjectedEncoder(encoder, projector([encoder.channels[-1], hidden, dim]))
+        self.temperature = temperature
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.network.encoder
+
+    def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return self.losses_from(self.encoder(batch["view1"]), batch)
+
+    def losses_from(self, features: list[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the terms, given the feature maps of ``view1``, so that another objective may share them."""
+        z1, z2 = self.network.project(features), self.network(batch["view2"])
+        return {"contrast": nt_xent(z1, z2, self.temperature)}
+
+
+__all__ = ["SimCLR"]
