@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class HeldOutLoss:
-    """Put the mean loss terms over held-out data into ``engine.state.metrics`` as ``held_out/<term>``.
+    """Put the mean loss terms and metrics over held-out data into ``engine.state.metrics`` as ``held_out/<name>``.
 
     ``held_out/loss`` is the sum of the terms of the method's first step, ``held_out/best`` its least value since
     training was started or resumed. Views and the method draw the same random numbers every time, so values of
@@ -76,8 +76,10 @@ class HeldOutLoss:
             for number, raw in enumerate(islice(self.loader, count)):
                 seed_iteration(method, self.views, self.seed, number, idist.get_rank())
                 batch: dict[Any, Any] = dict(engine.to_device(raw))
-                terms = method(batch if self.views is None else self.views(batch))
-                means.add({"loss": torch.stack(list(terms.values())).sum(), **terms})
+                if self.views is not None:
+                    batch = dict(self.views(batch))
+                terms = method(batch)
+                means.add({"loss": torch.stack(list(terms.values())).sum(), **terms, **method.metrics(batch)})
         found = means.read()
         if not found:
             raise ValueError("The held-out loader yields no batch; hold out more scans, or lower its batch size.")

@@ -73,6 +73,14 @@ class Method(nn.Module, ABC):
     def after_step(self) -> None:
         """Update what gradients do not (momentum encoders, queues, centres), after a real optimizer step only."""
 
+    def metrics(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return scalars that say how well the task is solved, such as its accuracy, by name; none by default.
+
+        They are computed on held-out data, in evaluation mode and without gradients.
+        """
+        del batch
+        return {}
+
     def panels(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return images (B, C, *spatial) worth looking at, by name; by default all images of the batch."""
         return {k: v for k, v in batch.items() if isinstance(v, Tensor) and v.ndim >= 4}

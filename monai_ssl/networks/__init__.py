@@ -1,7 +1,9 @@
 """Encoders, decoders and heads."""
 
 from monai_ssl.networks.blocks import DoubleConv, Norm
+from monai_ssl.networks.cell_embedding import CellEmbedding
 from monai_ssl.networks.classifier import EncoderClassifier
+from monai_ssl.networks.conditioned_attention import GateAttention, OuterProductAttention
 from monai_ssl.networks.conv_encoder import ConvEncoder
 from monai_ssl.networks.decoder import UNetDecoder, UpBlock
 from monai_ssl.networks.discriminator import Discriminator
@@ -15,14 +17,17 @@ from monai_ssl.networks.resnet_encoder import ResNetEncoder
 from monai_ssl.networks.unet import RestorationUNet, SkipUNet
 
 __all__ = [
+    "CellEmbedding",
     "ComparisonHead",
     "ConvEncoder",
     "Discriminator",
     "DoubleConv",
     "Encoder",
     "EncoderClassifier",
+    "GateAttention",
     "MomentumNetwork",
     "Norm",
+    "OuterProductAttention",
     "ProjectedEncoder",
     "PyramidUNet",
     "ResNetEncoder",

@@ -7,42 +7,65 @@ from monai_ssl.transforms.blur import RandGaussianBlurd
 from monai_ssl.transforms.color import RandColorJitterd, RandGrayscaled
 from monai_ssl.transforms.cutout import RandCutoutd
 from monai_ssl.transforms.distortions import RandDistortiond
+from monai_ssl.transforms.elastic import RandElasticBatchd
 from monai_ssl.transforms.flips import RandFlipBatchd
 from monai_ssl.transforms.gamma import RandSignedGammad
 from monai_ssl.transforms.grid_cells import CellGrid
+from monai_ssl.transforms.jigsaw import RandJigsawd, permute_cells, restore_cells
 from monai_ssl.transforms.multi_crop import RandMultiCropd
 from monai_ssl.transforms.noise import RandGaussianNoiseBatchd
 from monai_ssl.transforms.normalize import ImageNetNormalized, ZScored
+from monai_ssl.transforms.one_of import RandOneOfd
+from monai_ssl.transforms.orientation import Orientation
 from monai_ssl.transforms.painting import RandPaintingd
 from monai_ssl.transforms.pair_crop import RandIoUPairCropd
 from monai_ssl.transforms.patch_swap import RandPatchSwapd
+from monai_ssl.transforms.permutations import permutation_table
+from monai_ssl.transforms.relative_location import RandRelativeLocationd, directions
+from monai_ssl.transforms.rotation import RandRotationTaskd, num_rotations, rotate, rotate_back, valid_rotations
 from monai_ssl.transforms.separately import Separatelyd
 from monai_ssl.transforms.task import RandTask
 from monai_ssl.transforms.views import BatchViews, Snapshotd
 from monai_ssl.transforms.window_crop import RandWindowCropd
+from monai_ssl.transforms.word_crop import RandWordCropd
 
 __all__ = [
     "BatchViews",
     "CellGrid",
     "ImageNetNormalized",
+    "Orientation",
     "RandAffineBatchd",
     "RandBatchTransform",
     "RandBezierd",
     "RandColorJitterd",
     "RandCutoutd",
     "RandDistortiond",
+    "RandElasticBatchd",
     "RandFlipBatchd",
     "RandGaussianBlurd",
     "RandGaussianNoiseBatchd",
     "RandGrayscaled",
     "RandIoUPairCropd",
+    "RandJigsawd",
     "RandMultiCropd",
+    "RandOneOfd",
     "RandPaintingd",
     "RandPatchSwapd",
+    "RandRelativeLocationd",
+    "RandRotationTaskd",
     "RandSignedGammad",
     "RandTask",
     "RandWindowCropd",
+    "RandWordCropd",
     "Separatelyd",
     "Snapshotd",
     "ZScored",
+    "directions",
+    "num_rotations",
+    "permutation_table",
+    "permute_cells",
+    "restore_cells",
+    "rotate",
+    "rotate_back",
+    "valid_rotations",
 ]
