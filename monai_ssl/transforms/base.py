@@ -48,6 +48,9 @@ class RandBatchTransform(Randomizable, MapTransform):
         self.prob = prob
         self.params_key = params_key
 
+    reads: tuple[str, ...] = ()
+    """Keys that :meth:`measure` looks at; they are not changed."""
+
     @abstractmethod
     def draw(self, shape: tuple[int, ...]) -> Params:
         """Draw the parameters of one sample of shape (C, *spatial) from ``self.R``; nothing else draws.
@@ -56,6 +59,11 @@ class RandBatchTransform(Randomizable, MapTransform):
         count varies. A parameter named ``"seed"`` stays on the host, since generators are seeded there; all others
         move to the device of the batch.
         """
+
+    def measure(self, data: Mapping[Hashable, Any]) -> Params:
+        """Return parameters that are not drawn but found in the images of a batch; none unless a subclass says so."""
+        del data
+        return {}
 
     @staticmethod
     @abstractmethod
@@ -68,7 +76,8 @@ class RandBatchTransform(Randomizable, MapTransform):
         out: dict[Hashable, Any] = dict(data)
         if not keys:
             return out
-        done = self.batch({key: as_batch(data[key]) for key in keys})
+        seen = dict.fromkeys((*keys, *self.reads))
+        done = self.batch({key: as_batch(data[key]) for key in seen if key in data})
         out.update({key: as_samples(done[key], data[key]) for key in keys})
         if self.params_key is not None:
             one = not isinstance(data[keys[0]], Sequence)
@@ -90,6 +99,7 @@ class RandBatchTransform(Randomizable, MapTransform):
                     f"`{key}` is {tuple(out[key].shape)}: use one transform for each."
                 )
         applied, params = self._draw_batch(first)
+        params |= self.measure(out)
         for key in keys:
             out[key] = self._apply(plain(out[key]), applied, params)
         if self.params_key is not None:

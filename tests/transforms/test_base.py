@@ -89,3 +89,27 @@ def test_per_axis():
     assert per_axis("degrees", [1, 2, 3], 3).tolist() == [1, 2, 3]
     with pytest.raises(ValueError, match="`degrees` has 2 numbers, but the image has 3 spatial axes"):
         per_axis("degrees", [1, 2], 3)
+
+
+class Scaled(RandBatchTransform):
+    """Divides by the largest value of another image, which it looks at."""
+
+    reads = ("other",)
+
+    def draw(self, shape):
+        return {}
+
+    def measure(self, data):
+        return {"largest": data["other"].flatten(1).amax(1)}
+
+    @staticmethod
+    def kernel(x, params):
+        return x / params["largest"][:, None, None]
+
+
+def test_parameters_may_be_measured_on_an_image_that_stays_as_it_is():
+    data = {"image": torch.ones(2, 1, 3), "other": torch.tensor([[[2.0, 1.0]], [[4.0, 1.0]]])}
+    out = Scaled("image").batch(data)
+    assert torch.equal(out["image"][:, 0, 0], torch.tensor([0.5, 0.25])) and out["other"] is data["other"]
+    one = Scaled("image")({k: v[1] for k, v in data.items()})
+    assert torch.equal(one["image"], out["image"][1]) and torch.equal(one["other"], data["other"][1])
