@@ -12,6 +12,7 @@ from monai_ssl.transforms.flips import RandFlipBatchd
 from monai_ssl.transforms.gamma import RandSignedGammad
 from monai_ssl.transforms.grid_cells import CellGrid
 from monai_ssl.transforms.jigsaw import RandJigsawd, permute_cells, restore_cells
+from monai_ssl.transforms.knowledge_masks import RandBlockMaskd, RandStripeMaskd
 from monai_ssl.transforms.multi_crop import RandMultiCropd
 from monai_ssl.transforms.noise import RandGaussianNoiseBatchd
 from monai_ssl.transforms.normalize import ImageNetNormalized, ZScored
@@ -21,6 +22,7 @@ from monai_ssl.transforms.painting import RandPaintingd
 from monai_ssl.transforms.pair_crop import RandIoUPairCropd
 from monai_ssl.transforms.patch_swap import RandPatchSwapd
 from monai_ssl.transforms.permutations import permutation_table
+from monai_ssl.transforms.rays_mask import RandRaysMaskd
 from monai_ssl.transforms.relative_location import RandRelativeLocationd, directions
 from monai_ssl.transforms.rotation import RandRotationTaskd, num_rotations, rotate, rotate_back, valid_rotations
 from monai_ssl.transforms.separately import Separatelyd
@@ -37,6 +39,7 @@ __all__ = [
     "RandAffineBatchd",
     "RandBatchTransform",
     "RandBezierd",
+    "RandBlockMaskd",
     "RandColorJitterd",
     "RandCutoutd",
     "RandDistortiond",
@@ -51,9 +54,11 @@ __all__ = [
     "RandOneOfd",
     "RandPaintingd",
     "RandPatchSwapd",
+    "RandRaysMaskd",
     "RandRelativeLocationd",
     "RandRotationTaskd",
     "RandSignedGammad",
+    "RandStripeMaskd",
     "RandTask",
     "RandWindowCropd",
     "RandWordCropd",

@@ -1,7 +1,8 @@
 """Non-linear intensities along a Bezier curve: looks change, anatomy stays.
 
 Zhou et al., "Models Genesis", Medical Image Analysis 67, 2021. https://doi.org/10.1016/j.media.2020.101840
-Pang et al., "TOWER", IEEE BIBM 2022, https://arxiv.org/abs/2211.14715, with three curves of its own.
+Chen, Li, Chen, Luo, "A Knowledge-based Learning Framework for Self-supervised Pre-training Towards Enhanced Recognition
+of Medical Images" (TOWER), 2022, https://arxiv.org/abs/2211.14715, with three curves of its own.
 """
 
 from __future__ import annotations
