@@ -19,14 +19,18 @@ from monai_ssl.data.sheet import write_sheet
 from monai_ssl.data.splits import Split, label_fractions, load_split, save_split, split_by_patient
 from monai_ssl.data.store import Scan, Store
 from monai_ssl.data.volume import ReadError, Volume
+from monai_ssl.data.word_discovery import Described, WordOptions, discover_words
+from monai_ssl.data.words import LocatedWord, Word, WordList
 
 if TYPE_CHECKING:
     from monai_ssl.data.labelled import LabelledImages
+    from monai_ssl.data.visual_words import VisualWords
     from monai_ssl.data.windows import WindowDataset, collate_views, endless_loader
 
 # these need torch and MONAI, which take seconds to import: too long for `prepare`, its workers and `inspect`
 _IMPORTED_WHEN_USED = {
     "LabelledImages": "labelled",
+    "VisualWords": "visual_words",
     "WindowDataset": "windows",
     "collate_views": "windows",
     "endless_loader": "windows",
@@ -34,10 +38,12 @@ _IMPORTED_WHEN_USED = {
 
 __all__ = [
     "CTWindow",
+    "Described",
     "ImageRange",
     "Inspection",
     "Intensity",
     "LabelledImages",
+    "LocatedWord",
     "MRPercentiles",
     "PrepareOptions",
     "PretrainingScans",
@@ -46,10 +52,15 @@ __all__ = [
     "Scan",
     "Split",
     "Store",
+    "VisualWords",
     "Volume",
     "WindowDataset",
+    "Word",
+    "WordList",
+    "WordOptions",
     "collate_views",
     "default_intensity",
+    "discover_words",
     "endless_loader",
     "inspect_store",
     "intensity_from_dict",
