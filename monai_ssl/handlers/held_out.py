@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,7 @@ class HeldOutLoss:
         means = RunningMeans()
         count = self.batches if self.batches is not None else len(self.loader)  # type: ignore[arg-type]
         with undisturbed(engine) as method:
-            for number, raw in enumerate(islice(self.loader, count)):
+            for number, raw in enumerate(_in_single_precision(self.loader, count)):
                 seed_iteration(method, self.views, self.seed, number, idist.get_rank())
                 batch: dict[Any, Any] = dict(engine.to_device(raw))
                 if self.views is not None:
@@ -87,6 +87,17 @@ class HeldOutLoss:
             summed = idist.all_reduce(torch.tensor(list(found.values()), dtype=torch.float64, device=idist.device()))
             found = dict(zip(found, (summed / idist.get_world_size()).tolist(), strict=True))  # type: ignore[union-attr]
         return found
+
+
+def _in_single_precision(loader: Iterable[Mapping[str, Any]], count: int) -> Iterator[Mapping[str, Any]]:
+    """Yield batches as loader workers make them: autocast around the method would reach crops that are cut here."""
+    batches = islice(loader, count)
+    while True:
+        with torch.autocast("cpu", enabled=False):
+            raw = next(batches, None)
+        if raw is None:
+            return
+        yield raw
 
 
 __all__ = ["HeldOutLoss"]

@@ -106,3 +106,23 @@ def test_refusals():
         HeldOutLoss([], every=0)
     with pytest.raises(ValueError, match="yields no batch; hold out more scans"):
         ssl_trainer([HeldOutLoss([])]).run()
+
+
+def test_crops_are_cut_in_single_precision_under_autocast():
+    """Without workers the loader runs inside of the handler, and a crop's resizing is a product of matrices."""
+
+    class Crops(list):
+        def __iter__(self):
+            for batch in list.__iter__(self):
+                yield {k: v @ torch.eye(8) for k, v in batch.items()}
+
+    seen = []
+
+    class Look(Noise):
+        def batch(self, batch):
+            seen.append(batch["view1"].dtype)
+            return batch
+
+    handler = HeldOutLoss(Crops(batches(1)), BatchViews([Look()]))
+    ssl_trainer([handler], epochs=1, amp=True).run()
+    assert seen == [torch.float32]
