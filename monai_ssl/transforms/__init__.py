@@ -8,6 +8,7 @@ from monai_ssl.transforms.color import RandColorJitterd, RandGrayscaled
 from monai_ssl.transforms.cutout import RandCutoutd
 from monai_ssl.transforms.distortions import RandDistortiond
 from monai_ssl.transforms.elastic import RandElasticBatchd
+from monai_ssl.transforms.flip_chain import RandFlipChaind
 from monai_ssl.transforms.flips import RandFlipBatchd
 from monai_ssl.transforms.gamma import RandSignedGammad
 from monai_ssl.transforms.grid_cells import CellGrid
@@ -26,6 +27,7 @@ from monai_ssl.transforms.rays_mask import RandRaysMaskd
 from monai_ssl.transforms.relative_location import RandRelativeLocationd, directions
 from monai_ssl.transforms.rotation import RandRotationTaskd, num_rotations, rotate, rotate_back, valid_rotations
 from monai_ssl.transforms.separately import Separatelyd
+from monai_ssl.transforms.shuffling import RandLocalShufflingd
 from monai_ssl.transforms.task import RandTask
 from monai_ssl.transforms.views import BatchViews, Snapshotd
 from monai_ssl.transforms.window_crop import RandWindowCropd
@@ -45,11 +47,13 @@ __all__ = [
     "RandDistortiond",
     "RandElasticBatchd",
     "RandFlipBatchd",
+    "RandFlipChaind",
     "RandGaussianBlurd",
     "RandGaussianNoiseBatchd",
     "RandGrayscaled",
     "RandIoUPairCropd",
     "RandJigsawd",
+    "RandLocalShufflingd",
     "RandMultiCropd",
     "RandOneOfd",
     "RandPaintingd",
