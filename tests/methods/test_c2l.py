@@ -1,0 +1,318 @@
+"""Acceptance properties 1-10 of C2L in the specification."""
+
+import copy
+import json
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from monai_ssl.losses import info_nce
+from monai_ssl.methods import C2L
+from monai_ssl.methods.c2l import mix
+from monai_ssl.networks import ConvEncoder, ResNetEncoder, shuffle_batch, unshuffle_batch
+from monai_ssl.schedules import steps
+from monai_ssl.transforms import RandCutoutd
+
+SMALL = {
+    "pretrain": {"crops#0#sizes": [[16, 16, 16], [20, 20, 16]], "cutout#0#size": 4, "queue_size": 8},
+    "pretrain_2d": {"cutout#0#size": 8, "queue_size": 8},
+}
+PARTS = ("student.encoder.", "student.projector.")
+MOVES = {"contrast": PARTS, "mixed_contrast": PARTS, "mixed_feature_contrast": PARTS}
+BUNDLE = Path(__file__).parents[2] / "bundles" / "c2l"
+
+
+def make(seed=0, **options) -> C2L:
+    torch.manual_seed(seed)
+    return C2L(ConvEncoder(widths=(2, 4, 8, 16)), **({"dim": 6, "queue_size": 16} | options))
+
+
+def views(size=4, seed=0, shape=(1, 16, 16, 8)):
+    g = torch.Generator().manual_seed(seed)
+    return {name: torch.rand(size, *shape, generator=g) for name in ("view1", "view2")}
+
+
+def total(terms):
+    return torch.stack(list(terms.values())).sum()
+
+
+def with_mix(method, ratio, order):
+    method._draw = lambda count, device: (ratio, torch.tensor(order))
+    return method
+
+
+def step(method, seed=0, lr=0.1):
+    optimizer = torch.optim.SGD(method.parameters(), lr)
+    loss = total(method(views(seed=seed)))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    method.after_step()
+    return loss.item()
+
+
+# 1, 2: mixing ----------------------------------------------------------------------------------------------------
+
+
+def test_the_ratio_is_the_larger_share_and_uniform():
+    torch.manual_seed(0)
+    ratios = np.array([make()._draw(2, torch.device("cpu"))[0] for _ in range(20)])
+    assert ratios.min() >= 0.5 and ratios.max() <= 1
+    method = make()
+    ratios = np.array([method._draw(2, torch.device("cpu"))[0] for _ in range(4000)])
+    counts = np.histogram(ratios, bins=5, range=(0.5, 1))[0]
+    assert counts.sum() == 4000 and np.all(abs(counts - 800) < 100)
+    method = make(alpha=50.0)
+    assert max(method._draw(2, torch.device("cpu"))[0] for _ in range(200)) < 0.75
+
+
+def test_all_permutations_are_drawn():
+    method = make()
+    assert len({tuple(method._draw(3, torch.device("cpu"))[1].tolist()) for _ in range(100)}) == 6
+
+
+def test_the_loss_is_that_of_the_paper():
+    """One ratio and one permutation for both views and the features; features mixed before they are normalized."""
+    ratio, order = 0.7, [2, 0, 3, 1]
+    method, data = with_mix(make(), ratio, order), views()
+    mixed = {k: torch.stack([ratio * v[i] + (1 - ratio) * v[order[i]] for i in range(4)]) for k, v in data.items()}
+    with torch.no_grad():
+        student = [method.student(x).double().numpy() for x in (data["view1"], mixed["view1"])]
+        teacher = [method.teacher(x).double().numpy() for x in (data["view2"], mixed["view2"])]
+    k_mix = np.stack([ratio * teacher[0][i] + (1 - ratio) * teacher[0][order[i]] for i in range(4)])
+    queue = method.queue.features.double().numpy()
+
+    def unit(v):
+        return v / np.linalg.norm(v)
+
+    def contrast(queries, keys):
+        losses = []
+        for q, k in zip(queries, keys, strict=True):
+            positive = math.exp(unit(q) @ unit(k) / 0.07)
+            losses.append(-math.log(positive / (positive + sum(math.exp(unit(q) @ n / 0.07) for n in queue))))
+        return np.mean(losses)
+
+    pairs = {
+        "contrast": (student[0], teacher[0]),
+        "mixed_contrast": (student[1], teacher[1]),
+        "mixed_feature_contrast": (student[1], k_mix),
+    }
+    terms = method(data)
+    assert set(terms) == set(pairs)
+    for name, (queries, keys) in pairs.items():
+        assert terms[name].item() == pytest.approx(contrast(queries, keys) / 3, rel=1e-4), name
+
+
+def test_nothing_mixed_is_the_plain_contrast():
+    terms = with_mix(make(), 1.0, [1, 0, 3, 2])(views())
+    torch.testing.assert_close(terms["mixed_contrast"], terms["contrast"])
+    torch.testing.assert_close(terms["mixed_feature_contrast"], terms["contrast"])
+    terms = with_mix(make(), 0.6, [1, 0, 3, 2])(views())
+    assert terms["mixed_contrast"] != terms["contrast"]
+    assert terms["mixed_feature_contrast"] != terms["mixed_contrast"]
+
+
+def test_mixing_is_linear_and_keeps_its_input():
+    x = torch.rand(3, 1, 4, 4)
+    before = x.clone()
+    out = mix(x, 0.75, torch.tensor([1, 2, 0]))
+    torch.testing.assert_close(out[1], 0.75 * x[1] + 0.25 * x[2])
+    assert torch.equal(x, before)
+
+
+# 3: the teacher --------------------------------------------------------------------------------------------------
+
+
+def test_the_teacher_follows_after_the_step():
+    method = make(momentum=0.9)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(method.student.state_dict().values(), method.teacher.network.state_dict().values(), strict=True)
+    )
+    old = [p.clone() for p in method.teacher.parameters()]
+    step(method, lr=1.0)
+    for before, new, s in zip(old, method.teacher.parameters(), method.student.parameters(), strict=True):
+        torch.testing.assert_close(new, 0.9 * before + 0.1 * s.detach(), atol=1e-6, rtol=0)
+        assert new.grad is None and not new.requires_grad and s.grad is not None
+
+
+# 4, 5: the queue -------------------------------------------------------------------------------------------------
+
+
+def test_only_the_plain_keys_enter_the_queue_first_in_first_out():
+    method = make(queue_size=10)
+    expected = method.queue.features.clone()
+    for number in range(4):
+        frozen = copy.deepcopy(method)
+        keys = nn.functional.normalize(frozen.teacher(views(seed=number)["view2"]), dim=1)
+        step(method, number)
+        for i in range(4):
+            expected[(4 * number + i) % 10] = keys[i]
+        torch.testing.assert_close(method.queue.features, expected, atol=1e-5, rtol=0)
+        assert method.queue.pointer == (4 * number + 4) % 10
+    assert {"queue.features", "queue.pointer"} <= set(method.state_dict())
+
+
+def test_no_key_of_the_step_is_among_its_negatives():
+    method = make()
+    before = method.queue.features.clone()
+    frozen = with_mix(copy.deepcopy(method), 0.7, [2, 0, 3, 1])
+    got = with_mix(method, 0.7, [2, 0, 3, 1])(views())
+    assert torch.equal(method.queue.features, before) and len(method.pending) == 1
+    mixed = {k: mix(v, 0.7, torch.tensor([2, 0, 3, 1])) for k, v in views().items()}
+    query, key = frozen.student(mixed["view1"]), frozen.teacher(mixed["view2"])
+    torch.testing.assert_close(got["mixed_contrast"], info_nce(query, key, before, 0.07) / 3)
+
+
+def test_validation_leaves_nothing_behind():
+    method = make().eval()
+    method(views())
+    assert not method.pending
+
+
+def test_a_batch_larger_than_the_queue_is_refused():
+    method = make(queue_size=3)
+    total(method(views())).backward()
+    with pytest.raises(ValueError, match="batch of 4 keys does not fit into a queue of 3"):
+        method.after_step()
+
+
+def test_a_loaded_state_continues_with_the_same_losses():
+    method, other = make(), make(seed=1)
+    step(method, lr=0.0)
+    other.load_state_dict(copy.deepcopy(method.state_dict()))
+    following = []
+    for m in (method, other):
+        torch.manual_seed(5)
+        following.append([step(m, seed) for seed in (7, 8)])
+    assert following[0] == following[1]
+
+
+# 6, 7: vectors of unit length, start value ----------------------------------------------------------------------
+
+
+def test_lengths_do_not_matter_except_in_the_mixture_of_features():
+    method, longer = (with_mix(make(), 0.7, [2, 0, 3, 1]) for _ in range(2))
+    with torch.no_grad():
+        for p in longer.student.projector.parameters():
+            p.mul_(5.0)
+    a, b = method(views()), longer(views())
+    assert all(torch.allclose(a[k], b[k], rtol=1e-4) for k in a)
+
+
+def test_random_vectors_lose_the_logarithm_of_the_choices():
+    torch.manual_seed(0)
+    method = make(dim=128, queue_size=16384, temperature=1.0)
+    method.student.projector = Random()
+    method.teacher.network.projector = Random()
+    assert total(method(views(size=8))).item() == pytest.approx(math.log(16385), abs=0.2)
+
+
+class Random(nn.Module):
+    def forward(self, x):
+        return torch.randn(len(x), 128, requires_grad=True)
+
+
+# 8: cut-out ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("config", "shape"), [("pretrain", (1, 64, 64, 32)), ("pretrain_2d", (3, 224, 224))])
+def test_cut_out_comes_last_with_few_small_holes_of_the_mean(config, shape):
+    bundle = json.loads((BUNDLE / f"configs/{config}.json").read_text())
+    order = [t["transforms"] if "transforms" in t else t["_target_"] for t in bundle["views"]["transforms"]]
+    assert order[0] == "@disturb" and order[-1] == "@cutout" and len(order) == 3
+    (cutout,) = bundle["cutout"]
+    options = {k: v for k, v in cutout.items() if k != "_target_"}
+    assert options["num_holes"] == 3
+    hole = np.prod(options["size"]) if isinstance(options["size"], list) else options["size"] ** 2
+    assert hole / np.prod(shape[1:]) == pytest.approx((32 / 224) ** (len(shape) - 1), rel=0.1)
+    x = torch.ones(40, *shape)
+    out = RandCutoutd(**options).set_random_state(0).batch({"image": x})["image"]
+    hidden = (out == 0)[:, 0].flatten(1).sum(1)
+    assert set(out.unique().tolist()) == {0.0, 1.0}
+    assert hidden.max() <= 3 * hole and hidden.min() > 0 and hidden.min() < 3 * hole, "borders cut holes off"
+
+
+# 9: dealing among processes --------------------------------------------------------------------------------------
+
+
+def test_dealing_and_gathering_is_the_identity():
+    x = torch.rand(5, 3)
+    dealt, order = shuffle_batch(x, torch.Generator())
+    assert torch.equal(unshuffle_batch(dealt, order), x)
+
+
+def test_both_passes_of_the_teacher_are_dealt_in_training_only(monkeypatch):
+    calls = []
+
+    def reverse(x, generator):
+        calls.append(len(x))
+        return x.flip(0), torch.arange(len(x)).flip(0)
+
+    plain = with_mix(make(), 0.7, [2, 0, 3, 1])
+    expected = plain(views())
+    monkeypatch.setattr("monai_ssl.methods.c2l.shuffle_batch", reverse)
+    monkeypatch.setattr("monai_ssl.methods.c2l.unshuffle_batch", lambda x, order: x[order.argsort()])
+    dealt = with_mix(make(), 0.7, [2, 0, 3, 1])
+    got = dealt(views())
+    assert calls == [4, 4]
+    assert all(torch.allclose(got[k], expected[k], rtol=1e-4) for k in got)
+    dealt.eval()(views())
+    assert calls == [4, 4]
+
+
+# 10 and the rest -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16, 8), (1, 24, 16, 8)])
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_other_batches_and_sizes(size, shape):
+    assert total(make()(views(size=size, shape=shape))).isfinite()
+
+
+def test_a_single_sample_is_refused():
+    with pytest.raises(ValueError, match=r"C2L mixes and compares samples .* `batch_size` of at least 2, got 1"):
+        make()(views(size=1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"momentum": 2.0}, r"`momentum` must be in \[0, 1\], got 2.0"),
+        ({"temperature": -1.0}, "`temperature` must be positive, got -1.0"),
+        ({"alpha": 0.0}, "`alpha` of C2L must be positive, got 0.0"),
+        ({"queue_size": 0}, "The queue must hold at least 1 key"),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        make(**options)
+
+
+def test_parameters_with_a_resnet_18():
+    with torch.device("meta"):
+        method = C2L(ResNetEncoder())
+    assert sum(p.numel() for p in method.student.parameters()) == 11_242_176
+    assert method.queue.features.shape == (16384, 128)
+
+
+@pytest.mark.parametrize("config", ["pretrain", "pretrain_2d"])
+def test_the_learning_rate_falls_as_in_the_code(config):
+    bundle = json.loads((BUNDLE / f"configs/{config}.json").read_text())
+    schedule = bundle["train"]["handlers"][0]["schedule"]
+    assert schedule == "$monai_ssl.schedules.steps(@lr, 0.1, [1 / 2, 2 / 3, 5 / 6])"
+    rate = steps(bundle["lr"], 0.1, [1 / 2, 2 / 3, 5 / 6])
+    epochs = [rate(e / bundle["max_epochs"]) for e in range(bundle["max_epochs"])]
+    falls = [e for e, (a, b) in enumerate(pairwise(epochs), 1) if b < a]
+    assert falls == [120, 160, 200] and epochs[0] == 0.03 and epochs[-1] == pytest.approx(3e-5)
+
+
+def test_pictures_show_the_mixtures():
+    panels = with_mix(make(), 0.7, [2, 0, 3, 1]).panels(views())
+    assert list(panels) == ["view1", "view2", "mixed1", "mixed2"]
+    torch.testing.assert_close(panels["mixed2"][1], 0.7 * views()["view2"][1] + 0.3 * views()["view2"][0])
