@@ -8,9 +8,10 @@ from torch import nn
 
 from monai_ssl.engines import SSLTrainer
 from monai_ssl.methods.base import Method
+from monai_ssl.networks import Encoder as EncoderBase
 
 
-class Encoder(nn.Module):
+class Encoder(EncoderBase):
     def __init__(self, spatial_dims: int = 2, width: int = 6) -> None:
         super().__init__()
         conv, norm = (nn.Conv3d, nn.BatchNorm3d) if spatial_dims == 3 else (nn.Conv2d, nn.BatchNorm2d)
