@@ -29,13 +29,15 @@ class RandPaintingd(RandBatchTransform):
     n - 3n/7} for out-painting. Up to five boxes, each after the other with probability 0.95; out-painting keeps at
     least one. Boxes stay three voxels away from the border and may overlap. The noise is U(0, 1), voxel by voxel.
 
-    Parameters drawn: ``start`` and ``size`` of the boxes (B, 5, spatial axes), with size 0 for those that are not
-    there; ``inward`` (B,), true for in-painting; ``seed`` (B,) of the noise.
+    Parameters drawn: ``start`` and ``size`` of the boxes (B, ``max_boxes``, spatial axes), with size 0 for those that
+    are not there; ``inward`` (B,), true for in-painting; ``seed`` (B,) of the noise.
 
     Args:
         keys: images to paint alike, with intensities in [0, 1].
         prob: probability to paint a sample at all.
         in_prob: probability that painting means in-painting.
+        max_boxes: 5 in Models Genesis, 1 in TransVW.
+        box_prob: probability of each box after those before it; with 1 there are always ``max_boxes``.
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
     """
@@ -46,18 +48,23 @@ class RandPaintingd(RandBatchTransform):
         prob: float = 0.9,
         in_prob: float = 0.2,
         *,
+        max_boxes: int = MAX_BOXES,
+        box_prob: float = CONTINUE,
         params_key: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, params_key, allow_missing_keys)
-        if not 0.0 <= in_prob <= 1.0:
-            raise ValueError(f"`in_prob` must be in [0, 1], got {in_prob}.")
-        self.in_prob = in_prob
+        for name, value in {"in_prob": in_prob, "box_prob": box_prob}.items():
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"`{name}` must be in [0, 1], got {value}.")
+        if max_boxes < 1:
+            raise ValueError(f"`max_boxes` must be at least 1, got {max_boxes}.")
+        self.in_prob, self.max_boxes, self.box_prob = in_prob, max_boxes, box_prob
 
     def draw(self, shape: tuple[int, ...]) -> Params:
         spatial = np.asarray(shape[1:])
         inward = bool(self.R.rand() < self.in_prob)
-        more = np.cumprod(self.R.rand(MAX_BOXES) < CONTINUE).astype(bool)
+        more = np.cumprod(self.R.rand(self.max_boxes) < self.box_prob).astype(bool)
         if inward:
             present, low, high = more, spatial // 6, spatial // 3
         else:
@@ -73,7 +80,7 @@ class RandPaintingd(RandBatchTransform):
                 f"An image of {tuple(spatial.tolist())} is too small to be painted with boxes {MARGIN} voxels from its "
                 "border: out-painting needs at least 14 voxels along each axis, in-painting alone (`in_prob` 1) 8."
             )
-        size = self.R.randint(low, high + 1, size=(MAX_BOXES, len(spatial)))
+        size = self.R.randint(low, high + 1, size=(self.max_boxes, len(spatial)))
         return size, self.R.randint(MARGIN, spatial - size - MARGIN + 1)
 
     @staticmethod

@@ -53,6 +53,14 @@ def test_number_of_boxes():
         torch.testing.assert_close(share, expected, atol=0.02, rtol=0)
 
 
+@pytest.mark.parametrize("in_prob", [0.0, 1.0])
+def test_one_box_always(in_prob):
+    x = torch.full((300, 1, 14, 14), 2.0)
+    paint = RandPaintingd("image", 1.0, in_prob, max_boxes=1, box_prob=1.0, params_key="done").set_random_state(0)
+    done = paint.batch({"image": x})["done"]
+    assert done["size"].shape == (300, 1, 2) and (done["size"] > 0).all()
+
+
 def test_shares():
     x = torch.full((2000, 1, 14, 14), 2.0)
     done = RandPaintingd("image", params_key="done").set_random_state(0).batch({"image": x})["done"]
@@ -78,3 +86,7 @@ def test_small_images():
 def test_in_prob_is_a_probability():
     with pytest.raises(ValueError, match=r"`in_prob` must be in \[0, 1\]"):
         RandPaintingd("image", in_prob=1.5)
+    with pytest.raises(ValueError, match=r"`box_prob` must be in \[0, 1\]"):
+        RandPaintingd("image", box_prob=1.1)
+    with pytest.raises(ValueError, match="`max_boxes` must be at least 1, got 0"):
+        RandPaintingd("image", max_boxes=0)
