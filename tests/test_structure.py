@@ -24,7 +24,7 @@ ALLOWED = {
     "data": set(),
     "transfer": {"data", "networks", "transforms"},
     "handlers": {"engines", "methods", "data", "transfer", "evaluation", "transforms", "schedules"},
-    "cli": {"data", "transforms", "handlers", "errors"},
+    "cli": {"data", "transforms", "handlers", "errors", "transfer"},
     "bundle": {"data", "engines", "errors", "handlers", "methods", "transforms", "networks", "schedules", "transfer"},
 }
 

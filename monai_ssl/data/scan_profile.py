@@ -29,7 +29,6 @@ def scan_profiles(scans: Sequence[Scan], cells: int = _CELLS) -> np.ndarray:
 
 def _profile(scan: Scan, cells: int) -> np.ndarray:
     low, high = scan.body_box
-    low, high = scan.body_box
     inside = [slice(a, b, max(1, (b - a) // _VOXELS)) for a, b in zip(low, high, strict=True)]
     where = (slice(None), *inside)
     body = torch.from_numpy(np.ascontiguousarray(scan[where])).mean(0)

@@ -12,6 +12,7 @@ from monai_ssl.transfer.labels import DecodeLabelsd, EncodeLabelsd
 from monai_ssl.transfer.load import load_weights
 from monai_ssl.transfer.preprocess import ScaleIntensityByPresetd, SetChannelsd
 from monai_ssl.transfer.record import SupervisedRecord
+from monai_ssl.transfer.scan_features import scan_features, trained_encoder
 
 __all__ = [
     "DecodeLabelsd",
@@ -34,6 +35,8 @@ __all__ = [
     "paper_encoder",
     "parameter_groups",
     "read_card",
+    "scan_features",
     "segmenter",
     "start_from",
+    "trained_encoder",
 ]
