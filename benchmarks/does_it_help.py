@@ -5,7 +5,8 @@
 Four core organs, a fixed split by patient with 24 test patients that pre-training never saw, the same network,
 schedule and augmentation for every arm. The recipe was chosen with ``--validation``, on 12 labelled patients that are
 not test patients: 1000 steps leave whole organs at 0 for some seeds, 2000 do not. Every cell (weights, number of
-labelled patients, seed) is one JSON file in the work folder and is not computed twice. ``--report`` prints means, spreads and paired tests of what is there.
+labelled patients, seed) is one JSON file in the work folder and is not computed twice. ``--report`` prints means,
+spreads and paired tests of what is there.
 """
 
 from __future__ import annotations
