@@ -8,7 +8,7 @@ from torch import Tensor
 from monai_ssl.losses.gather import gather
 from monai_ssl.losses.nt_xent import check_several
 
-_EPS = 1e-12
+_ROUNDING = 1e-6
 
 
 def barlow_twins(z1: Tensor, z2: Tensor, off_diagonal: float = 0.0051) -> Tensor:
@@ -36,5 +36,9 @@ def barlow_twins(z1: Tensor, z2: Tensor, off_diagonal: float = 0.0051) -> Tensor
 
 
 def _standardize(z: Tensor) -> Tensor:
-    centred = z - z.mean(0)
-    return centred / (centred.square().mean(0) + _EPS).sqrt()
+    mean = z.mean(0)
+    centred = z - mean
+    variance = centred.square().mean(0)
+    # the mean of a constant feature is rounded, hence its variance is not exactly 0
+    constant = variance <= (_ROUNDING * mean).square()
+    return centred * torch.where(constant, 0.0, variance.masked_fill(constant, 1.0).rsqrt())

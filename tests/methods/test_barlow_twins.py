@@ -1,0 +1,90 @@
+"""Barlow Twins as a method; the properties of its loss stand in tests/losses/test_barlow_twins.py."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from monai_ssl.methods import BarlowTwins
+from monai_ssl.networks import ConvEncoder
+
+SMALL = {
+    "pretrain": {"crops#0#sizes": [[16, 16, 16], [20, 20, 16]], "projection": [16, 16]},
+    "pretrain_2d": {"projection": [16, 16]},
+}
+MOVES = {"cross_correlation": ("network.",)}
+
+
+def make(**options):
+    torch.manual_seed(0)
+    return BarlowTwins(ConvEncoder(widths=(2, 4, 8, 16)), **{"widths": (24, 24, 12)} | options)
+
+
+def batch(size=5, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return {name: torch.rand(size, 1, 16, 16, 8, generator=g) for name in ("view1", "view2")}
+
+
+def test_equals_equation_1_on_its_projections():
+    method, data = make(), batch()
+    value = method.losses(data)["cross_correlation"].item()
+    with torch.no_grad():
+        a, b = (method.network(data[v]).double().numpy() for v in ("view1", "view2"))
+    a, b = ((x - x.mean(0)) / x.std(0) for x in (a, b))
+    c = a.T @ b / len(a)
+    off = ~np.eye(len(c), dtype=bool)
+    assert value == pytest.approx(((1 - c.diagonal()) ** 2).sum() + 0.0051 * (c[off] ** 2).sum(), rel=1e-3)
+
+
+def test_weight_of_the_redundancy_counts():
+    data = batch()
+    alone, whole = (make(off_diagonal=w).losses(data)["cross_correlation"].item() for w in (0.0, 1.0))
+    half = make(off_diagonal=0.5).losses(data)["cross_correlation"].item()
+    assert whole > alone and half == pytest.approx((alone + whole) / 2, rel=1e-4)
+
+
+def test_is_symmetric_in_the_views():
+    method, data = make(), batch()
+    swapped = {"view1": data["view2"], "view2": data["view1"]}
+    first, second = (method.losses(d)["cross_correlation"].item() for d in (data, swapped))
+    assert first == pytest.approx(second, rel=1e-4)
+
+
+def test_projector_is_that_of_the_paper():
+    layers = list(BarlowTwins(ConvEncoder(widths=(2, 4, 8, 16)), widths=(64, 64, 64)).network.projector)
+    assert [type(x).__name__ for x in layers] == ["Linear", "BatchNorm1d", "ReLU"] * 2 + ["Linear"]
+    assert all(x.bias is None and x.out_features == 64 for x in layers[::3]) and layers[0].in_features == 16
+
+
+def test_features_may_come_from_the_caller():
+    method, data = make(), batch()
+    features = method.encoder(data["view1"])
+    calls = []
+    method.encoder.register_forward_hook(lambda *_: calls.append(1))
+    shared = method.losses_from(features, data)["cross_correlation"]
+    assert len(calls) == 1, "the second view only"
+    assert shared.item() == pytest.approx(method.losses(data)["cross_correlation"].item(), rel=1e-5)
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match=r"Barlow Twins compares samples .*at least 2, got 1"):
+        make().losses(batch(size=1))
+    with pytest.raises(ValueError, match="`off_diagonal` of Barlow Twins must not be negative, got -1"):
+        make(off_diagonal=-1)
+
+
+def test_learns_to_tell_images_apart():
+    method = make()
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.01, momentum=0.9)
+    torch.manual_seed(0)
+    data = nn.functional.interpolate(torch.rand(16, 1, 4, 4, 2), size=(16, 16, 8), mode="trilinear")
+    losses = []
+    for step in range(40):
+        torch.manual_seed(step)
+        views = {k: data + 0.05 * torch.randn_like(data) for k in ("view1", "view2")}
+        optimizer.zero_grad()
+        loss = method.losses(views)["cross_correlation"]
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-5:]) < 0.3 * sum(losses[:5])

@@ -1,0 +1,174 @@
+"""BYOL: properties BYOL-1 to BYOL-5 of the study's specification."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from monai.bundle import ConfigParser
+from torch import nn
+
+from monai_ssl.methods import BYOL
+from monai_ssl.networks import ConvEncoder
+
+BUNDLE = Path(__file__).parents[2] / "bundles/byol"
+SMALL = {"pretrain": {"crops#0#sizes": [[16, 16, 16], [20, 20, 16]]}, "pretrain_2d": {}}
+MOVES = {"regression": ("online.", "predictor.")}
+
+
+def make(**options):
+    torch.manual_seed(0)
+    return BYOL(ConvEncoder(widths=(2, 4, 8, 16)), **{"hidden": 16, "dim": 8} | options)
+
+
+def batch(size=4, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return {name: torch.rand(size, 1, 16, 16, 8, generator=g) for name in ("view1", "view2")}
+
+
+def train_step(method, data, lr=0.1):
+    optimizer = torch.optim.SGD(method.parameter_groups(), lr=lr)
+    method.losses(data)["regression"].backward()
+    optimizer.step()
+    return optimizer
+
+
+def test_equals_equation_2_both_ways():
+    method, data = make(), batch()
+    value = method.losses(data)["regression"].item()
+    with torch.no_grad():
+        p1, p2 = (F.normalize(method.predictor(method.online(data[v])), dim=1) for v in ("view1", "view2"))
+        z1, z2 = (F.normalize(method.target(data[v]), dim=1) for v in ("view1", "view2"))
+    expected = (p1 - z2).square().sum(1).mean() + (p2 - z1).square().sum(1).mean()
+    assert value == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_starts_with_a_copy_of_everything():
+    method = make()
+    online, target = method.online.state_dict(), method.target.network.state_dict()
+    assert online.keys() == target.keys() and all(torch.equal(online[k], target[k]) for k in online)
+    assert not {p.data_ptr() for p in method.online.parameters()} & {p.data_ptr() for p in method.target.parameters()}
+
+
+def test_target_follows_by_the_momentum_after_a_step_only():
+    method, data = make(momentum=0.9), batch()
+    old = {k: v.clone() for k, v in method.target.named_parameters()}
+    train_step(method, data)
+    assert all(torch.equal(old[k], v) for k, v in method.target.named_parameters()), "before `after_step`"
+    method.after_step()
+    online = dict(method.online.named_parameters())
+    assert any(not torch.equal(old[k], v) for k, v in method.target.named_parameters())
+    for k, v in method.target.named_parameters():
+        expected = 0.9 * old[k] + 0.1 * online[k.removeprefix("network.")].detach()
+        assert torch.allclose(v, expected, atol=1e-7), k
+
+
+def test_momentum_stays_or_rises_to_its_end():
+    for final, expected in ((None, [0.5, 0.5, 0.5]), (1.0, [0.5, 0.75, 1.0])):
+        method = make(momentum=0.5, final_momentum=final)
+        assert [method.momentum(p) for p in (0.0, 0.5, 1.0)] == pytest.approx(expected)
+    method = make(momentum=0.5, final_momentum=1.0)
+    train_step(method, batch())
+    before = [p.clone() for p in method.target.parameters()]
+    method.progress = 1.0
+    method.after_step()
+    assert all(torch.equal(a, b) for a, b in zip(before, method.target.parameters(), strict=True))
+
+
+def test_no_gradient_reaches_the_target_and_no_optimizer_holds_it():
+    method = make()
+    optimizer = train_step(method, batch())
+    assert all(p.grad is None and not p.requires_grad for p in method.target.parameters())
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert held == {id(p) for module in (method.online, method.predictor) for p in module.parameters()}
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(1, 0.0), (-1, 8.0)])
+def test_is_zero_for_aligned_and_four_a_direction_for_opposite_vectors(sign, expected):
+    method, data = make(), batch()
+    method.predictor = Times(sign)
+    value = method.losses({"view1": data["view1"], "view2": data["view1"]})["regression"].item()
+    assert value == pytest.approx(expected, abs=1e-5)
+
+
+class Times(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x
+
+
+def test_state_names_both_encoders_and_the_user_says_which_is_kept():
+    method = make()
+    names = method.state_dict()
+    assert "online.encoder.stages.0.conv1.weight" in names and "target.network.encoder.stages.0.conv1.weight" in names
+    assert method.encoder is method.online.encoder
+    assert make(kept="target").encoder is not None
+    target = make(kept="target")
+    assert target.encoder is target.target.network.encoder
+    train_step(target, batch())
+    assert all(p.grad is not None for p in target.online.encoder.parameters()), "still trains the online network"
+
+
+def test_the_other_encoder_can_be_exported_later(tmp_path):
+    """The lines of the bundle's README."""
+    from monai_ssl.bundle import load_method
+    from monai_ssl.transfer import ModelCard, export_weights, load_weights, read_card
+
+    trained = make()
+    train_step(trained, batch())
+    card = ModelCard("byol", "paper", {"_target_": "monai_ssl.networks.ConvEncoder", "widths": [2, 4, 8, 16]}, "ct")
+    export_weights(trained, tmp_path / "encoder.safetensors", card)
+    torch.save(trained.state_dict(), tmp_path / "model.pt")
+    method = make(kept="target")
+    load_method(method, str(tmp_path / "model.pt"))
+    export_weights(method, tmp_path / "target.safetensors", read_card(tmp_path / "encoder.safetensors"))
+
+    class Task(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = ConvEncoder(widths=(2, 4, 8, 16))
+
+    task = Task()
+    load_weights(task, tmp_path / "target.safetensors")
+    for key, value in task.encoder.state_dict().items():
+        assert torch.equal(value, trained.target.network.encoder.state_dict()[key])
+    assert not torch.equal(task.encoder.stages[0].conv1.weight, trained.online.encoder.stages[0].conv1.weight)
+
+
+def test_heads_are_those_of_the_study():
+    method = BYOL(ConvEncoder())
+    for head, first in ((method.online.projector, 512), (method.predictor, 256)):
+        assert [type(x).__name__ for x in head] == ["Linear", "BatchNorm1d", "ReLU", "Linear"]
+        assert (head[0].in_features, head[0].out_features, head[3].out_features) == (first, 512, 256)
+
+
+def test_features_may_come_from_the_caller():
+    method, data = make(), batch()
+    features = method.online.encoder(data["view1"])
+    calls = []
+    method.online.encoder.register_forward_hook(lambda *_: calls.append(1))
+    shared = method.losses_from(features, data)["regression"]
+    assert len(calls) == 1, "the second view only"
+    assert shared.item() == pytest.approx(method.losses(data)["regression"].item(), abs=1e-5)
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match=r"`momentum` must be in \[0, 1\], got 1.5"):
+        make(momentum=1.5)
+    with pytest.raises(ValueError, match=r"`momentum` must be in \[0, 1\], got -1"):
+        make(final_momentum=-1)
+    with pytest.raises(ValueError, match="`kept` of BYOL must be one of 'online', 'target', got 'both'"):
+        make(kept="both")
+    with pytest.raises(ValueError, match=r"BYOL compares samples .*at least 2, got 1"):
+        make().losses(batch(size=1))
+
+
+def test_bundle_names_the_encoder_to_keep():
+    parser = ConfigParser()
+    parser.read_config(str(BUNDLE / "configs/pretrain.json"))
+    parser["widths"], parser["kept"] = [2, 4, 8, 16], "target"
+    method = parser.get_parsed_content("network_def")
+    assert method.encoder is method.target.network.encoder
