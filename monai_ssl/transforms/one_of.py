@@ -10,13 +10,15 @@ import torch
 from monai.transforms import MapTransform, Randomizable
 
 from monai_ssl.transforms.base import RandBatchTransform, as_batch, as_samples, plain
+from monai_ssl.transforms.separately import Separatelyd
 
 
 class RandOneOfd(Randomizable, MapTransform):
     """Apply to each sample one transform, drawn anew; each transform treats its samples as one batch.
 
     Args:
-        transforms: of this package, all with the same keys.
+        transforms: of this package, all with the same keys; a :class:`Separatelyd` shares the choice among its keys
+            and nothing else.
         weights: how often each is drawn, relative to the others; ``None`` for equally often.
         params_key: where to put ``choice`` (B,), the index of the transform; not stored when ``None``.
 
@@ -27,14 +29,14 @@ class RandOneOfd(Randomizable, MapTransform):
 
     def __init__(
         self,
-        transforms: Sequence[RandBatchTransform],
+        transforms: Sequence[RandBatchTransform | Separatelyd],
         weights: Sequence[float] | None = None,
         *,
         params_key: str | None = None,
     ) -> None:
         if not transforms:
             raise ValueError("`RandOneOfd` needs at least one transform to choose from.")
-        strange = [type(t).__name__ for t in transforms if not isinstance(t, RandBatchTransform)]
+        strange = [type(t).__name__ for t in transforms if not isinstance(t, (RandBatchTransform, Separatelyd))]
         if strange:
             raise TypeError(f"`RandOneOfd` chooses among the random transforms of this package, got {strange[0]}.")
         if len({t.keys for t in transforms}) > 1:

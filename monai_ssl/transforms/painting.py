@@ -27,10 +27,14 @@ class RandPaintingd(RandBatchTransform):
 
     A side of a box is drawn for each axis of n voxels: from {n/6, ..., n/3} for in-painting, from {n - 4n/7, ...,
     n - 3n/7} for out-painting. Up to five boxes, each after the other with probability 0.95; out-painting keeps at
-    least one. Boxes stay three voxels away from the border and may overlap. The noise is U(0, 1), voxel by voxel.
+    least one. Boxes stay three voxels away from the border and may overlap. The noise is U(0, 1), voxel by voxel, the
+    same in all channels.
 
     Parameters drawn: ``start`` and ``size`` of the boxes (B, ``max_boxes``, spatial axes), with size 0 for those that
     are not there; ``inward`` (B,), true for in-painting; ``seed`` (B,) of the noise.
+
+    Two views that share the choice of in or out, but neither boxes nor noise, as in the code of PCRLv1, are painted by
+    a :class:`RandOneOfd` of two :class:`Separatelyd`, one with ``in_prob`` 1 and one with 0.
 
     Args:
         keys: images to paint alike, with intensities in [0, 1].
@@ -86,4 +90,5 @@ class RandPaintingd(RandBatchTransform):
     @staticmethod
     def kernel(x: Tensor, params: Params) -> Tensor:
         boxes = box_mask(params["start"], params["size"], x.shape[2:])
-        return torch.where(boxes == expand(params["inward"], x.ndim), seeded_uniform(x, params["seed"]), x)
+        noise = seeded_uniform(x[:, :1], params["seed"])
+        return torch.where(boxes == expand(params["inward"], x.ndim), noise, x)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from contract import SHAPES, check_contract, images, run
 
-from monai_ssl.transforms import RandPaintingd
+from monai_ssl.transforms import RandOneOfd, RandPaintingd, Separatelyd
 from monai_ssl.transforms.box_mask import box_mask
 
 
@@ -73,6 +73,38 @@ def test_noise_is_uniform_and_voxel_by_voxel():
     noise = out[out != 2]
     assert noise.min() >= 0 and noise.max() <= 1 and noise.mean() == pytest.approx(0.5, abs=0.01)
     assert len(noise.unique()) > 0.9 * len(noise)
+
+
+def test_channels_share_boxes_and_noise():
+    x = torch.full((4, 3, 20, 20), 2.0)
+    out = run(RandPaintingd("image", 1.0), x)
+    assert torch.equal(out[:, 0], out[:, 1]) and torch.equal(out[:, 0], out[:, 2]) and (out != 2).any()
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 32), (36, 36, 18)])
+def test_painted_shares(shape):
+    """Hidden: at most 5 / 27 inward; 0.5 to 0.95 outward, where the frame of 3 voxels is always noise."""
+    inward = painted(1.0, shape, 60)[0].flatten(1).float().mean(1)
+    assert inward.max() <= 5 / 27 and inward.mean() == pytest.approx(0.055, abs=0.015)
+    outward = painted(0.0, shape, 60)[0]
+    hidden = outward.flatten(1).float().mean(1)
+    assert hidden.min() >= 0.5 and hidden.max() <= 0.95 and hidden.mean() == pytest.approx(0.68, abs=0.05)
+    inner = outward[:, 3:-3, 3:-3, 3:-3]
+    assert outward.sum() - inner.sum() == outward[:, 0].numel() * shape[0] - inner.numel()
+
+
+def test_two_views_may_share_in_or_out_alone():
+    def separately(in_prob):
+        return Separatelyd(["view1", "view2"], [RandPaintingd("image", 1.0, in_prob)])
+
+    # most of the image stays inward, most is noise outward
+    views = RandOneOfd([separately(1.0), separately(0.0)], [0.2, 0.8]).set_random_state(0)
+    x = torch.full((400, 1, 16, 16), 2.0)
+    out = views.batch({"view1": x, "view2": x})
+    hidden = [(out[key] != 2).flatten(1).float().mean(1) for key in ("view1", "view2")]
+    outward = [h > 0.45 for h in hidden]
+    assert torch.equal(*outward) and outward[0].float().mean() == pytest.approx(0.8, abs=0.06)
+    assert (hidden[0] != hidden[1]).float().mean() > 0.5 and not torch.equal(out["view1"], out["view2"])
 
 
 def test_small_images():
