@@ -1,5 +1,6 @@
 """Self-supervised methods, one file a paper."""
 
+from monai_ssl.methods.autoencoder import AutoEncoder
 from monai_ssl.methods.barlow_twins import BarlowTwins
 from monai_ssl.methods.base import Method
 from monai_ssl.methods.byol import BYOL
@@ -7,15 +8,18 @@ from monai_ssl.methods.c2l import C2L
 from monai_ssl.methods.dira import DiRA
 from monai_ssl.methods.jigsaw import Jigsaw
 from monai_ssl.methods.moco import MoCo
+from monai_ssl.methods.models_genesis import ModelsGenesis
 from monai_ssl.methods.pcrlv1 import PCRLv1
 from monai_ssl.methods.pcrlv2 import PCRLv2
 from monai_ssl.methods.relative_location import RelativeLocation
 from monai_ssl.methods.rotation import Rotation
 from monai_ssl.methods.simclr import SimCLR
 from monai_ssl.methods.simsiam import SimSiam
+from monai_ssl.methods.tower import TOWER
 from monai_ssl.methods.transvw import TransVW
 
 __all__ = [
+    "AutoEncoder",
     "BYOL",
     "BarlowTwins",
     "C2L",
@@ -23,11 +27,13 @@ __all__ = [
     "Jigsaw",
     "Method",
     "MoCo",
+    "ModelsGenesis",
     "PCRLv1",
     "PCRLv2",
     "RelativeLocation",
     "Rotation",
     "SimCLR",
     "SimSiam",
+    "TOWER",
     "TransVW",
 ]
