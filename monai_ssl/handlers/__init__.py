@@ -8,6 +8,7 @@ from monai_ssl.handlers.learning_rate import LearningRate
 from monai_ssl.handlers.pictures import Pictures
 from monai_ssl.handlers.probe import Probe
 from monai_ssl.handlers.progress import Progress
+from monai_ssl.handlers.start_from import StartFrom
 from monai_ssl.handlers.timing import DataWait
 from monai_ssl.handlers.tracking import Tracking
 
@@ -21,5 +22,6 @@ __all__ = [
     "Pictures",
     "Probe",
     "Progress",
+    "StartFrom",
     "Tracking",
 ]

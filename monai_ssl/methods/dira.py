@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -94,7 +95,7 @@ class DiRA(Method):
         dis, res, adv = self.weights
         base: Any = self.base
         features = self.encoder(_first_view(batch))
-        terms = {name: dis * term for name, term in base.losses_from(features, batch).items()}
+        terms = {"discrimination": dis * torch.stack(list(base.losses_from(features, batch).values())).sum()}
         if self.stage == "di":
             return terms
         restored = self.network.restore(features)
@@ -119,9 +120,12 @@ class DiRA(Method):
                 yield parameter
 
     def parameter_groups(self, step: str = "losses") -> list[dict[str, Any]]:
-        """Return one group, and those that ``base`` marks, such as SimSiam's predictor with its fixed rate."""
+        """Return one group, and those that ``base`` marks, such as SimSiam's predictor with its fixed learning rate.
+
+        The discriminator keeps its learning rate too, as in the authors' code.
+        """
         if step == "discriminator_losses":
-            return super().parameter_groups(step)
+            return [{"params": list(self.step_parameters(step)), "fixed_lr": True}]
         marked = [group for group in self.base.parameter_groups() if set(group) != {"params"}]
         apart = {id(parameter) for group in marked for parameter in group["params"]}
         return [{"params": [p for p in self.step_parameters(step) if id(p) not in apart]}, *marked]
@@ -168,7 +172,8 @@ def _check(base: Method, network: RestorationUNet, weights: Sequence[float]) -> 
         raise ValueError("`base` of DiRA must be built on the encoder of `network`; give both the same one.")
     if len(weights) != 3 or min(weights) < 0:
         raise ValueError(
-            f"`weights` of DiRA are at least 0 for discrimination, restoration and adversary, got {list(weights)}."
+            "`weights` of DiRA must be three numbers of at least 0, for discrimination, restoration and adversary, got "
+            f"{list(weights)}."
         )
 
 
