@@ -71,7 +71,7 @@ def test_validation_changes_nothing(case):
         for step in method.steps:
             method(batch, step)
         method.panels(batch)
-        method.representation(next(v for v in batch.values() if v.ndim >= 4))
+        method.representation(next(v for v in batch.values() if isinstance(v, torch.Tensor) and v.ndim >= 4))
     assert all(torch.equal(before[k], v) for k, v in method.state_dict().items())
     method.train()
 
