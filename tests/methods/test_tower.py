@@ -1,0 +1,230 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from monai_ssl.losses import nt_xent
+from monai_ssl.methods import TOWER
+from monai_ssl.networks import ConvEncoder, ResNetEncoder, RestorationUNet
+from monai_ssl.transforms import BatchViews, RandBezierd, RandBlockMaskd, Snapshotd
+
+SMALL = {"pretrain": {}, "pretrain_2d": {}}
+MOVES = {
+    "contrast": ("network.encoder.", "projector."),
+    "restoration": ("network.encoder.", "network.decoder.", "network.head."),
+}
+
+
+def make(dims=3, **options):
+    torch.manual_seed(0)
+    encoder = ConvEncoder(3, 1, [2, 4, 8]) if dims == 3 else ResNetEncoder(2, 3, 4, depth=50)
+    return TOWER(RestorationUNet(encoder), **options)
+
+
+def batch(dims=3, count=4):
+    x = torch.rand(count, *((1, 16, 16, 8) if dims == 3 else (3, 64, 64)), generator=torch.Generator().manual_seed(1))
+    views = BatchViews(
+        [
+            Snapshotd("view", "target"),
+            RandBezierd("view", 1.0, "tower"),
+            RandBlockMaskd("view", grid=4, visible_key="visible"),
+        ]
+    )
+    return views.set_random_state(0)({"view": x})
+
+
+class Vectors(nn.Module):
+    """Stands for the encoder: an image is its own map of features, so that a test chooses the vectors."""
+
+    spatial_dims, channels, strides, in_channels, expansion = 2, (6,), (1,), 6, 1
+
+    def forward(self, x):
+        return [x]
+
+
+def contrast_of(clean, transformed, **options):
+    """L_Con of vectors (B, 6) that reach the loss as they are."""
+    network = nn.Module()
+    network.encoder, network.decoder, network.spatial_dims = Vectors(), nn.Identity(), 2
+    method = TOWER(network, ["contrast"], **options)
+    method.projector = nn.Identity()
+    return method.losses({"target": clean[..., None, None], "view": transformed[..., None, None]})["contrast"]
+
+
+def equation_4(clean, transformed, temperature, symmetric):
+    """The loops of eq. 4, over clean anchors or over all."""
+    z = np.concatenate([clean, transformed])
+    z = z / np.linalg.norm(z, axis=1, keepdims=True)
+    n = len(clean)
+    total = 0.0
+    for i in range(2 * n if symmetric else n):
+        positive = (i + n) % (2 * n)
+        negatives = [k for k in range(2 * n) if k not in (i, positive)]
+        assert len(negatives) == 2 * n - 2
+        e = {k: math.exp(z[i] @ z[k] / temperature) for k in (positive, *negatives)}
+        total -= math.log(e[positive] / (e[positive] + sum(e[k] for k in negatives)))
+    return total / (2 * n if symmetric else n)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("temperature", [0.1, 0.7])
+def test_contrast_is_equation_4(symmetric, temperature):
+    clean, transformed = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(3))
+    got = contrast_of(clean, transformed, symmetric=symmetric, temperature=temperature)
+    expected = equation_4(clean.double().numpy(), transformed.double().numpy(), temperature, symmetric)
+    assert got.item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 2.0])
+def test_contrast_of_two_orthogonal_pairs_is_not_scaled(temperature):
+    """-log(e^(1/T) / (e^(1/T) + 2)), without the factor T / 0.07 of the authors' code; the two negatives count once."""
+    eye = torch.eye(6)[:2]
+    e = math.exp(1 / temperature)
+    got = contrast_of(eye, eye, temperature=temperature).item()
+    assert got == pytest.approx(-math.log(e / (e + 2)), rel=1e-3)
+
+
+def test_number_of_negatives():
+    """All vectors orthogonal: every one of 2N - 1 candidates is as likely."""
+    eye = torch.eye(6)
+    assert contrast_of(eye[:3], eye[3:]).item() == pytest.approx(math.log(5), rel=1e-5)
+
+
+def test_contrast_keeps_under_permutation_and_scaling():
+    clean, transformed = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(3))
+    reference = contrast_of(clean, transformed)
+    order = torch.randperm(5)
+    torch.testing.assert_close(contrast_of(clean[order], transformed[order]), reference)
+    torch.testing.assert_close(contrast_of(3 * clean, 0.2 * transformed), reference)
+
+
+def test_the_vector_is_of_the_averaged_map():
+    method = make()
+    features = method.encoder(batch()["view"])
+    shuffled = features[-1].flatten(2)[..., torch.randperm(features[-1][0, 0].numel())].reshape(features[-1].shape)
+    torch.testing.assert_close(method._embed([shuffled]), method._embed(features))
+    assert method._embed(features).shape == (4, 128)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_terms_are_those_of_the_paper(dims):
+    method, data = make(dims), batch(dims)
+    method.eval()
+    terms = method.losses(data)
+    z, z2 = (method.projector(method.encoder.pooled(data[key])) for key in ("target", "view"))
+    torch.testing.assert_close(terms["contrast"], nt_xent(z, z2, 0.1))
+    restored = method.network(data["view"])
+    assert restored.shape == data["target"].shape
+    torch.testing.assert_close(terms["restoration"], ((restored - data["target"]) ** 2).mean())
+    assert set(terms) == {"contrast", "restoration"}
+
+
+def test_clean_and_transformed_images_pass_the_encoder_apart():
+    """Two passes, each with its own batch statistics, and the decoder sees the transformed one only."""
+    method, data = make(), batch()
+    seen, decoded = [], []
+    method.encoder.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    method.decoder.register_forward_hook(lambda module, inputs, output: decoded.append(inputs[0]))
+    method.losses(data)
+    assert len(seen) == 2 and torch.equal(seen[0], data["view"]) and torch.equal(seen[1], data["target"])
+    assert len(decoded) == 1 and len(decoded[0][-1]) == 4
+
+
+def test_l1():
+    method, data = make(restoration="l1"), batch()
+    method.eval()
+    expected = (method.network(data["view"]) - data["target"]).abs().mean()
+    torch.testing.assert_close(method.losses(data)["restoration"], expected)
+
+
+def test_only_what_is_masked_is_restored():
+    method, data = make(2, masked_only=True), batch(2)
+    method.eval()
+    hidden = (data["visible"] == 0).expand_as(data["target"])
+    error = (method.network(data["view"]) - data["target"]) ** 2
+    torch.testing.assert_close(method.losses(data)["restoration"], error[hidden].mean())
+    nothing = method.losses({**data, "visible": torch.ones_like(data["visible"])})["restoration"]
+    assert nothing == 0
+    with pytest.raises(KeyError, match=r"`masked_only` needs to know what the mask hides, .* `visible_key: visible`"):
+        method.losses({k: v for k, v in data.items() if k != "visible"})
+
+
+@pytest.mark.parametrize(
+    ("tasks", "decoder", "backbone"), [(["contrast"], False, "encoder"), (["restoration"], True, "network")]
+)
+def test_rows_of_table_3(tasks, decoder, backbone):
+    method, data = make(tasks=tasks), batch()
+    terms = method.losses(data)
+    assert list(terms) == tasks
+    terms[tasks[0]].backward()
+    grads = {n: p.grad for n, p in method.named_parameters()}
+    assert all(g is not None for n, g in grads.items() if n.startswith("network.encoder"))
+    assert all(
+        (g is not None) == decoder for n, g in grads.items() if n.startswith(("network.decoder", "network.head"))
+    )
+    assert (method.decoder is not None) == decoder and method.sparse_gradients != decoder
+    assert method.backbone is (method.network if backbone == "network" else method.encoder)
+    assert ("restored" in method.panels(data)) == decoder
+    if not decoder:
+        with pytest.raises(ValueError, match="TOWER without `restoration` among its `tasks` restores no images"):
+            method.restore(data["view"])
+    else:
+        assert method.losses({k: v[:1] for k, v in data.items()})["restoration"].isfinite()
+
+
+def test_parameters_of_the_paper():
+    """U-Net on a ResNet-50 with three channels in and out, and an MLP 2048-2048-128."""
+    with torch.device("meta"):
+        method = TOWER(RestorationUNet(ResNetEncoder(2, 3, depth=50)))
+    count = lambda module: sum(p.numel() for p in module.parameters())  # noqa: E731
+    assert count(method.network) == 32_521_395
+    assert count(method.projector) == 2048 * 2048 + 2048 + 2048 * 128 + 128
+    assert [type(layer).__name__ for layer in method.projector] == ["Linear", "ReLU", "Linear"]
+
+
+def test_initialization():
+    """Xavier for the projector, Kaiming for the 2-D decoder, no bias."""
+    method = make(2)
+    linear, conv = method.projector[0], method.decoder.blocks[0].convs
+    bound = math.sqrt(6 / (linear.in_features + linear.out_features))
+    assert bound * 0.95 < linear.weight.abs().max() <= bound and not linear.bias.any()
+    first = next(m for m in conv.modules() if isinstance(m, nn.Conv2d))
+    bound = math.sqrt(6 / (first.in_channels * 9))
+    assert bound * 0.95 < first.weight.abs().max() <= bound
+
+
+def test_learns_to_restore_one_batch():
+    method, data = make(), batch()
+    optimizer = torch.optim.Adam(method.parameters(), 0.01, betas=(0.9, 0.99))
+    first = None
+    for _ in range(30):
+        terms = method.losses(data)
+        first = first or {k: v.item() for k, v in terms.items()}
+        optimizer.zero_grad()
+        sum(terms.values()).backward()
+        optimizer.step()
+    assert all(terms[k].item() < 0.9 * first[k] for k in terms)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"tasks": ["contrast", "rotation"]},
+            r"`tasks` must name at least one of contrast, restoration, got \['contrast",
+        ),
+        ({"tasks": []}, "`tasks` must name at least one"),
+        ({"restoration": "l2"}, "`restoration` must be 'mse' or 'l1', got 'l2'"),
+        ({"temperature": 0.0}, "temperature"),
+    ],
+)
+def test_errors(options, message):
+    with pytest.raises(ValueError, match=message):
+        make(**options)
+
+
+def test_a_batch_of_one_sample_cannot_be_contrasted():
+    with pytest.raises(ValueError, match="`batch_size` of at least 2, got 1"):
+        make().losses(batch(count=1))
