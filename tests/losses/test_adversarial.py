@@ -1,0 +1,95 @@
+"""What DiRA's restorer and discriminator want of each other: property 4 of its specification."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from monai.losses import PatchAdversarialLoss
+
+from monai_ssl.losses import discriminator_loss, generator_loss
+
+
+@pytest.fixture
+def logits():
+    torch.manual_seed(0)
+    return torch.randn(2, 1, 4, 5), torch.randn(2, 1, 4, 5)
+
+
+def test_least_squares_equals_the_definition(logits):
+    real, fake = (x.double().numpy() for x in logits)
+    assert generator_loss(logits[1]).item() == pytest.approx(np.mean((fake - 1) ** 2), rel=1e-6)
+    expected = (np.mean((real - 1) ** 2) + np.mean(fake**2)) / 2
+    assert discriminator_loss(*logits).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_cross_entropy_equals_the_definition(logits):
+    real, fake = (1 / (1 + np.exp(-x.double().numpy())) for x in logits)
+    assert generator_loss(logits[1], "bce").item() == pytest.approx(-np.log(fake).mean(), rel=1e-6)
+    expected = (-np.log(real).mean() - np.log(1 - fake).mean()) / 2
+    assert discriminator_loss(*logits, "bce").item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_least_squares_equals_monai_without_its_hidden_activation(logits):
+    monai = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)
+    real, fake = logits
+    assert generator_loss(fake).item() == pytest.approx(monai(fake, True, for_discriminator=False).item(), rel=1e-6)
+    halves = [monai(x, t, for_discriminator=True).item() for x, t in ((real, True), (fake, False))]
+    assert discriminator_loss(real, fake).item() == pytest.approx(sum(halves) / 2, rel=1e-6)
+
+
+def test_closed_forms():
+    one, zero = torch.ones(3, 1, 2, 2), torch.zeros(3, 1, 2, 2)
+    assert discriminator_loss(one, zero).item() == 0 and generator_loss(one).item() == 0
+    assert discriminator_loss(zero, one).item() == 1 and generator_loss(zero).item() == 1
+    assert discriminator_loss(zero, zero, "bce").item() == pytest.approx(math.log(2))
+    assert generator_loss(zero, "bce").item() == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("criterion", ["lsgan", "bce"])
+def test_every_logit_counts_the_same_wherever_it_stands(criterion, logits):
+    real, fake = logits
+    order = torch.randperm(real.numel())
+    shuffled = [x.flatten()[order].view(4, 10) for x in logits]
+    assert discriminator_loss(real, fake, criterion).item() == pytest.approx(
+        discriminator_loss(*shuffled, criterion).item(), rel=1e-5
+    )
+
+
+def test_the_two_want_the_opposite_of_a_fake(logits):
+    for criterion in ("lsgan", "bce"):
+        fake = torch.full((4,), 0.5, requires_grad=True)
+        (up,) = torch.autograd.grad(generator_loss(fake, criterion), fake)
+        (down,) = torch.autograd.grad(discriminator_loss(logits[0], fake, criterion), fake)
+        assert (up < 0).all() and (down > 0).all()
+
+
+def test_generator_does_not_saturate_where_the_discriminator_is_sure():
+    fake = torch.full((4,), -30.0, requires_grad=True)
+    (gradient,) = torch.autograd.grad(generator_loss(fake, "bce"), fake)
+    assert torch.allclose(gradient, torch.full((4,), -0.25))
+
+
+@pytest.mark.parametrize("criterion", ["lsgan", "bce"])
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float16, 6e4), (torch.bfloat16, 1e6)])
+def test_is_finite_and_in_float32_under_autocast(criterion, dtype, size):
+    real = (torch.sign(torch.randn(4, 8)) * size).to(dtype).requires_grad_()
+    with torch.autocast("cpu", dtype):
+        values = generator_loss(-real, criterion), discriminator_loss(real, -real, criterion)
+    for value in values:
+        (gradient,) = torch.autograd.grad(value, real, retain_graph=True)
+        assert value.dtype == torch.float32 and value.isfinite() and gradient.isfinite().all()
+
+
+def test_gradient_of_cross_entropy_equals_torch(logits):
+    fake = logits[1].clone().requires_grad_()
+    (ours,) = torch.autograd.grad(generator_loss(fake, "bce"), fake)
+    (theirs,) = torch.autograd.grad(F.binary_cross_entropy_with_logits(fake, torch.ones_like(fake)), fake)
+    assert torch.equal(ours, theirs)
+
+
+def test_another_criterion_is_refused(logits):
+    for loss in (lambda: generator_loss(logits[0], "wgan"), lambda: discriminator_loss(*logits, "wgan")):
+        with pytest.raises(ValueError, match="`gan` must be 'lsgan' or 'bce', got 'wgan'"):
+            loss()
