@@ -1,0 +1,78 @@
+"""Rotation prediction: labels, head, accuracy."""
+
+import math
+
+import pytest
+import torch
+
+from monai_ssl.methods import Rotation
+from monai_ssl.networks import ConvEncoder, ResNetEncoder
+from monai_ssl.transforms import RandRotationTaskd, rotate
+
+SMALL: dict = {"pretrain": {}, "pretrain_2d": {}}
+MOVES = {"rotation": ("network.", "classifier.")}
+
+
+def make(dims=3, hidden=64):
+    torch.manual_seed(0)
+    return Rotation(ConvEncoder(widths=(8, 16, 16)) if dims == 3 else ResNetEncoder(width=4), hidden=hidden)
+
+
+def batch(dims=3, size=6):
+    shape = (3, 64, 64) if dims == 2 else (1, 12, 12, 12)
+    x = torch.rand(size, *shape, generator=torch.Generator().manual_seed(0))
+    return RandRotationTaskd("view").set_random_state(0).batch({"view": x})
+
+
+@pytest.mark.parametrize(("dims", "classes"), [(3, 10), (2, 4)])
+def test_head_of_the_study(dims, classes):
+    """Global average, a hidden layer of 1024, one logit for each rotation."""
+    method = make(dims, hidden=1024)
+    wide = method.encoder.channels[-1]
+    assert sum(p.numel() for p in method.classifier.parameters()) == (wide + 1) * 1024 + 1025 * classes
+    assert method.logits(batch(dims)["view"]).shape == (6, classes)
+
+
+@pytest.mark.parametrize(("dims", "classes"), [(3, 10), (2, 4)])
+def test_loss_in_closed_form(dims, classes):
+    """Equal logits cost the logarithm of the number of rotations; certain right ones cost nothing."""
+    method, data = make(dims), batch(dims)
+    last = method.classifier[-1]
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.zeros_(last.bias)
+    assert method(data)["rotation"].item() == pytest.approx(math.log(classes), rel=1e-6)
+    data["label"] = torch.full_like(data["label"], 2)
+    with torch.no_grad():
+        last.bias[2] = 50.0
+    assert method(data)["rotation"].item() == pytest.approx(0, abs=1e-6)
+    assert method.metrics(data)["accuracy"] == 1
+
+
+def test_accuracy_counts_right_answers():
+    method, data = make().eval(), batch()
+    found = method.logits(data["view"]).argmax(1)
+    data["label"] = torch.where(torch.arange(6) < 2, found, (found + 1) % 10)
+    assert method.metrics(data)["accuracy"].item() == pytest.approx(2 / 6)
+
+
+@pytest.mark.parametrize("shape", [(12, 12, 12), (12, 12, 8), (12, 8, 16)])
+def test_panels_turn_the_view_back(shape):
+    """The target is the upright view; what was predicted is one of the rotations that the shape allows."""
+    x = torch.rand(4, 1, *shape)
+    data = RandRotationTaskd("view").set_random_state(0).batch({"view": x})
+    panels = make().eval().panels(data)
+    assert torch.equal(panels["target"], x) and torch.equal(panels["input"], data["view"])
+    assert panels["turned back"].shape == x.shape
+
+
+def test_upright_images_are_told_apart_from_turned_ones():
+    """The method reads the label of `rotate`: a batch of every rotation has every label right once learned by heart."""
+    labels, image = torch.arange(10), torch.rand(1, 1, 12, 12, 12, generator=torch.Generator().manual_seed(0))
+    view = rotate(image.repeat(10, 1, 1, 1, 1), labels)
+    method = make().train()
+    optimizer = torch.optim.Adam(method.parameters(), 2e-3)
+    for _ in range(80):
+        optimizer.zero_grad()
+        method({"view": view, "label": labels})["rotation"].backward()
+        optimizer.step()
+    assert method.metrics({"view": view, "label": labels})["accuracy"] == 1
