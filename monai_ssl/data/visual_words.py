@@ -102,13 +102,16 @@ def _discovered(scans: PretrainingScans, options: WordOptions, path: Path, backg
 
 
 def _located(words: WordList, scans: Sequence[Scan]) -> list[LocatedWord]:
+    """All windows in ``scans``, nearest patients first, and of each rank all words in turn."""
     known = {scan.key: scan for scan in scans}
-    return [
-        LocatedWord(known[window.scan], word.label, window)
+    ranked = [
+        (rank, word.label, window)
         for word in words.words
-        for window in (*word.windows, *word.held_out)
+        for rank, window in enumerate((*word.windows, *word.held_out))
         if window.scan in known
     ]
+    ranked.sort(key=lambda item: item[:2])
+    return [LocatedWord(known[window.scan], label, window) for _, label, window in ranked]
 
 
 __all__ = ["VisualWords", "acceptance", "request_of"]

@@ -210,7 +210,7 @@ def _place(
         start, size = window_at(reference.shape, reference.body_box, drawn, options)
         # where the border has moved the window, its place is where it went
         center = (start + size / 2 - low) / (high - low)
-        if any(np.linalg.norm((center - other) * extent) < options.min_distance for other in taken):
+        if taken and np.linalg.norm((np.stack(taken) - center) * extent, axis=1).min() < options.min_distance:
             continue
         where = (slice(None), *map(slice, start, start + size))
         if accept is None or accept(reference[where]):
