@@ -186,6 +186,33 @@ def test_shared_features_give_the_same_loss_and_gradient():
         assert torch.equal(a.grad, b.grad)
 
 
+def test_held_out_queries_meet_the_keys_of_the_key_network():
+    method = make(momentum=1.0)
+    train(method, [0], lr=1.0)
+    method.eval()
+    query, key = method.query_network(views()["view1"]), method.key_network(views()["view2"])
+    assert not torch.allclose(method.query_network(views()["view2"]), key)
+    torch.testing.assert_close(method(views())["contrast"], info_nce(query, key, method.queue.features, 0.2))
+
+
+def test_samples_are_dealt_among_processes_in_training_only(monkeypatch):
+    """Held-out data may be of different amounts on each of them."""
+    calls = []
+
+    def reverse(x, generator):
+        calls.append(generator)
+        return x.flip(0), torch.arange(len(x)).flip(0)
+
+    expected = make()(views())["contrast"]
+    monkeypatch.setattr("monai_ssl.methods.moco.shuffle_batch", reverse)
+    monkeypatch.setattr("monai_ssl.methods.moco.unshuffle_batch", lambda x, order: x[order.argsort()])
+    method = make()
+    torch.testing.assert_close(method(views())["contrast"], expected)
+    assert calls == [method.generator]
+    method.eval()(views())
+    assert len(calls) == 1
+
+
 # 7, 8: validation and checkpoints --------------------------------------------------------------------------------
 
 

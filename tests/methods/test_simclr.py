@@ -99,6 +99,15 @@ def test_the_loss_is_that_of_the_paper():
     assert method(data)["contrast"].item() == pytest.approx(np.mean(losses), rel=1e-4)
 
 
+def test_gradients_reach_the_network_through_both_views():
+    method, data = make(), views()
+    method(data)["contrast"].backward()
+    got = [p.grad.clone() for p in method.parameters()]
+    method.zero_grad()
+    nt_xent(method.network(data["view1"]), method.network(data["view2"]), 0.07).backward()
+    assert all(torch.equal(a, p.grad) for a, p in zip(got, method.parameters(), strict=True))
+
+
 # SIM-5 -----------------------------------------------------------------------------------------------------------
 
 
