@@ -13,7 +13,7 @@ from monai_ssl.transforms.flips import RandFlipBatchd
 from monai_ssl.transforms.gamma import RandSignedGammad
 from monai_ssl.transforms.grid_cells import CellGrid
 from monai_ssl.transforms.jigsaw import RandJigsawd, permute_cells, restore_cells
-from monai_ssl.transforms.knowledge_masks import RandBlockMaskd, RandStripeMaskd
+from monai_ssl.transforms.knowledge_masks import RandBlockMaskd, RandStripeMaskd, mask_of
 from monai_ssl.transforms.multi_crop import RandMultiCropd
 from monai_ssl.transforms.noise import RandGaussianNoiseBatchd
 from monai_ssl.transforms.normalize import ImageNetNormalized, ZScored
@@ -70,6 +70,7 @@ __all__ = [
     "Snapshotd",
     "ZScored",
     "directions",
+    "mask_of",
     "num_rotations",
     "permutation_table",
     "permute_cells",

@@ -169,6 +169,17 @@ class RandStripeMaskd(RandKnowledgeMask):
         return _hide_cells(x, params["hidden"])
 
 
+def mask_of(kind: str, masks: Mapping[str, RandKnowledgeMask]) -> RandKnowledgeMask:
+    """Return the mask named ``kind``.
+
+    Raises:
+        ValueError: when ``masks`` has none of that name.
+    """
+    if kind not in masks:
+        raise ValueError(f"`mask` must be one of {', '.join(sorted(masks))}, got {kind!r}.")
+    return masks[kind]
+
+
 def _check_ratio(mask_ratio: float) -> float:
     if not 0.0 < mask_ratio < 1.0:
         raise ValueError(

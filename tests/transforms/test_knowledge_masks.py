@@ -4,7 +4,7 @@ from contract import SHAPES, check_contract, images, run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_ssl.transforms import RandBezierd, RandBlockMaskd, RandRaysMaskd, RandStripeMaskd
+from monai_ssl.transforms import RandBezierd, RandBlockMaskd, RandRaysMaskd, RandStripeMaskd, mask_of
 
 MASKS = [
     lambda prob=1.0, **more: RandBlockMaskd("image", grid=[7, 5, 3][: more.pop("dims", 2)], prob=prob, **more),
@@ -132,3 +132,10 @@ def test_ratio_must_leave_something_and_hide_something(mask, ratio):
 def test_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_mask_by_name():
+    masks = {"stripes": RandStripeMaskd("image"), "blocks": RandBlockMaskd("image")}
+    assert mask_of("blocks", masks) is masks["blocks"]
+    with pytest.raises(ValueError, match="`mask` must be one of blocks, stripes, got 'ray'"):
+        mask_of("ray", masks)
