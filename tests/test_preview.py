@@ -159,6 +159,14 @@ def test_columns_and_labels(tmp_path):
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
+def test_several_images_of_a_labelled_sample_share_its_row():
+    """Shuffled cells without any other image: the labels say how many samples there are."""
+    batch = {"cells": torch.rand(18, 1, 8, 8), "label": torch.tensor([7, 3])}
+    (cells,) = columns_of(batch)
+    assert [p.shape for p in cells.pictures] == [(26, 26)] * 2
+    assert row_names(batch, len(cells.pictures)) == ["sample 1\nlabel 7", "sample 2\nlabel 3"]
+
+
 def test_a_batch_without_images_is_refused(tmp_path):
     with pytest.raises(ValueError, match="made no image to look at, only label"):
         draw_sheet({"label": torch.tensor([1])}, tmp_path / "a.png")

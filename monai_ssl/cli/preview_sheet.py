@@ -32,7 +32,8 @@ def draw_sheet(batch: Mapping[str, Any], out: Path) -> None:
     images of one sample stand together in one picture.
 
     Args:
-        batch: images (B, C, *spatial), or (B * L, C, *spatial) for L images of each sample; labels (B,).
+        batch: images (B, C, *spatial), or (B * L, C, *spatial) for L images of each sample; labels (B,) are written
+            at the row of their sample.
         out: the file.
 
     Raises:
@@ -65,7 +66,7 @@ def columns_of(batch: Mapping[str, Any]) -> list[Column]:
     images = images_of(batch)
     if not images:
         raise ValueError(f"The views of this bundle made no image to look at, only {', '.join(batch)}.")
-    samples = min(len(x) for x in images.values())
+    samples = min(len(x) for x in batch.values() if isinstance(x, Tensor) and x.ndim)
     columns = []
     for number, (key, x) in enumerate(images.items()):
         low, high = gray_window(x)
