@@ -49,6 +49,13 @@ def test_changed_windows_have_the_authors_sizes_and_places():
     assert offset.min() == -10 and offset.max() == 9 and not (offset[:, 0] == offset[:, 1]).all()
 
 
+def test_windows_move_by_a_share_of_their_side():
+    crop = RandWordCropd("image", (16, 16), prob=1.0, params_key="cut").set_random_state(0)
+    word = Word((1, 300, 300), (100, 100), (32, 32))
+    offset = np.array([crop({"image": word})["cut"]["start"] for _ in range(200)]) - 100
+    assert offset.min() == -5 and offset.max() == 4
+
+
 def test_the_share_of_changed_windows():
     word = Word((1, 300, 300), (100, 110), (64, 64))
     same = [cut(word, (16, 16), seed)["cut"]["size"].tolist() == [64, 64] for seed in range(1500)]
