@@ -88,6 +88,8 @@ def test_patches_of_the_authors_images():
     out, params = distort("shuffling", images((1, 224, 224), batch=50))
     assert params["patch"].min() == 10 and params["patch"].max() == 15
     assert params["corners"].min() >= 0 and (params["corners"] + params["patch"][:, :, None]).max() <= 224
+    gap = (params["corners"][:, :, 0] - params["corners"][:, :, 1]).abs()
+    assert (gap >= params["patch"]).any(-1).all(), "no pair overlaps"
     changed = (out != images((1, 224, 224), batch=50)).float().mean()
     assert abs(changed - 0.06) < 0.01
 
