@@ -78,6 +78,20 @@ def test_mean_of_every_term_in_closed_form():
     assert metrics["held_out/loss"] == pytest.approx(metrics["held_out/restoration"] + metrics["held_out/drawn"])
 
 
+class Scored(Toy):
+    def metrics(self, batch):
+        return {"brightness": batch["target1"].mean()}
+
+
+def test_metrics_of_the_method_stand_beside_the_loss_and_not_in_it():
+    data = batches(3, seed=5)
+    trainer = ssl_trainer([HeldOutLoss(data)], epochs=1, method=Scored())
+    trainer.run()
+    metrics = trainer.state.metrics
+    assert metrics["held_out/brightness"] == pytest.approx(torch.stack([b["target1"] for b in data]).mean().item())
+    assert metrics["held_out/loss"] == pytest.approx(metrics["held_out/restoration"] + metrics["held_out/drawn"])
+
+
 def test_best_is_the_least_and_the_last_epoch_is_always_evaluated():
     values = []
     handler = HeldOutLoss(batches(2, seed=5), every=2)
