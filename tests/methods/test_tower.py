@@ -7,7 +7,7 @@ from torch import nn
 
 from monai_ssl.losses import nt_xent
 from monai_ssl.methods import TOWER
-from monai_ssl.networks import ConvEncoder, ResNetEncoder, RestorationUNet
+from monai_ssl.networks import ConvEncoder, ResNetEncoder, RestorationUNet, SkipUNet
 from monai_ssl.transforms import BatchViews, RandBezierd, RandBlockMaskd, Snapshotd
 
 SMALL = {"pretrain": {}, "pretrain_2d": {}}
@@ -228,3 +228,23 @@ def test_errors(options, message):
 def test_a_batch_of_one_sample_cannot_be_contrasted():
     with pytest.raises(ValueError, match="`batch_size` of at least 2, got 1"):
         make().losses(batch(count=1))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_encoder_and_decoder_move_into_a_segmentation_network(dims):
+    """All but the output: the head that restores stays behind, the head that segments starts anew."""
+    network = make(dims).network
+    fresh = ConvEncoder(3, 1, [2, 4, 8]) if dims == 3 else ResNetEncoder(2, 3, 4, depth=50)
+    target = SkipUNet(fresh, 2)
+    kept = {k: v for k, v in network.state_dict().items() if not k.startswith("head.")}
+    report = target.load_state_dict(kept, strict=False)
+    assert sorted(report.missing_keys) == ["head.bias", "head.weight"] and not report.unexpected_keys
+    alone = fresh.load_state_dict(network.encoder.state_dict())
+    assert not alone.missing_keys and not alone.unexpected_keys
+
+
+def test_contrast_learns_from_both_images():
+    method, data = make(tasks=["contrast"], symmetric=False), batch()
+    images = [data[key].requires_grad_() for key in ("target", "view")]
+    grads = torch.autograd.grad(method.losses(data)["contrast"], images)
+    assert all(g.abs().sum() > 0 for g in grads)
