@@ -59,6 +59,16 @@ def test_which_cube_is_in_the_middle_matters():
     )
 
 
+def test_the_middle_cube_stands_first():
+    method, data = make().eval(), batch()
+    first = method.classifier[0]
+    with torch.no_grad():
+        first.weight[:, 64:] = 0
+    logits = method.logits(data["anchor"], data["query"])
+    assert torch.equal(logits, method.logits(data["anchor"], data["query"].flip(0)))
+    assert not torch.equal(logits, method.logits(data["anchor"].flip(0), data["query"]))
+
+
 def test_loss_in_closed_form():
     method, data = make(), batch()
     last = method.classifier[-1]

@@ -48,7 +48,9 @@ def test_rows_are_different_permutations(cells, count, criterion, identity):
 @pytest.mark.parametrize("identity", [False, True])
 def test_distances(seed, identity):
     def least(count, criterion):
-        return distances(permutation_table(8, count, criterion, include_identity=identity, seed=seed)).min()
+        table = permutation_table(8, count, criterion, include_identity=identity, seed=seed)
+        assert len(table) == count
+        return distances(table).min()
 
     assert least(100, "maxmin") >= 5
     assert least(100, "group") >= 6 and least(336, "group") >= 6 and least(57, "group") >= 6
