@@ -5,7 +5,9 @@ from monai_ssl.methods.barlow_twins import BarlowTwins
 from monai_ssl.methods.base import Method
 from monai_ssl.methods.byol import BYOL
 from monai_ssl.methods.c2l import C2L
+from monai_ssl.methods.cpc import CPC
 from monai_ssl.methods.dira import DiRA
+from monai_ssl.methods.exemplar import Exemplar
 from monai_ssl.methods.jigsaw import Jigsaw
 from monai_ssl.methods.moco import MoCo
 from monai_ssl.methods.models_genesis import ModelsGenesis
@@ -13,6 +15,8 @@ from monai_ssl.methods.pcrlv1 import PCRLv1
 from monai_ssl.methods.pcrlv2 import PCRLv2
 from monai_ssl.methods.relative_location import RelativeLocation
 from monai_ssl.methods.rotation import Rotation
+from monai_ssl.methods.rubik import Rubik
+from monai_ssl.methods.rubik_plus import RubikPlus
 from monai_ssl.methods.simclr import SimCLR
 from monai_ssl.methods.simsiam import SimSiam
 from monai_ssl.methods.tower import TOWER
@@ -23,7 +27,9 @@ __all__ = [
     "BYOL",
     "BarlowTwins",
     "C2L",
+    "CPC",
     "DiRA",
+    "Exemplar",
     "Jigsaw",
     "Method",
     "MoCo",
@@ -32,6 +38,8 @@ __all__ = [
     "PCRLv2",
     "RelativeLocation",
     "Rotation",
+    "Rubik",
+    "RubikPlus",
     "SimCLR",
     "SimSiam",
     "TOWER",

@@ -74,9 +74,12 @@ class Jigsaw(Method):
 
     def logits(self, cells: Tensor) -> Tensor:
         """Return the logits (B, K) of the orders of ``cells`` (B * N, C, *cube)."""
-        vectors = self.network(cells).unflatten(0, (-1, self.permutations.shape[1]))
-        logits: Tensor = self.classifier(vectors.flatten(1))
+        logits: Tensor = self.classifier(self.vectors(cells))
         return logits
+
+    def vectors(self, cells: Tensor) -> Tensor:
+        """Return the vectors (B, N * dim) of all ``cells`` (B * N, C, *cube) of each sample."""
+        return self.network(cells).unflatten(0, (-1, self.permutations.shape[1])).flatten(1)
 
     def metrics(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {"accuracy": (self.logits(batch["cells"]).argmax(1) == batch["label"]).float().mean()}
@@ -86,9 +89,9 @@ class Jigsaw(Method):
         true = self.permutations[batch["label"]]
         slots = batch["cells"].unflatten(0, (-1, self.permutations.shape[1]))
         return {
-            "shuffled": _side_by_side(slots),
-            "solved": _side_by_side(restore_cells(slots, found)),
-            "target": _side_by_side(restore_cells(slots, true)),
+            "shuffled": side_by_side(slots),
+            "solved": side_by_side(restore_cells(slots, found)),
+            "target": side_by_side(restore_cells(slots, true)),
         }
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -101,7 +104,7 @@ class Jigsaw(Method):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def _side_by_side(cells: Tensor) -> Tensor:
+def side_by_side(cells: Tensor) -> Tensor:
     """Return cells (B, N, C, *cube) as one image (B, C, *spatial): a square or a cube of them, else a row."""
     count, dims = cells.shape[1], cells.ndim - 3
     each = round(count ** (1 / dims))
@@ -109,4 +112,4 @@ def _side_by_side(cells: Tensor) -> Tensor:
     return CellGrid(grid, cells.shape[3:]).assemble(cells)
 
 
-__all__ = ["Jigsaw"]
+__all__ = ["Jigsaw", "side_by_side"]

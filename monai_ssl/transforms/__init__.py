@@ -4,7 +4,9 @@ from monai_ssl.transforms.affine import RandAffineBatchd
 from monai_ssl.transforms.base import RandBatchTransform
 from monai_ssl.transforms.bezier import RandBezierd
 from monai_ssl.transforms.blur import RandGaussianBlurd
+from monai_ssl.transforms.brightness import RandBrightnessd
 from monai_ssl.transforms.color import RandColorJitterd, RandGrayscaled
+from monai_ssl.transforms.cube_mask import RandCubeMaskd
 from monai_ssl.transforms.cutout import RandCutoutd
 from monai_ssl.transforms.distortions import RandDistortiond
 from monai_ssl.transforms.elastic import RandElasticBatchd
@@ -21,11 +23,14 @@ from monai_ssl.transforms.one_of import RandOneOfd
 from monai_ssl.transforms.orientation import Orientation
 from monai_ssl.transforms.painting import RandPaintingd
 from monai_ssl.transforms.pair_crop import RandIoUPairCropd
+from monai_ssl.transforms.patch_grid import RandPatchGridd
 from monai_ssl.transforms.patch_swap import RandPatchSwapd
 from monai_ssl.transforms.permutations import permutation_table
+from monai_ssl.transforms.plane_rotation import RandPlaneRotationd
 from monai_ssl.transforms.rays_mask import RandRaysMaskd
 from monai_ssl.transforms.relative_location import RandRelativeLocationd, directions
 from monai_ssl.transforms.rotation import RandRotationTaskd, num_rotations, rotate, rotate_back, valid_rotations
+from monai_ssl.transforms.rubik import HALF_TURNS, RandRubikd, half_turn
 from monai_ssl.transforms.separately import Separatelyd
 from monai_ssl.transforms.shuffling import RandLocalShufflingd
 from monai_ssl.transforms.task import RandTask
@@ -34,6 +39,7 @@ from monai_ssl.transforms.window_crop import RandWindowCropd
 from monai_ssl.transforms.word_crop import RandWordCropd
 
 __all__ = [
+    "HALF_TURNS",
     "BatchViews",
     "CellGrid",
     "ImageNetNormalized",
@@ -42,7 +48,9 @@ __all__ = [
     "RandBatchTransform",
     "RandBezierd",
     "RandBlockMaskd",
+    "RandBrightnessd",
     "RandColorJitterd",
+    "RandCubeMaskd",
     "RandCutoutd",
     "RandDistortiond",
     "RandElasticBatchd",
@@ -57,10 +65,13 @@ __all__ = [
     "RandMultiCropd",
     "RandOneOfd",
     "RandPaintingd",
+    "RandPatchGridd",
     "RandPatchSwapd",
+    "RandPlaneRotationd",
     "RandRaysMaskd",
     "RandRelativeLocationd",
     "RandRotationTaskd",
+    "RandRubikd",
     "RandSignedGammad",
     "RandStripeMaskd",
     "RandTask",
@@ -70,6 +81,7 @@ __all__ = [
     "Snapshotd",
     "ZScored",
     "directions",
+    "half_turn",
     "mask_of",
     "num_rotations",
     "permutation_table",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from monai.transforms import MapTransform, Randomizable
@@ -42,12 +42,14 @@ class RandTask(Randomizable, MapTransform):
         """Return images and answers by key, given images (B, C, *spatial) and parameters (B, ...) on the host."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Treat one sample: the image is (C, *spatial)."""
+        """Treat one sample: the image is (C, *spatial), or a list of such where ``key`` holds several."""
         out: dict[Hashable, Any] = dict(data)
-        made, params = self._make(as_batch(out.pop(self.key)))
+        image = out.pop(self.key)
+        made, params = self._make(as_batch(image))
         out.update({key: list(value) if key in self.several else value[0] for key, value in made.items()})
         if self.params_key is not None:
-            out[self.params_key] = {name: value[0] for name, value in params.items()}
+            one = not isinstance(image, Sequence)
+            out[self.params_key] = {name: value[0] for name, value in params.items()} if one else params
         return out
 
     def batch(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
