@@ -167,6 +167,11 @@ def test_several_images_of_a_labelled_sample_share_its_row():
     assert row_names(batch, len(cells.pictures)) == ["sample 1\nlabel 7", "sample 2\nlabel 3"]
 
 
+def test_patches_alone_are_shown_by_scan():
+    (patches,) = columns_of({"patches": torch.rand(18, 1, 8, 8), "scan": ["a", "b"]})
+    assert [p.shape for p in patches.pictures] == [(26, 26)] * 2
+
+
 def test_a_batch_without_images_is_refused(tmp_path):
     with pytest.raises(ValueError, match="made no image to look at, only label"):
         draw_sheet({"label": torch.tensor([1])}, tmp_path / "a.png")

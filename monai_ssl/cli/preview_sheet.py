@@ -66,7 +66,8 @@ def columns_of(batch: Mapping[str, Any]) -> list[Column]:
     images = images_of(batch)
     if not images:
         raise ValueError(f"The views of this bundle made no image to look at, only {', '.join(batch)}.")
-    samples = min(len(x) for x in batch.values() if isinstance(x, Tensor) and x.ndim)
+    # names of scans count too: all images of a batch may be several a sample
+    samples = min(len(x) for x in batch.values() if isinstance(x, list) or (isinstance(x, Tensor) and x.ndim))
     columns = []
     for number, (key, x) in enumerate(images.items()):
         low, high = gray_window(x)

@@ -76,7 +76,8 @@ class Pictures:
 def first_samples(batch: Mapping[str, Any], count: int) -> dict[str, Any]:
     """Return the tensors of the first samples, on the CPU; several rows a sample stay together."""
     tensors = {k: v for k, v in batch.items() if isinstance(v, Tensor) and v.ndim > 0}
-    size = min(len(v) for v in tensors.values())
+    # names of scans count too: all images of a batch may be several a sample
+    size = min(len(v) for v in [*tensors.values(), *(v for v in batch.values() if isinstance(v, list))])
     count = min(count, size)
     return {k: v[: count * (len(v) // size)].detach().cpu().clone() for k, v in tensors.items()}
 

@@ -53,6 +53,11 @@ def test_local_views_stay_with_their_samples():
     assert "scan" not in kept
 
 
+def test_names_of_scans_say_how_many_samples_there_are():
+    kept = first_samples({"patches": torch.arange(12.0)[:, None], "scan": ["a"] * 3}, 2)
+    assert kept["patches"].flatten().tolist() == list(range(8))
+
+
 def test_planes_of_a_volume():
     x = torch.zeros(4, 6, 8)
     x[1, 2, :] = 1  # a line along z, seen as a point from above
