@@ -77,7 +77,7 @@ def first_samples(batch: Mapping[str, Any], count: int) -> dict[str, Any]:
     """Return the tensors of the first samples, on the CPU; several rows a sample stay together."""
     tensors = {k: v for k, v in batch.items() if isinstance(v, Tensor) and v.ndim > 0}
     # names of scans count too: all images of a batch may be several a sample
-    size = min(len(v) for v in [*tensors.values(), *(v for v in batch.values() if isinstance(v, list))])
+    size = min(len(v) for v in batch.values() if isinstance(v, list) or (isinstance(v, Tensor) and v.ndim))
     count = min(count, size)
     return {k: v[: count * (len(v) // size)].detach().cpu().clone() for k, v in tensors.items()}
 
