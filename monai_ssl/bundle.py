@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from ignite import distributed as idist
-from monai.bundle import ConfigParser
 from monai.inferers import Inferer, SlidingWindowInferer
 from monai.utils import set_determinism
 from torch.utils.data import DataLoader, Dataset
@@ -25,31 +20,10 @@ from monai_ssl.errors import explain_mistakes
 from monai_ssl.handlers import Export, HeldOutLoss, Pictures, Probe, Tracking
 from monai_ssl.methods import Method
 from monai_ssl.networks import Encoder
+from monai_ssl.overrides import read_json_words, refuse_unknown_keys, resolved, running_parser
 from monai_ssl.transforms import BatchViews, ImageNetNormalized, ZScored
 
-_READ_BY_MONAI = {
-    "imports",
-    "bundle_root",
-    "initialize",
-    "finalize",
-    "run",
-    "pretrain",
-    "evaluate",
-    "name",
-    "workflow_type",
-    "tracking_uri",
-    "experiment_name",
-    "run_name",
-    "save_execute_config",
-    "is_not_rank0",
-    "displayable_configs",
-    "train",
-    "validate",
-    "evaluator",
-    "_meta_",
-}
 _VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
-_REFERENCE = re.compile(r"[@%](\w+)")
 
 
 def device() -> torch.device:
@@ -73,9 +47,10 @@ def setup(seed: int) -> None:
         ValueError: when a top-level key of the configuration is read by nothing, as a misspelt override is.
     """
     explain_mistakes()
-    parser = _running_parser()
+    parser = running_parser()
     if parser is not None:
         refuse_unknown_keys(parser.get())
+        read_json_words(parser)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and idist.get_world_size() == 1:
         if torch.cuda.is_available():
             torch.cuda.set_device(device())
@@ -139,8 +114,8 @@ def export(
     method: str, output_dir: str, preset: str, scans: PretrainingScans, views: BatchViews, data_license: str
 ) -> Export:
     """Publish the encoder after the run; how to build it is read from the key ``encoder`` of the bundle."""
-    parser = _running_parser()
-    encoder = {} if parser is None else _resolved(parser, parser["encoder"])
+    parser = running_parser()
+    encoder = {} if parser is None else resolved(parser, parser["encoder"])
     names = (("zscore", ZScored), ("imagenet", ImageNetNormalized))
     normalize = next((name for t in views.transforms for name, kind in names if isinstance(t, kind)), None)
     facts = scans.facts() | {"normalize": normalize}
@@ -158,10 +133,10 @@ class Record:
     """
 
     def __init__(self, name: str, output_dir: str, resume: bool | str = False, pictures_every: int = 10) -> None:
-        parser = _running_parser()
+        parser = running_parser()
         params = {}
         if parser is not None:
-            plain = {k: _resolved(parser, v) for k, v in parser.get().items() if k not in ("imports", "_meta_")}
+            plain = {k: resolved(parser, v) for k, v in parser.get().items() if k not in ("imports", "_meta_")}
             params = {k: v for k, v in plain.items() if _is_plain(v) and not k.endswith("_dir") and k != "bundle_root"}
         self.tracking = Tracking(output_dir, name, params, resume=bool(resume))
         self.pictures = Pictures(output_dir, pictures_every, tracking=self.tracking)
@@ -210,7 +185,8 @@ def load_method(method: Method, weights: str) -> None:
     except RuntimeError as e:
         raise ValueError(
             f"{path} was written by another method, preset or width than this configuration; "
-            f"give `--preset` and `--widths` as in pre-training. {str(e).splitlines()[1].strip()}"
+            "give `--preset`, `--widths` and whatever else of the method was set in pre-training. "
+            f"{str(e).splitlines()[1].strip()}"
         ) from e
 
 
@@ -219,56 +195,6 @@ class _Nothing:
 
     def attach(self, engine: Any) -> None:
         del engine
-
-
-def refuse_unknown_keys(config: Mapping[str, Any]) -> None:
-    """Raise unless every top-level key is referred to by another, or is one that MONAI itself reads.
-
-    MONAI adds an override that it does not know to the configuration, where nothing reads it: ``--epoch 3`` trains
-    the default number of epochs without a word.
-
-    Raises:
-        ValueError: naming the unknown keys and the nearest known ones.
-    """
-    referred = set(_REFERENCE.findall(str({k: v for k, v in config.items() if k != "_meta_"})))
-    known = sorted(k for k in config if k in referred)
-    unknown = [k for k, v in config.items() if not (k in referred or k in _READ_BY_MONAI or _is_run_id(v))]
-    if not unknown:
-        return
-    hints = []
-    for key in unknown:
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [k for k in known if key in k][:1]
-        hints.append(f"`{key}`" + (f" (did you mean `{near[0]}`?)" if near else ""))
-    raise ValueError(
-        f"Nothing in this bundle reads {', '.join(hints)}. Keys that can be set: {', '.join(known)}; "
-        "parts of them with `#`, as in `--optimizer#lr`."
-    )
-
-
-def _is_run_id(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(v, str) and v.startswith("$") for v in value)
-
-
-def _running_parser() -> ConfigParser | None:
-    # MONAI gives an expression no access to the parser that evaluates it, except that it is the caller
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        parser = frame.f_locals.get("self")
-        if isinstance(parser, ConfigParser):
-            return parser
-        frame = frame.f_back
-    return None
-
-
-def _resolved(parser: ConfigParser, value: Any) -> Any:
-    """Follow references of a piece of configuration; expressions stay text."""
-    if isinstance(value, str) and value.startswith("@"):
-        return _resolved(parser, parser[value[1:]])
-    if isinstance(value, Mapping):
-        return {k: _resolved(parser, v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_resolved(parser, v) for v in value]
-    return value
 
 
 def _is_plain(value: Any) -> bool:

@@ -6,10 +6,11 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from monai_ssl import bundle
+from monai_ssl import bundle, overrides
 from monai_ssl.data import LabelledImages, PretrainingScans
 from monai_ssl.data.phantom import write_phantom_cohort
 from monai_ssl.errors import sentence_of
+from monai_ssl.overrides import read_json_words, refuse_unknown_keys
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +25,14 @@ def config(**keys):
 
 
 def test_keys_that_something_reads_pass():
-    bundle.refuse_unknown_keys(config(imports=[], custom_run=["$print(1)"], tracking_uri="x"))
+    refuse_unknown_keys(config(imports=[], custom_run=["$print(1)"], tracking_uri="x"))
 
 
 def test_a_misspelt_key_is_refused_with_the_nearest_one():
     with pytest.raises(ValueError, match=r"Nothing in this bundle reads `epoch` \(did you mean `max_epochs`\?\)"):
-        bundle.refuse_unknown_keys(config(epoch=3))
+        refuse_unknown_keys(config(epoch=3))
     with pytest.raises(ValueError, match=r"`qqq`. Keys that can be set: lr, max_epochs, model"):
-        bundle.refuse_unknown_keys(config(qqq=3))
+        refuse_unknown_keys(config(qqq=3))
 
 
 def test_the_running_configuration_is_found_and_resolved():
@@ -40,11 +41,11 @@ def test_the_running_configuration_is_found_and_resolved():
             "imports": ["$import monai_ssl", "$import monai_ssl.bundle"],
             "width": 4,
             "encoder": {"_target_": "x.Y", "widths": ["@width", 8]},
-            "probe": "$monai_ssl.bundle._resolved(monai_ssl.bundle._running_parser(), {'a': chr(64) + 'encoder'})",
+            "probe": "$monai_ssl.overrides.resolved(monai_ssl.overrides.running_parser(), {'a': chr(64) + 'encoder'})",
         }
     )
     assert parser.get_parsed_content("probe") == {"a": {"_target_": "x.Y", "widths": [4, 8]}}
-    assert bundle._running_parser() is None
+    assert overrides.running_parser() is None
 
 
 def test_setup_refuses_before_anything_runs():
@@ -72,7 +73,7 @@ def test_only_our_own_mistakes_become_sentences():
 
     assert sentence_of(chained(ValueError("of a stranger"))) is None
     try:
-        bundle.refuse_unknown_keys(config(epoch=3))
+        refuse_unknown_keys(config(epoch=3))
     except ValueError as e:
         assert sentence_of(chained(e)).startswith("Nothing in this bundle reads `epoch`")
 
@@ -154,3 +155,18 @@ def test_learning_rate_grows_with_the_batch_of_all_processes(monkeypatch):
     assert bundle.scaled_lr(0.05, 64) == pytest.approx(0.0125)
     monkeypatch.setattr(bundle.idist, "get_world_size", lambda: 4)
     assert bundle.scaled_lr(0.05, 64) == pytest.approx(0.05)
+
+
+def test_words_of_json_on_the_command_line_mean_what_they_mean_in_json():
+    parser = ConfigParser(
+        {
+            "a": "true",
+            "b": {"c": ["false", "null", "truely"]},
+            "sum": "$[@a, @b#c]",
+            "run": ["$@sum"],
+        }
+    )
+    parser.parse()
+    read_json_words(parser)
+    assert parser.get_parsed_content("sum") == [True, [False, None, "truely"]]
+    assert parser.get("b") == {"c": [False, None, "truely"]}

@@ -25,7 +25,19 @@ ALLOWED = {
     "transfer": {"data", "networks", "transforms"},
     "handlers": {"engines", "methods", "data", "transfer", "evaluation", "transforms", "schedules"},
     "cli": {"data", "transforms", "handlers", "errors", "transfer"},
-    "bundle": {"data", "engines", "errors", "handlers", "methods", "transforms", "networks", "schedules", "transfer"},
+    "overrides": set(),
+    "bundle": {
+        "overrides",
+        "data",
+        "engines",
+        "errors",
+        "handlers",
+        "methods",
+        "transforms",
+        "networks",
+        "schedules",
+        "transfer",
+    },
 }
 
 
