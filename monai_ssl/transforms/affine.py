@@ -60,7 +60,7 @@ class RandAffineBatchd(RandBatchTransform):
         angles = self.R.uniform(-limits, limits)
         scales = self.R.uniform(*self.scale, size=dims)
         # from result to input: undo the rotation, then the magnification
-        matrix = np.diag(1 / scales) @ _rotation(angles).T
+        matrix = np.diag(1 / scales) @ rotation_matrix(angles).T
         return {"matrix": matrix, "from_minimum": self.fill == "minimum"}
 
     @staticmethod
@@ -75,7 +75,7 @@ class RandAffineBatchd(RandBatchTransform):
         return F.grid_sample(x - offset, grid, align_corners=False).add_(offset)
 
 
-def _rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+def rotation_matrix(angles: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the matrix that rotates about the axes in turn; one angle means the plane."""
     planes = [(0, 1)] if len(angles) == 1 else [(1, 2), (2, 0), (0, 1)]
     total = np.eye(2 if len(angles) == 1 else 3)

@@ -1,0 +1,92 @@
+"""Exemplar: a scan stays nearer to its distorted self than to another scan.
+
+Dosovitskiy et al., "Discriminative Unsupervised Feature Learning with Exemplar Convolutional Neural Networks", TPAMI
+2015, https://arxiv.org/abs/1406.6909; with a triplet loss in 3-D Taleb et al., "3D Self-Supervised Methods for Medical
+Imaging", NeurIPS 2020, https://arxiv.org/abs/2006.03829.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from monai_ssl.losses import check_several
+from monai_ssl.methods.base import Method
+from monai_ssl.networks import Encoder, ProjectedEncoder
+
+
+class Exemplar(Method):
+    r"""Bring a window and its distorted copy closer together than to the window of another sample.
+
+    :math:`L = \max(0, d(z_a, z_p) - d(z_a, z_n) + m)` with the squared distance d of codes of unit length: anchor a is
+    the distorted window, positive p the window itself, negative n the window of another sample of the batch. One
+    encoder and one head for all three.
+
+    Args:
+        encoder: to pre-train.
+        dim: of the code.
+        margin: by how much the negative shall be farther away, in (0, 4); codes are at most 4 apart.
+
+    Batch:
+
+    ============ =================== =========================
+    key          shape               content
+    ============ =================== =========================
+    ``anchor``   (B, C, \*spatial)   the distorted window
+    ``positive`` (B, C, \*spatial)   the window as it was cut
+    ============ =================== =========================
+
+    Raises:
+        ValueError: for a margin that is out of range, or a batch of one sample.
+    """
+
+    def __init__(self, encoder: Encoder, *, dim: int = 1024, margin: float = 0.3) -> None:
+        super().__init__()
+        if not 0.0 < margin < 4.0:
+            raise ValueError(f"`margin` of Exemplar must be between 0 and 4, the largest distance, got {margin}.")
+        self.network = ProjectedEncoder(encoder, nn.Linear(encoder.channels[-1], dim))
+        self.margin = margin
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.network.encoder
+
+    def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        anchor, positive, negative = self.triplets(batch)
+        loss = F.triplet_margin_with_distance_loss(
+            anchor, positive, negative, distance_function=squared_distance, margin=self.margin
+        )
+        return {"triplet": loss}
+
+    def triplets(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the codes (B, dim) of anchors, positives and negatives, of unit length."""
+        # together, so that batch norm knows no difference between them
+        codes = self.network(torch.cat([batch["anchor"], batch["positive"]]))
+        anchor, positive = F.normalize(codes.float(), dim=1).chunk(2)
+        return anchor, positive, positive[derangement(len(positive)).to(positive.device)]
+
+    def metrics(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        anchor, positive, negative = self.triplets(batch)
+        nearer = squared_distance(anchor, positive) < squared_distance(anchor, negative)
+        return {"accuracy": nearer.float().mean()}
+
+
+def derangement(count: int) -> Tensor:
+    """Return a random rotation of 0 to ``count`` - 1 that leaves none in its place, from torch's global generator.
+
+    Raises:
+        ValueError: when ``count`` is below 2.
+    """
+    check_several(count, "Exemplar")
+    return torch.arange(count).roll(int(torch.randint(1, count, ())))
+
+
+def squared_distance(x: Tensor, y: Tensor) -> Tensor:
+    """Return the squared Euclidean distances (B,) of vectors (B, D)."""
+    return (x - y).square().sum(-1)
+
+
+__all__ = ["Exemplar", "derangement", "squared_distance"]
