@@ -27,10 +27,20 @@ _VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 
 
 def device() -> torch.device:
-    """The GPU of this process under ``torchrun``, else the first GPU, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-    return torch.device("cpu")
+    """The GPU of this process under ``torchrun``, else the first GPU, else the CPU.
+
+    Raises:
+        ValueError: when ``torchrun`` started more processes than there are GPUs.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    number, count = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if number >= count:
+        raise ValueError(
+            f"`torchrun` started a process number {number + 1} here, but this machine has {count} GPU"
+            f"{'s' if count > 1 else ''}: give `--nproc_per_node={count}`."
+        )
+    return torch.device("cuda", number)
 
 
 def has_fast_half(device: torch.device | str) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import time
 import traceback
 from pathlib import Path
 from types import TracebackType
 
 _PACKAGE = Path(__file__).parent
 _MISTAKES = (ValueError, TypeError, KeyError, FileNotFoundError, FloatingPointError)
+_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
 TRACEBACK_VARIABLE = "MONAI_SSL_TRACEBACK"
 
 
@@ -17,11 +20,12 @@ def explain_mistakes() -> None:
     """Under ``python -m monai.bundle``, print the sentence of our own errors instead of MONAI's chain of traces.
 
     Errors that do not come from this package, and all when ``MONAI_SSL_TRACEBACK=1`` is set, keep their traces. In
-    other programs, a notebook for instance, nothing is changed.
+    other programs, a notebook for instance, nothing is changed. Under ``torchrun`` the reason also stands in its
+    summary, and a process that fails only because another one did says so.
     """
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if spec is not None and spec.name.startswith("monai.bundle") and not os.environ.get(TRACEBACK_VARIABLE):
-        sys.excepthook = _print_sentence
+    if spec is not None and spec.name.startswith("monai.bundle"):
+        sys.excepthook = _explain
 
 
 def sentence_of(error: BaseException) -> str | None:
@@ -50,9 +54,28 @@ def _is_ours(error: BaseException) -> bool:
     return isinstance(error, _MISTAKES) and bool(frames) and _PACKAGE in Path(frames[-1].filename).parents
 
 
-def _print_sentence(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if _is_consequence(error):
+        print("\nAnother process of this job has ended; the reason is in what it printed.", file=sys.stderr)
+        return
     sentence = sentence_of(error)
-    if sentence is None:
+    _tell_torchrun(sentence or f"{kind.__name__}: {error}")
+    if sentence is None or os.environ.get(TRACEBACK_VARIABLE):
         sys.__excepthook__(kind, error, trace)
         return
     print(f"\nerror: {sentence}\n({TRACEBACK_VARIABLE}=1 shows where it was raised)", file=sys.stderr)
+
+
+def _is_consequence(error: BaseException) -> bool:
+    """Whether only the connection to another process of the job was lost."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return "WORLD_SIZE" in os.environ and any(text in str(error) for text in _LOST)
+
+
+def _tell_torchrun(message: str) -> None:
+    """Write the file that ``torchrun`` shows as the root cause, that of the earliest time."""
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if path:
+        # whole seconds, and other processes end within the same one
+        Path(path).write_text(json.dumps({"message": message, "timestamp": int(time.time()) - 1}))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+import torch.distributed as dist
 
 from monai_ssl.data.intensity import Intensity
 from monai_ssl.data.prepare import PrepareOptions, prepare
@@ -20,7 +23,8 @@ _THINNEST = 8
 class PretrainingScans:
     """Scans for pre-training, and some patients held out to watch the loss on.
 
-    A folder that is not a store is prepared once, beside the output, and found again by the next run.
+    A folder that is not a store is prepared once, beside the output, and found again by the next run. Under
+    ``torchrun`` the first process prepares it for all.
 
     Args:
         dataset_dir: a store, or any tree of scans.
@@ -98,9 +102,24 @@ def _prepared(dataset_dir: Path, output_dir: Path) -> Path:
             "`python -m monai_ssl prepare --samples STORE` makes a store of sample scans."
         )
     store = output_dir / "store"
+    if not _several_processes():
+        _prepare(dataset_dir, store)
+        return store
+    # a group of its own, since others may wait here for longer than a step of the training may take
+    patient = dist.new_group(backend="gloo", timeout=timedelta(days=7))
+    if dist.get_rank() == 0:
+        _prepare(dataset_dir, store)
+    dist.barrier(patient)
+    return store
+
+
+def _several_processes() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _prepare(dataset_dir: Path, store: Path) -> None:
     report = prepare(dataset_dir, store, PrepareOptions())
     print(f"{dataset_dir} is not a store and was prepared into {store}:\n{report.table()}")
-    return store
 
 
 def _held_out(scans: list[Scan], fraction: float, seed: int) -> set[str]:
