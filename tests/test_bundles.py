@@ -154,7 +154,7 @@ def test_folder_is_complete(bundle):
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
 def test_parts_that_are_alike_in_all_bundles(path):
     template, config = (json.loads(p.read_text()) for p in (BUNDLES / "pcrlv2/configs/pretrain.json", path))
-    for key in ("initialize", "pretrain", "run", "amp", "device", "resume", "seed", "output_dir", "dataset_dir"):
+    for key in ("initialize", "pretrain", "run", "amp", "device", "resume", "patience", "seed", "output_dir", "dataset_dir"):
         assert config[key] == template[key], key
     assert config["train"]["trainer"] == template["train"]["trainer"]
     assert config["train"]["dataloader"] == template["train"]["dataloader"]

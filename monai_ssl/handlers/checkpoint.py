@@ -42,7 +42,11 @@ class Checkpoint:
         every_epochs: epochs between two checkpoints; the last epoch always makes one.
         every_iterations: also after so many iterations within an epoch; ``None`` for epochs only.
         key_metric: name in ``engine.state.metrics`` that selects ``best.pt``; the first that exists of several.
+        patience: end the run after so many epochs without a better key metric; ``None`` trains to the end.
         config: stored beside the weights, values as plain JSON types.
+
+    Raises:
+        ValueError: when ``patience`` is below 1; in training, when there is no key metric to be patient with.
     """
 
     def __init__(
@@ -52,7 +56,8 @@ class Checkpoint:
         *,
         every_epochs: int = 1,
         every_iterations: int | None = None,
-        key_metric: tuple[str, ...] = ("probe/linear", "probe/knn", "held_out/loss"),
+        key_metric: tuple[str, ...] = ("probe/linear", "probe/knn", "held_out/accuracy", "held_out/loss"),
+        patience: int | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         self.directory = Path(output_dir)
@@ -60,6 +65,9 @@ class Checkpoint:
         self.resume = resume
         self.every_epochs, self.every_iterations = every_epochs, every_iterations
         self.key_metric = key_metric
+        if patience is not None and patience < 1:
+            raise ValueError(f"`patience` is a number of epochs of at least 1, or null, got {patience}.")
+        self.patience = patience
         self.config = dict(config or {})
         self.best: dict[str, Any] = {}
 
@@ -70,7 +78,11 @@ class Checkpoint:
             engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every_iterations), self.save_iteration)
 
     def start(self, trainer: SSLTrainer) -> None:
-        """Load the checkpoint to resume from, or put one of an earlier run out of the way."""
+        """Load the checkpoint to resume from, or put one of an earlier run out of the way.
+
+        Raises:
+            ValueError: when processes of several machines find different checkpoints, or for what :meth:`load` says.
+        """
         source = self.path if self.resume in (True, False) else Path(str(self.resume))
         if self.resume and (source.is_file() or self.resume is not True):
             self.load(trainer, source)
@@ -82,12 +94,15 @@ class Checkpoint:
                 self.path,
                 kept.name,
             )
+        _check_all_continue(trainer, self.path)
 
     def save_epoch(self, trainer: SSLTrainer) -> None:
         state = trainer.state
         improved = self._improved(trainer)
         if state.epoch % self.every_epochs == 0 or state.epoch == state.max_epochs or improved:
             self._write(trainer, best=improved)
+        if self.patience is not None:
+            self._end_in_time(trainer, self.patience)
 
     def save_iteration(self, trainer: SSLTrainer) -> None:
         # gradients that wait in an accumulation window are not part of a checkpoint
@@ -163,6 +178,14 @@ class Checkpoint:
         self.best = {"name": name, "value": value, "better": better, "epoch": trainer.state.epoch}
         return True
 
+    def _end_in_time(self, trainer: SSLTrainer, patience: int) -> None:
+        if not self.best:
+            raise ValueError("`patience` needs a held-out loss or a probe: set `held_out` or `probe_list`.")
+        # by the epoch of the best, which the checkpoint holds: a resumed run ends where it would have ended
+        if trainer.state.epoch - self.best["epoch"] >= patience:
+            logger.info("No better %s for %d epochs: the run ends.", self.best["name"], patience)
+            trainer.terminate()
+
     def _write(self, trainer: SSLTrainer, best: bool) -> None:
         state = self.state(trainer)
         if idist.get_rank() != 0:
@@ -182,6 +205,18 @@ def save_atomically(state: Any, path: Path) -> None:
 def _global_batch_size(trainer: SSLTrainer) -> int:
     stream = getattr(trainer.data_loader, "batch_sampler", None)
     return stream.global_batch_size if isinstance(stream, SampleStream) else 1
+
+
+def _check_all_continue(trainer: SSLTrainer, path: Path) -> None:
+    """Raise unless all processes stand at the same iteration; on several machines some may not see the file."""
+    if idist.get_world_size() == 1:
+        return
+    found: Any = idist.all_gather(trainer.state.iteration)
+    if len(set(found)) > 1:
+        raise ValueError(
+            f"Only some processes found {path} to continue from (iterations {', '.join(map(str, found))}): "
+            "`output_dir` must be a folder that all machines share."
+        )
 
 
 def _versions() -> dict[str, str]:

@@ -170,6 +170,41 @@ def test_the_best_epoch_is_kept(tmp_path):
     assert same(best["method"], values[2])
 
 
+def ended(folder, scores, resume_after=None):
+    """The epoch in which a run with a patience of 2 ends, by the held-out losses of its epochs."""
+
+    def training(**options):
+        run = build(folder, len(scores), patience=2, **options)
+
+        @run.on(Events.EPOCH_STARTED)
+        def score(engine):
+            engine.state.metrics["held_out/loss"] = scores[engine.state.epoch - 1]
+
+        return run
+
+    run = training()
+    if resume_after is not None:
+        run.add_event_handler(Events.EPOCH_COMPLETED(once=resume_after), lambda e: e.terminate())
+        run.run()
+        run = training(resume=True)
+    run.run()
+    return run.state.epoch
+
+
+def test_a_run_ends_when_patience_does(tmp_path):
+    scores = [0.5, 0.4, 0.45, 0.39, 0.4, 0.41, 0.3]
+    assert ended(tmp_path / "a", scores) == 6
+    assert ended(tmp_path / "b", scores, resume_after=5) == 6
+    assert ended(tmp_path / "c", [0.5, 0.4, 0.3]) == 3
+
+
+def test_patience_needs_something_to_wait_for(tmp_path):
+    with pytest.raises(ValueError, match="`patience` is a number of epochs of at least 1"):
+        build(tmp_path, 1, patience=0)
+    with pytest.raises(ValueError, match="`patience` needs a held-out loss or a probe"):
+        build(tmp_path, 2, patience=1).run()
+
+
 CHILD = """
 import sys, time
 sys.path[:0] = [{root!r}, {tests!r}]
