@@ -1,0 +1,70 @@
+"""The tables of a report for programs: comma-separated values."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from monai_ssl.study.comparison import Row
+from monai_ssl.study.results import Cell
+
+_CELL = (
+    "task",
+    "labels",
+    "scheme",
+    "method",
+    "seed",
+    "metric",
+    "higher_is_better",
+    "score",
+    "seconds",
+    "encoder",
+    "pretraining",
+    "fingerprint",
+)
+_ROW = ("task", "labels", "scheme", "method", "metric", "higher_is_better", "mean", "sd", "seeds")
+_TEST = ("n", "difference", "low", "high", "p_value", "cohens_dz", "rank_biserial")
+_COMPARISON = ("baseline", "to_scratch", *(f"cases_{name}" for name in _TEST), "p_holm", "verdict")
+_SAVING = ("scratch_labels", "scratch_labels_bound", "saving")
+
+
+def cells_csv(cells: Sequence[Cell]) -> str:
+    """Return a table with one line for each cell."""
+    records = ({name: getattr(cell, name) for name in _CELL} | {"folder": cell.folder.name} for cell in cells)
+    return _csv((*_CELL, "folder"), records)
+
+
+def summary_csv(rows: Sequence[Row]) -> str:
+    """Return a table with one line for each arm; what starts with ``cases_`` is of the comparison over cases."""
+    return _csv((*_ROW, *_COMPARISON, *_SAVING), (_record(row) for row in rows))
+
+
+def _record(row: Row) -> dict[str, Any]:
+    record = {name: getattr(row, name) for name in _ROW}
+    record |= {"baseline": " / ".join(row.baseline) if row.baseline else None, "to_scratch": row.difference}
+    if row.paired is not None:
+        record |= {f"cases_{name}": getattr(row.paired, name) for name in _TEST}
+    record |= {"p_holm": row.p_holm, "verdict": row.verdict}
+    if row.saving is not None:
+        exact = row.saving.bound == "exact"
+        record |= {"scratch_labels": row.saving.equivalent, "scratch_labels_bound": row.saving.bound}
+        record |= {"saving": row.saving.saving if exact else None}
+    return record
+
+
+def _csv(head: Sequence[str], records: Iterable[dict[str, Any]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, head, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: "" if _is_nan(value) else value for name, value in record.items()} for record in records)
+    return text.getvalue()
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+__all__ = ["cells_csv", "summary_csv"]

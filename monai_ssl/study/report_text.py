@@ -1,0 +1,103 @@
+"""What a report says in words and how it writes numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monai_ssl.study.comparison import Row
+from monai_ssl.study.results import Cell
+
+
+def number(value: float | None, signed: bool = False) -> str:
+    """Write a score with three decimals and a real minus sign, or a dash where there is none."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:{'+' if signed else ''}.3f}".replace("-", "−")
+
+
+def p_value(value: float | None) -> str:
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def count(amount: int, one: str) -> str:
+    """Write an amount with its noun."""
+    plural = f"{one[:-1]}ies" if one.endswith("y") else f"{one}s"
+    return f"{amount} {one if amount == 1 else plural}"
+
+
+def saving(row: Row) -> str:
+    """Say what the labels of a row are worth in labels from scratch."""
+    if row.saving is None:
+        return "–"
+    needed = f"{row.saving.equivalent:.3g}"
+    if row.saving.bound == "at least":
+        return f"more than {needed}: not reached from scratch"
+    if row.saving.bound == "at most":
+        return f"{needed} or fewer: nothing saved" if row.labels >= row.saving.equivalent else f"{needed} or fewer"
+    return f"{needed} (saves {100 * row.saving.saving:.0f} %)".replace("-", "−")
+
+
+def in_short(rows: Sequence[Row]) -> str:
+    """Say in a few sentences how the methods of one task stand to scratch."""
+    compared = [row for row in rows if row.difference is not None]
+    if not compared:
+        return "No method stands beside scratch with the same labels, scheme and seed yet, so nothing can be compared."
+    verdicts = [row.verdict for row in compared]
+    text = (
+        f"{count(len(compared), 'comparison')} with scratch: {verdicts.count('better')} better, "
+        f"{verdicts.count('worse')} worse, {verdicts.count('unclear')} without a significant difference. "
+    )
+    sign = 1 if compared[0].higher_is_better else -1
+    best = max(compared, key=lambda row: sign * (row.difference or 0.0))
+    gain = sign * (best.difference or 0.0)
+    return text + (
+        f"Largest gain: {best.method} with {_labels(best)} ({best.scheme}), {number(best.difference, True)}."
+        if gain > 0
+        else "No method gains over scratch anywhere."
+    )
+
+
+def limits(rows: Sequence[Row], cells: Sequence[Cell]) -> list[str]:
+    """Say what the tables can show and what they cannot."""
+    if not cells:
+        return ["No cell has finished: this page shows nothing yet."]
+    said = [_about_seeds(rows), *(_about_cases(task, rows, cells) for task in sorted({row.task for row in rows}))]
+    bare = sorted({f"{row.task} / {row.scheme} / {_labels(row)}" for row in rows if _without_scratch(row)})
+    if bare:
+        said.append(f"Without a scratch run of the same seed, so that a gain cannot be told: {'; '.join(bare)}.")
+    said.append(
+        "The tests are over test cases of trained networks. They tell whether these networks differ on cases like "
+        "these, not whether other data, another scanner or another training length would show the same."
+    )
+    return said
+
+
+def _about_seeds(rows: Sequence[Row]) -> str:
+    seeds = sorted({row.seeds for row in rows})
+    told = count(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {count(seeds[-1], 'seed')}"
+    if seeds[-1] == 1:
+        return f"Each mean is of {told}: how far another seed would fall from it is unknown."
+    less = " With fewer than 5 seeds the standard deviation itself is a rough guess." if seeds[0] < 5 else ""
+    return f"Means and standard deviations are over {told}; each seed is another split, subset and start.{less}"
+
+
+def _about_cases(task: str, rows: Sequence[Row], cells: Sequence[Cell]) -> str:
+    names = {case for cell in cells if cell.task == task for case in cell.per_case}
+    tests = [row.paired for row in rows if row.task == task and row.paired is not None]
+    if not names:
+        return f"{task}: no scores by case, so no test over cases."
+    text = f"{task}: {count(len(names), 'test case')}, {count(len(tests), 'comparison')} corrected together (Holm)"
+    if tests and all(test.smallest_p * len(tests) >= 0.05 for test in tests):
+        text += ", so few cases for so many comparisons that none can be significant, whatever the methods do"
+    return text + "."
+
+
+def _without_scratch(row: Row) -> bool:
+    return not row.scratch and row.difference is None
+
+
+def _labels(row: Row) -> str:
+    return count(row.labels, "label")
+
+
+__all__ = ["count", "in_short", "limits", "number", "p_value", "saving"]

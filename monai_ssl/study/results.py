@@ -1,0 +1,155 @@
+"""The finished cells of a study, read from disk and checked: what the report and the advisor learn from."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCRATCH = "scratch"
+"""Name of the arm that starts from random weights; further encoders' stand in brackets behind it."""
+
+Arm = tuple[str, int, str, str]
+"""What is repeated over seeds: (task, labels, scheme, method)."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of the matrix and its scores on the test cases.
+
+    Args:
+        folder: of the cell.
+        method: name of the pre-training, or ``"scratch"``.
+        task: name of the downstream task.
+        labels: number of labelled patients (or images) that were trained on.
+        scheme: name of the fine-tuning scheme.
+        seed: of the split, the subset and the training.
+        metric: name of the metric.
+        higher_is_better: whether more of the metric is better.
+        score: over all test cases.
+        per_case: score of each test case that has one.
+        per_class: score of each class.
+        curve: (step, value) while training, by step.
+        seconds: of training and testing.
+        pretraining: hash of the pre-training, ``None`` for scratch.
+        encoder: which encoder, alike for all that are compared.
+        fingerprint: hash of everything that decided the result.
+        pictures: paths relative to ``folder``.
+    """
+
+    folder: Path
+    method: str
+    task: str
+    labels: int
+    scheme: str
+    seed: int
+    metric: str
+    higher_is_better: bool
+    score: float
+    per_case: Mapping[str, float]
+    per_class: Mapping[str, float]
+    curve: tuple[tuple[float, float], ...]
+    seconds: float
+    pretraining: str | None
+    encoder: str
+    fingerprint: str
+    pictures: tuple[str, ...]
+
+    @property
+    def arm(self) -> Arm:
+        return self.task, self.labels, self.scheme, self.method
+
+    @property
+    def is_scratch(self) -> bool:
+        return self.pretraining is None and (self.method == SCRATCH or self.method.startswith(f"{SCRATCH} ("))
+
+
+def read_cells(study_dir: Path) -> tuple[list[Cell], dict[str, str]]:
+    """Read every ``cells/*/result.json`` that belongs to the study as it is now.
+
+    Args:
+        study_dir: folder of the study.
+
+    Returns:
+        The finished cells in the order of their arms and seeds, and for each that is not: its title and the reason.
+    """
+    cells, unfinished = [], _not_run(study_dir)
+    for folder in sorted(path.parent for path in study_dir.glob("cells/*/result.json")):
+        try:
+            cells.append(_read_cell(folder))
+        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+            unfinished[f"cells/{folder.name}"] = f"Its result.json cannot be used: {error}"
+    newest: dict[tuple[Arm, int], Cell] = {}
+    for cell in sorted(cells, key=lambda cell: ((cell.folder / "result.json").stat().st_mtime_ns, cell.folder.name)):
+        older = newest.get((cell.arm, cell.seed))
+        if older is not None:
+            unfinished[f"cells/{older.folder.name}"] = (
+                f"Left out: cells/{cell.folder.name} is a newer result of the same method, task, labels, scheme, seed."
+            )
+        newest[cell.arm, cell.seed] = cell
+    return sorted(newest.values(), key=lambda cell: (*cell.arm, cell.seed)), dict(sorted(unfinished.items()))
+
+
+def _read_cell(folder: Path) -> Cell:
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    for key in ("method", "task", "labels", "scheme", "seed", "metric", "higher_is_better", "score"):
+        if key not in result:
+            raise ValueError(f"`{key}` is missing.")
+    if not _is_number(result["score"]):
+        raise ValueError(f"`score` is {result['score']!r}, not a finite number.")
+    curve = sorted((float(step), float(value)) for step, value in result.get("curve") or () if _is_number(value))
+    pretraining = result.get("pretraining")
+    return Cell(
+        folder=folder,
+        method=str(result["method"]),
+        task=str(result["task"]),
+        labels=int(result["labels"]),
+        scheme=str(result["scheme"]),
+        seed=int(result["seed"]),
+        metric=str(result["metric"]),
+        higher_is_better=bool(result["higher_is_better"]),
+        score=float(result["score"]),
+        per_case=_numbers(result.get("per_case")),
+        per_class=_numbers(result.get("per_class")),
+        curve=tuple(curve),
+        seconds=float(result.get("seconds") or 0.0),
+        pretraining=None if pretraining is None else str(pretraining),
+        encoder=str(result.get("encoder", "")),
+        fingerprint=str(result.get("fingerprint", "")),
+        pictures=tuple(str(path) for path in result.get("pictures") or ()),
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _numbers(values: Mapping[str, Any] | None) -> dict[str, float]:
+    """Keep what has a value; a case without the structure has none."""
+    return {str(name): float(value) for name, value in (values or {}).items() if _is_number(value)}
+
+
+def _not_run(study_dir: Path) -> dict[str, str]:
+    """Return title and reason of the jobs without a result."""
+    found = {}
+    for path in study_dir.glob("jobs/*.json"):
+        job = _object(path)
+        folder = study_dir / ("cells" if job.get("kind", "cell") == "cell" else "pretraining") / path.stem
+        if not (folder / "result.json").is_file():
+            failure = _object(study_dir / "failed" / path.name)
+            found[str(job.get("title", path.stem))] = str(failure.get("reason", "It has not finished."))
+    return found
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+__all__ = ["Arm", "Cell", "SCRATCH", "read_cells"]
