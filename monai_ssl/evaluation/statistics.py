@@ -159,8 +159,12 @@ def bootstrap_interval(
     if len(sample) < 2:
         return math.nan, math.nan
     generator = np.random.default_rng(seed)
-    # one resample at a time: a test set of a hundred thousand candidates would not fit as a whole
-    means = [sample[generator.integers(0, len(sample), len(sample))].mean() for _ in range(resamples)]
+    # in portions: all resamples of a hundred thousand candidates would not fit into memory
+    portion = max(1, 10**6 // len(sample))
+    means = np.empty(resamples)
+    for at in range(0, resamples, portion):
+        stop = min(at + portion, resamples)
+        means[at:stop] = sample[generator.integers(0, len(sample), (stop - at, len(sample)))].mean(1)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 

@@ -105,6 +105,9 @@ def test_bootstrap_interval_covers_and_repeats():
     assert bootstrap_interval(values) == (low, high) != bootstrap_interval(values, seed=1)
     assert bootstrap_interval(values, confidence=0.5)[1] < high
     assert math.isnan(bootstrap_interval([1.0])[0])
+    # more values than one portion of resamples holds
+    low, high = bootstrap_interval(np.tile([0.0, 1.0], 150_000), resamples=20)
+    assert 0.49 < low < high < 0.51
 
 
 def test_effect_sizes():
