@@ -6,6 +6,7 @@ from monai_ssl.methods.base import Method
 from monai_ssl.methods.byol import BYOL
 from monai_ssl.methods.c2l import C2L
 from monai_ssl.methods.cpc import CPC
+from monai_ssl.methods.cube_plus_plus import CubePlusPlus
 from monai_ssl.methods.dira import DiRA
 from monai_ssl.methods.exemplar import Exemplar
 from monai_ssl.methods.jigsaw import Jigsaw
@@ -28,6 +29,7 @@ __all__ = [
     "BarlowTwins",
     "C2L",
     "CPC",
+    "CubePlusPlus",
     "DiRA",
     "Exemplar",
     "Jigsaw",

@@ -1,9 +1,9 @@
 """Rubik's cube+: order and turns of cubes, and which of them lack half of their voxels.
 
 Zhu, Li, Hu, Ma, Zhou, Zheng, "Rubik's Cube+: A Self-supervised Feature Learning Framework for 3D Medical Image
-Analysis", Medical Image Analysis 64, 2020, https://doi.org/10.1016/j.media.2020.101746; heads and schedule of Zhang, Gu,
-"Dive into Self-Supervised Learning for Medical Image Analysis: Data, Models and Tasks", Knowledge-Based Systems 2023,
-https://arxiv.org/abs/2209.12157.
+Analysis", Medical Image Analysis 64, 2020, https://doi.org/10.1016/j.media.2020.101746; heads and schedule of Zhang,
+Gu, "Dive into Self-Supervised Learning for Medical Image Analysis: Data, Models and Tasks", Knowledge-Based Systems
+2023, https://arxiv.org/abs/2209.12157.
 """
 
 from __future__ import annotations

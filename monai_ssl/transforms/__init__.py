@@ -7,6 +7,13 @@ from monai_ssl.transforms.blur import RandGaussianBlurd
 from monai_ssl.transforms.brightness import RandBrightnessd
 from monai_ssl.transforms.color import RandColorJitterd, RandGrayscaled
 from monai_ssl.transforms.cube_mask import RandCubeMaskd
+from monai_ssl.transforms.cube_turns import (
+    RandCubeTurnsd,
+    turn_cells,
+    turn_cells_back,
+    turn_layers,
+    turn_layers_back,
+)
 from monai_ssl.transforms.cutout import RandCutoutd
 from monai_ssl.transforms.distortions import RandDistortiond
 from monai_ssl.transforms.elastic import RandElasticBatchd
@@ -51,6 +58,7 @@ __all__ = [
     "RandBrightnessd",
     "RandColorJitterd",
     "RandCubeMaskd",
+    "RandCubeTurnsd",
     "RandCutoutd",
     "RandDistortiond",
     "RandElasticBatchd",
@@ -89,5 +97,9 @@ __all__ = [
     "restore_cells",
     "rotate",
     "rotate_back",
+    "turn_cells",
+    "turn_cells_back",
+    "turn_layers",
+    "turn_layers_back",
     "valid_rotations",
 ]
