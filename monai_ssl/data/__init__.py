@@ -23,28 +23,36 @@ from monai_ssl.data.word_discovery import Described, WordOptions, discover_words
 from monai_ssl.data.words import LocatedWord, Word, WordList
 
 if TYPE_CHECKING:
+    from monai_ssl.data.imbalance import ImbalancedSubset, MeanResampler, class_sampler, imbalanced_subset, weighted_sampler
     from monai_ssl.data.labelled import LabelledImages
     from monai_ssl.data.visual_words import VisualWords
     from monai_ssl.data.windows import WindowDataset, collate_views, endless_loader
 
 # these need torch and MONAI, which take seconds to import: too long for `prepare`, its workers and `inspect`
 _IMPORTED_WHEN_USED = {
+    "ImbalancedSubset": "imbalance",
     "LabelledImages": "labelled",
+    "MeanResampler": "imbalance",
     "VisualWords": "visual_words",
     "WindowDataset": "windows",
+    "class_sampler": "imbalance",
     "collate_views": "windows",
     "endless_loader": "windows",
+    "imbalanced_subset": "imbalance",
+    "weighted_sampler": "imbalance",
 }
 
 __all__ = [
     "CTWindow",
     "Described",
     "ImageRange",
+    "ImbalancedSubset",
     "Inspection",
     "Intensity",
     "LabelledImages",
     "LocatedWord",
     "MRPercentiles",
+    "MeanResampler",
     "PrepareOptions",
     "PretrainingScans",
     "ReadError",
@@ -58,10 +66,12 @@ __all__ = [
     "Word",
     "WordList",
     "WordOptions",
+    "class_sampler",
     "collate_views",
     "default_intensity",
     "discover_words",
     "endless_loader",
+    "imbalanced_subset",
     "inspect_store",
     "intensity_from_dict",
     "label_fractions",
@@ -69,6 +79,7 @@ __all__ = [
     "prepare",
     "save_split",
     "split_by_patient",
+    "weighted_sampler",
     "write_sheet",
 ]
 

@@ -1,0 +1,206 @@
+"""Few of one kind: training sets of a chosen imbalance, and samplers that even it out.
+
+Zhang and Gu, "Dive into Self-Supervised Learning for Medical Image Analysis", 2022, https://arxiv.org/abs/2209.12157,
+table 7: r is the ratio of minority to majority, N the number of images.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch.utils.data import Sampler, WeightedRandomSampler
+
+from monai_ssl.data.splits import label_fractions
+
+
+@dataclass(frozen=True)
+class ImbalancedSubset:
+    """Names of the images of a training set.
+
+    Args:
+        originals: of the minority.
+        copies: augmented ones of the minority.
+        majority: the rest.
+    """
+
+    originals: tuple[str, ...]
+    copies: tuple[str, ...]
+    majority: tuple[str, ...]
+
+    @property
+    def minority(self) -> tuple[str, ...]:
+        return (*self.originals, *self.copies)
+
+
+def imbalance_counts(ratio: float, total: int) -> tuple[int, int]:
+    """Return how many images of minority and majority make ``total`` with ``ratio`` of one to the other.
+
+    Raises:
+        ValueError: when ``ratio`` is not in (0, 1], or so small that no image of the minority is left.
+    """
+    if not 0 < ratio <= 1:
+        raise ValueError(f"`ratio` of minority to majority must be in (0, 1], got {ratio}.")
+    minority = round(total * ratio / (1 + ratio))
+    if minority < 1 or minority >= total:
+        raise ValueError(f"{total} images at a ratio of {ratio} leave none of one kind; take more images.")
+    return minority, total - minority
+
+
+def imbalanced_subset(
+    minority: Sequence[str],
+    majority: Sequence[str],
+    *,
+    ratio: float,
+    total: int,
+    copies: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> ImbalancedSubset:
+    """Choose a training set of ``total`` images with ``ratio`` of minority to majority.
+
+    With one seed and ratio, a larger set contains the smaller ones. Of the minority originals are taken before copies.
+
+    Args:
+        minority: names of the images of the training part.
+        majority: the same of the other kind.
+        ratio: r, in (0, 1].
+        total: N.
+        copies: original of each augmented copy; a copy whose original is not in ``minority`` belongs to another part
+            of the data and is refused.
+        seed: another seed, another choice.
+
+    Raises:
+        ValueError: when there are too few images, a name occurs twice, or a copy's original is elsewhere.
+    """
+    copies = copies or {}
+    names = Counter([*minority, *majority, *copies])
+    if twice := sorted(name for name, n in names.items() if n > 1):
+        raise ValueError(f"`{twice[0]}` occurs more than once among `minority`, `majority` and `copies`.")
+    if stray := sorted(copies.keys() - {c for c, original in copies.items() if original in set(minority)}):
+        raise ValueError(
+            f"The copy `{stray[0]}` is of `{copies[stray[0]]}`, which is not in `minority`: with it, images of another "
+            "part of the data would be trained on."
+        )
+    few, many = imbalance_counts(ratio, total)
+    _check_enough("minority", few, len(minority) + len(copies), ratio, total)
+    _check_enough("majority", many, len(majority), ratio, total)
+    from_originals = min(few, len(minority))
+    return ImbalancedSubset(
+        originals=_choose(minority, from_originals, seed),
+        copies=_choose(tuple(copies), few - from_originals, seed),
+        majority=_choose(majority, many, seed),
+    )
+
+
+class MeanResampler(Sampler[int]):
+    """Draw each epoch all images of the rarest class and as many of every other (the study's mean resampling).
+
+    Images of the other classes take turns, so that after enough epochs each was seen.
+
+    Args:
+        labels: class of each image of the dataset.
+        ratio: of the rarest class to each other one in an epoch; at 0.5 the others are twice as many. A class that has
+            fewer is taken as a whole.
+        seed: of turns and order.
+
+    Raises:
+        ValueError: when there are fewer than two classes, or ``ratio`` is not in (0, 1].
+    """
+
+    def __init__(self, labels: Sequence[int], ratio: float = 1.0, seed: int = 0) -> None:
+        if not 0 < ratio <= 1:
+            raise ValueError(f"`ratio` of the rarest class to the others must be in (0, 1], got {ratio}.")
+        members = _members(labels)
+        self.rarest = min(members, key=lambda label: (len(members[label]), label))
+        wanted = round(len(members[self.rarest]) / ratio)
+        self.members = members
+        self.shares = {label: min(wanted, len(of)) for label, of in members.items()}
+        self.shares[self.rarest] = len(members[self.rarest])
+        self.seed, self.epoch = seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Continue with the draw of ``epoch``, as after a resumed training."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return sum(self.shares.values())
+
+    def __iter__(self) -> Iterator[int]:
+        drawn = torch.cat([self._turn(label) for label in sorted(self.members)])
+        order = torch.randperm(len(drawn), generator=self._generator(self.epoch, len(self.members)))
+        self.epoch += 1
+        return iter(drawn[order].tolist())
+
+    def _turn(self, label: int) -> torch.Tensor:
+        """Return the images of a class whose turn it is: a round of turns shows each once, a few twice at its end."""
+        members, share = self.members[label], self.shares[label]
+        turns = -(-len(members) // share)
+        around, turn = divmod(self.epoch, turns)
+        order = torch.randperm(len(members), generator=self._generator(around, sorted(self.members).index(label)))
+        at = torch.arange(turn * share, (turn + 1) * share) % len(members)
+        return members[order[at]]
+
+    def _generator(self, count: int, stream: int) -> torch.Generator:
+        streams = len(self.members) + 1
+        return torch.Generator().manual_seed((self.seed * 1_000_003 + count) * streams + stream)
+
+
+def weighted_sampler(labels: Sequence[int], seed: int = 0) -> WeightedRandomSampler:
+    """Return a sampler that draws as many images as there are, with replacement, each class equally often on average.
+
+    Raises:
+        ValueError: when there are fewer than two classes.
+    """
+    members = _members(labels)
+    weights = [1 / len(members[int(label)]) for label in labels]
+    return WeightedRandomSampler(weights, len(labels), generator=torch.Generator().manual_seed(seed))
+
+
+def class_sampler(
+    labels: Sequence[int], resampling: Literal["mean", "weighted"] | None, seed: int = 0
+) -> Sampler[int] | None:
+    """Return the sampler of that name, or none.
+
+    Raises:
+        ValueError: for another name, or labels of fewer than two classes.
+    """
+    if resampling is None:
+        return None
+    if resampling == "mean":
+        return MeanResampler(labels, seed=seed)
+    if resampling == "weighted":
+        return weighted_sampler(labels, seed)
+    raise ValueError(f"`resampling` must be null, 'mean' or 'weighted', got {resampling!r}.")
+
+
+def _members(labels: Sequence[int]) -> dict[int, torch.Tensor]:
+    classes = torch.as_tensor([int(label) for label in labels])
+    members = {int(label): (classes == label).nonzero().flatten() for label in classes.unique()}
+    if len(members) < 2:
+        raise ValueError(f"Resampling needs images of two classes at least, got {len(members)}.")
+    return members
+
+
+def _choose(names: Sequence[str], number: int, seed: int) -> tuple[str, ...]:
+    return label_fractions(names, [number], seed)[str(number)] if number else ()
+
+
+def _check_enough(kind: str, wanted: int, available: int, ratio: float, total: int) -> None:
+    if wanted > available:
+        raise ValueError(
+            f"{total} images at a ratio of {ratio} need {wanted} of the {kind}, but {available} are there, "
+            f"{wanted - available} too few; lower `total` or change `ratio`."
+        )
+
+
+__all__ = [
+    "ImbalancedSubset",
+    "MeanResampler",
+    "class_sampler",
+    "imbalance_counts",
+    "imbalanced_subset",
+    "weighted_sampler",
+]

@@ -1,0 +1,118 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monai_ssl.data.imbalance import (
+    MeanResampler,
+    class_sampler,
+    imbalance_counts,
+    imbalanced_subset,
+    weighted_sampler,
+)
+
+NEGATIVES = [f"n{i:04d}" for i in range(1000)]
+POSITIVES = [f"p{i:03d}" for i in range(100)]
+COPIES = {f"{name}-{k}": name for name in POSITIVES for k in range(3)}
+
+
+def test_counts_are_those_of_table_7():
+    assert [imbalance_counts(0.01, n)[0] for n in (5000, 10000, 15000)] == [50, 99, 149]
+    assert imbalance_counts(0.05, 5000) == (238, 4762) and imbalance_counts(0.15, 10000)[0] == 1304
+    assert imbalance_counts(1, 10) == (5, 5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.02, 0.4), st.integers(60, 900), st.integers(60, 900), st.integers(0, 5))
+def test_sets_have_their_counts_and_nest(ratio, small, large, seed):
+    small, large = sorted((small, large))
+    a, b = (
+        imbalanced_subset(POSITIVES, NEGATIVES, ratio=ratio, total=n, copies=COPIES, seed=seed) for n in (small, large)
+    )
+    for subset, total in ((a, small), (b, large)):
+        few, many = imbalance_counts(ratio, total)
+        assert (len(set(subset.minority)), len(set(subset.majority))) == (few, many)
+        assert set(subset.originals) <= set(POSITIVES) and set(subset.copies) <= COPIES.keys()
+        assert set(subset.majority) <= set(NEGATIVES)
+        assert not subset.copies or len(subset.originals) == len(POSITIVES)
+    assert set(a.minority) <= set(b.minority) and set(a.majority) <= set(b.majority)
+
+
+def test_seeds_repeat_and_differ():
+    options = {"ratio": 0.1, "total": 500}
+    first = imbalanced_subset(POSITIVES, NEGATIVES, **options)
+    assert first == imbalanced_subset(POSITIVES[::-1], NEGATIVES[::-1], **options)
+    other = imbalanced_subset(POSITIVES, NEGATIVES, seed=1, **options)
+    assert first.minority != other.minority and first.majority != other.majority
+
+
+def test_what_cannot_be_is_refused_with_the_shortfall():
+    with pytest.raises(ValueError, match="need 118 of the minority, but 100 are there, 18 too few; lower `total`"):
+        imbalanced_subset(POSITIVES, NEGATIVES, ratio=0.15, total=905)
+    with pytest.raises(ValueError, match="need 1188 of the majority, but 1000 are there, 188 too few"):
+        imbalanced_subset(POSITIVES, NEGATIVES, ratio=0.01, total=1200)
+    with pytest.raises(ValueError, match="leave none of one kind"):
+        imbalance_counts(0.001, 100)
+    with pytest.raises(ValueError, match=r"`ratio` of minority to majority must be in \(0, 1\], got 1.5"):
+        imbalance_counts(1.5, 100)
+
+
+def test_no_copy_of_an_image_of_another_part():
+    with pytest.raises(ValueError, match="The copy `x-1` is of `validation7`, which is not in `minority`"):
+        imbalanced_subset(POSITIVES, NEGATIVES, ratio=0.1, total=100, copies={"x-1": "validation7"})
+    with pytest.raises(ValueError, match="`p000` occurs more than once"):
+        imbalanced_subset(POSITIVES, ["p000", *NEGATIVES], ratio=0.1, total=100)
+    with pytest.raises(ValueError, match="`n0000` occurs more than once"):
+        imbalanced_subset(POSITIVES, NEGATIVES, ratio=0.1, total=100, copies={"n0000": "p000"})
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 8), st.integers(8, 40), st.sampled_from([1.0, 0.5, 0.25]), st.integers(0, 3))
+def test_epochs_are_even_and_take_turns(few, many, ratio, seed):
+    labels = [1] * few + [0] * many
+    sampler = MeanResampler(labels, ratio, seed)
+    share = min(round(few / ratio), many)
+    epochs = [list(sampler) for _ in range(-(-many // share))]
+    for epoch in epochs:
+        assert len(epoch) == len(sampler) == len(set(epoch)) == few + share
+        assert set(range(few)) <= set(epoch)
+    assert set().union(*epochs) == set(range(few + many))
+    if share < many:
+        assert set(epochs[0]) != set(epochs[1])
+
+
+def test_a_second_round_of_turns_has_another_order_and_epochs_can_be_resumed():
+    sampler = MeanResampler([0] * 40 + [1] * 10, seed=3)
+    epochs = [list(sampler) for _ in range(8)]
+    assert set(epochs[0]) != set(epochs[4]) and epochs[0][:10] != list(range(40, 50))
+    resumed = MeanResampler([0] * 40 + [1] * 10, seed=3)
+    resumed.set_epoch(5)
+    assert [list(resumed) for _ in range(3)] == epochs[5:]
+    assert list(MeanResampler([0] * 40 + [1] * 10, seed=4)) != epochs[0]
+
+
+def test_several_classes_are_brought_to_the_rarest():
+    labels = [0] * 30 + [1] * 5 + [2] * 8
+    assert Counter(labels[i] for i in MeanResampler(labels)) == {0: 5, 1: 5, 2: 5}
+    assert Counter(labels[i] for i in MeanResampler(labels, 0.5)) == {0: 10, 1: 5, 2: 8}
+
+
+def test_weights_make_classes_equally_frequent():
+    labels = [0] * 900 + [1] * 100
+    drawn = list(weighted_sampler(labels, 1))
+    positive = sum(labels[i] for i in drawn)
+    assert len(drawn) == 1000 and abs(positive - 500) < 3 * 250**0.5
+    assert drawn == list(weighted_sampler(labels, 1)) != list(weighted_sampler(labels, 2))
+
+
+def test_samplers_by_name():
+    assert class_sampler([0, 1], None) is None
+    assert isinstance(class_sampler([0, 1, 1], "mean"), MeanResampler)
+    assert len(class_sampler([0, 1, 1], "weighted")) == 3
+    with pytest.raises(ValueError, match="`resampling` must be null, 'mean' or 'weighted', got 'more'"):
+        class_sampler([0, 1], "more")
+    with pytest.raises(ValueError, match="two classes at least, got 1"):
+        MeanResampler([0, 0])
+    with pytest.raises(ValueError, match=r"rarest class to the others must be in \(0, 1\], got 2"):
+        MeanResampler([0, 1], ratio=2)
