@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from monai_ssl.files import atomic
 from monai_ssl.study.comparison import Row, compare
@@ -14,7 +13,7 @@ from monai_ssl.study.report_page import bullets, cell, folded, page, paragraph, 
 from monai_ssl.study.report_sections import styles, task_section
 from monai_ssl.study.report_tables import cells_csv, summary_csv
 from monai_ssl.study.report_text import count, limits, number
-from monai_ssl.study.results import Cell, read_cells
+from monai_ssl.study.results import Cell, read_cells, read_study_record
 
 REPORT, TABLE, SUMMARY = "report.html", "table.csv", "summary.csv"
 
@@ -45,20 +44,20 @@ def write_report(study_dir: Path) -> Path:
 
 
 def _page(study_dir: Path, cells: Sequence[Cell], rows: Sequence[Row], unfinished: dict[str, str]) -> str:
-    study = _study(study_dir)
+    study = read_study_record(study_dir)
     name = str(study.get("name") or study_dir.resolve().name)
     tasks = sorted({row.task for row in rows})
     colors = styles(cells)
     hours = sum(one.seconds for one in cells) / 3600
     done = f"{count(len(cells), 'cell')} finished ({hours:.1f} hours), {len(unfinished)} failed or missing."
-    parts = [paragraph(done), "<h2>What these tables can show</h2>", bullets(limits(rows, cells))]
+    parts = [paragraph(done), "<h2>What these tables can show</h2>", bullets(limits(rows, cells, study))]
     for task in tasks:
         of_task = [one for one in cells if one.task == task]
         parts.append(task_section([row for row in rows if row.task == task], of_task, colors))
     parts += [_unfinished(unfinished), "<h2>How it was made</h2>", _fingerprints(cells)]
     if study:
         text = json.dumps(study, indent=2, ensure_ascii=False)
-        parts.append(folded("The study file", f'<pre tabindex="0">{escape(text)}</pre>'))
+        parts.append(folded("What was asked for: study.json", f'<pre tabindex="0">{escape(text)}</pre>'))
     return page(f"Study: {name}", parts)
 
 
@@ -79,14 +78,6 @@ def _fingerprints(cells: Sequence[Cell]) -> str:
 def _facts(one: Cell) -> list[str]:
     where = [one.task, str(one.labels), one.scheme, one.method, str(one.seed)]
     return [*where, number(one.score), f"{one.seconds / 60:.1f}", one.pretraining or "–", one.fingerprint or "–"]
-
-
-def _study(study_dir: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((study_dir / "study.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _write(path: Path, text: str) -> None:

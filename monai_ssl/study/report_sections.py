@@ -11,7 +11,7 @@ import numpy as np
 from monai_ssl.study.charts import Series, line_chart
 from monai_ssl.study.comparison import Row
 from monai_ssl.study.report_page import COLORS, cell, folded, paragraph, table
-from monai_ssl.study.report_pictures import CasePicture, best_and_worst
+from monai_ssl.study.report_pictures import CasePicture, case_pictures
 from monai_ssl.study.report_text import count, in_short, number, p_value, saving
 from monai_ssl.study.results import Cell
 
@@ -24,8 +24,8 @@ _HEAD = (
     "SD",
     "Seeds",
     "To scratch",
-    "95 % CI over cases",
-    "Cases",
+    "95 % CI over patients",
+    "Patients",
     "p (Holm)",
     "Rank-biserial",
     "Verdict",
@@ -60,7 +60,7 @@ def task_section(rows: Sequence[Row], cells: Sequence[Cell], colors: Mapping[str
         _label_efficiency(rows, colors),
         folded("Learning curves", _learning_curves(cells, colors)),
         folded("Scores by class", _by_class(cells)),
-        folded("Best and worst cases", _pictures(cells)),
+        folded("Test cases: truth on the left, prediction on the right", _pictures(cells)),
     ]
     return "<section>" + "\n".join(parts) + "</section>"
 
@@ -146,18 +146,19 @@ def _by_class(cells: Sequence[Cell]) -> str:
 
 
 def _pictures(cells: Sequence[Cell]) -> str:
-    best, worst = best_and_worst(cells)
-    shown = [(title, found) for title, found in (("Best", best), ("Worst", worst)) if found]
+    groups: dict[str, list[CasePicture]] = defaultdict(list)
+    for picture in case_pictures(cells):
+        groups[picture.name].append(picture)
     return "".join(
-        f'<h3>{title}</h3><div class="pictures">{"".join(_picture(one) for one in found)}</div>'
-        for title, found in shown
+        f'<h3>{escape(name)}</h3><div class="pictures">{"".join(_picture(one) for one in found)}</div>'
+        for name, found in groups.items()
     )
 
 
 def _picture(picture: CasePicture) -> str:
     cell = picture.cell
-    told = f"{picture.case}: {number(picture.score)} ({cell.method}, {count(cell.labels, 'label')}, {cell.scheme}, "
-    told += f"seed {cell.seed})"
+    score = f" {number(cell.per_case[picture.name])}" if picture.name in cell.per_case else ""
+    told = f"{cell.method}, {cell.scheme}, {count(cell.labels, 'label')}, seed {cell.seed}: {picture.name}{score}"
     return _figure(f'<img src="{picture.data}" alt="{escape(told)}">', told)
 
 

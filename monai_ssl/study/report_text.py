@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from monai_ssl.study.comparison import Row
 from monai_ssl.study.results import Cell
@@ -57,17 +58,27 @@ def in_short(rows: Sequence[Row]) -> str:
     )
 
 
-def limits(rows: Sequence[Row], cells: Sequence[Cell]) -> list[str]:
-    """Say what the tables can show and what they cannot."""
+def limits(rows: Sequence[Row], cells: Sequence[Cell], study: Mapping[str, Any]) -> list[str]:
+    """Say what the tables can show and what they cannot.
+
+    Args:
+        rows: of all tasks.
+        cells: of all tasks.
+        study: content of ``study.json``.
+    """
     if not cells:
         return ["No cell has finished: this page shows nothing yet."]
     said = [_about_seeds(rows), *(_about_cases(task, rows, cells) for task in sorted({row.task for row in rows}))]
+    if study.get("allow_leak"):
+        said.append("Test patients were allowed into pre-training: the scores say nothing about new patients.")
+    if study.get("select") == "best":
+        said.append("The scored checkpoint is the best on validation patients, who are labelled patients as well.")
     bare = sorted({f"{row.task} / {row.scheme} / {_labels(row)}" for row in rows if _without_scratch(row)})
     if bare:
         said.append(f"Without a scratch run of the same seed, so that a gain cannot be told: {'; '.join(bare)}.")
     said.append(
-        "The tests are over test cases of trained networks. They tell whether these networks differ on cases like "
-        "these, not whether other data, another scanner or another training length would show the same."
+        "The tests are over test patients of trained networks. They tell whether these networks differ on patients "
+        "like these, not whether other data, another scanner or another training length would show the same."
     )
     return said
 
@@ -85,8 +96,8 @@ def _about_cases(task: str, rows: Sequence[Row], cells: Sequence[Cell]) -> str:
     names = {case for cell in cells if cell.task == task for case in cell.per_case}
     tests = [row.paired for row in rows if row.task == task and row.paired is not None]
     if not names:
-        return f"{task}: no scores by case, so no test over cases."
-    text = f"{task}: {count(len(names), 'test case')}, {count(len(tests), 'comparison')} corrected together (Holm)"
+        return f"{task}: no scores by patient, so no test."
+    text = f"{task}: {count(len(names), 'test patient')}, {count(len(tests), 'comparison')} corrected together (Holm)"
     if tests and all(test.smallest_p * len(tests) >= 0.05 for test in tests):
         text += ", so few cases for so many comparisons that none can be significant, whatever the methods do"
     return text + "."

@@ -67,8 +67,15 @@ class Cell:
         return self.pretraining is None and (self.method == SCRATCH or self.method.startswith(f"{SCRATCH} ("))
 
 
+def read_study_record(study_dir: Path) -> dict[str, Any]:
+    """Return what ``study.json`` says of the study; nothing where it is not there or cannot be read."""
+    return _object(study_dir / "study.json")
+
+
 def read_cells(study_dir: Path) -> tuple[list[Cell], dict[str, str]]:
-    """Read every ``cells/*/result.json`` that belongs to the study as it is now.
+    """Read the ``cells/*/result.json`` that belong to the study as ``study.json`` has it now.
+
+    Without a list of cells there, all that are found belong to it.
 
     Args:
         study_dir: folder of the study.
@@ -76,21 +83,24 @@ def read_cells(study_dir: Path) -> tuple[list[Cell], dict[str, str]]:
     Returns:
         The finished cells in the order of their arms and seeds, and for each that is not: its title and the reason.
     """
-    cells, unfinished = [], _not_run(study_dir)
-    for folder in sorted(path.parent for path in study_dir.glob("cells/*/result.json")):
+    expected = {str(facts["key"]): facts for facts in read_study_record(study_dir).get("cells") or () if "key" in facts}
+    found = sorted(path.parent for path in study_dir.glob("cells/*/result.json"))
+    cells: dict[tuple[Arm, int], Cell] = {}
+    unfinished = {}
+    for folder in found:
+        if expected and folder.name not in expected:
+            continue
         try:
-            cells.append(_read_cell(folder))
+            cell = _read_cell(folder)
         except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
             unfinished[f"cells/{folder.name}"] = f"Its result.json cannot be used: {error}"
-    newest: dict[tuple[Arm, int], Cell] = {}
-    for cell in sorted(cells, key=lambda cell: ((cell.folder / "result.json").stat().st_mtime_ns, cell.folder.name)):
-        older = newest.get((cell.arm, cell.seed))
-        if older is not None:
-            unfinished[f"cells/{older.folder.name}"] = (
-                f"Left out: cells/{cell.folder.name} is a newer result of the same method, task, labels, scheme, seed."
-            )
-        newest[cell.arm, cell.seed] = cell
-    return sorted(newest.values(), key=lambda cell: (*cell.arm, cell.seed)), dict(sorted(unfinished.items()))
+            continue
+        if (first := cells.setdefault((cell.arm, cell.seed), cell)) is not cell:
+            unfinished[f"cells/{folder.name}"] = f"Left out: cells/{first.folder.name} has the same arm and seed."
+    for key in expected.keys() - {folder.name for folder in found}:
+        failure = _object(study_dir / "failed" / f"{key}.json")
+        unfinished[_title(expected[key])] = str(failure.get("reason", "It has not run yet."))
+    return sorted(cells.values(), key=lambda cell: (*cell.arm, cell.seed)), dict(sorted(unfinished.items()))
 
 
 def _read_cell(folder: Path) -> Cell:
@@ -132,16 +142,9 @@ def _numbers(values: Mapping[str, Any] | None) -> dict[str, float]:
     return {str(name): float(value) for name, value in (values or {}).items() if _is_number(value)}
 
 
-def _not_run(study_dir: Path) -> dict[str, str]:
-    """Return title and reason of the jobs without a result."""
-    found = {}
-    for path in study_dir.glob("jobs/*.json"):
-        job = _object(path)
-        folder = study_dir / ("cells" if job.get("kind", "cell") == "cell" else "pretraining") / path.stem
-        if not (folder / "result.json").is_file():
-            failure = _object(study_dir / "failed" / path.name)
-            found[str(job.get("title", path.stem))] = str(failure.get("reason", "It has not finished."))
-    return found
+def _title(facts: Mapping[str, Any]) -> str:
+    told = [str(facts.get(key, "?")) for key in ("method", "task", "labels", "scheme", "seed")]
+    return "{}, {}, {} labels, {}, seed {}".format(*told)
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -152,4 +155,4 @@ def _object(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-__all__ = ["Arm", "Cell", "SCRATCH", "read_cells"]
+__all__ = ["SCRATCH", "Arm", "Cell", "read_cells", "read_study_record"]

@@ -1,6 +1,7 @@
 """A study's folder without any training."""
 
 import base64
+import hashlib
 import json
 
 import numpy as np
@@ -38,7 +39,7 @@ def result(method="scratch", labels=5, seed=0, task="liver", scheme="full", metr
 
 def write_cell(study_dir, content, name=None, pictures=()):
     parts = (content["method"], content["task"], content["labels"], content["scheme"], content["seed"])
-    folder = study_dir / "cells" / (name or f"{abs(hash(parts)):x}")
+    folder = study_dir / "cells" / (name or hashlib.sha1(repr(parts).encode()).hexdigest())
     folder.mkdir(parents=True)
     for picture in pictures:
         (folder / picture).write_bytes(PIXEL)
@@ -51,5 +52,5 @@ def write_study(study_dir, methods=("scratch", "byol", "pcrl2"), labels=(5, 10, 
         for size in labels:
             for seed in seeds:
                 write_cell(study_dir, result(method, size, seed, **changes))
-    (study_dir / "study.json").write_text(json.dumps({"name": "trial", "seeds": list(seeds)}))
+    (study_dir / "study.json").write_text(json.dumps({"name": "trial", "seeds": sorted(seeds)}))
     return study_dir
