@@ -1,0 +1,82 @@
+"""What a study must know of a bundle before anything runs: its keys, its encoder, its content."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigParser
+
+BUNDLES = Path(__file__).parents[2] / "bundles"
+
+
+def bundle_folder(named: str, base: Path, key: str) -> Path:
+    """Return the folder of a bundle: one that comes with this package, or a path relative to ``base``.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    for folder in (BUNDLES / named, base / named):
+        if (folder / "configs").is_dir():
+            return folder.resolve()
+    known = sorted(path.parent.name for path in BUNDLES.glob("*/configs"))
+    near = difflib.get_close_matches(named, known, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else "give the name of one in `bundles/` or the path of a folder."
+    raise ValueError(f"`{key}` names the bundle {named!r}, which does not exist: {hint}")
+
+
+def read_config(folder: Path, config: str, overrides: Mapping[str, Any], key: str) -> ConfigParser:
+    """Return the parser of ``configs/<config>.json`` with the overrides in place; nothing is built.
+
+    Raises:
+        ValueError: when there is no such file, or the bundle has no such key to override; ``key`` names the place.
+    """
+    from monai.bundle import ConfigParser
+
+    path = config_file(folder, config)
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json") if p.stem != "metadata"))
+        raise ValueError(f"`{key}#config` is {config!r}, but {folder.name} has only {known}.")
+    parser = ConfigParser()
+    parser.read_config(str(path))
+    keys = [name for name in parser.get() if not name.startswith("_")]
+    for name, value in overrides.items():
+        first = name.split("#")[0]
+        if first not in keys:
+            near = difflib.get_close_matches(first, keys, n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise ValueError(f"`{key}#overrides` sets `{name}`, which {folder.name} has not.{hint}")
+        parser[name] = value
+    return parser
+
+
+def config_file(folder: Path, config: str) -> Path:
+    return folder / "configs" / f"{config}.json"
+
+
+def encoder_recipe(parser: ConfigParser) -> dict[str, Any]:
+    """Return ``_target_`` and arguments of the encoder that a pre-training bundle trains, references followed."""
+    # without instantiation MONAI gives the item, whose configuration is resolved
+    return dict(parser.get_parsed_content("encoder", instantiate=False).get_config())
+
+
+def encoder_name(recipe: Mapping[str, Any]) -> str:
+    """Return a short name of an encoder, alike for encoders that differ in the channels of the image only."""
+    sizes = {name: value for name, value in recipe.items() if name not in ("_target_", "in_channels")}
+    return f"{str(recipe['_target_']).rsplit('.', 1)[-1]} {json.dumps(sizes, sort_keys=True)}"
+
+
+def spatial_dims(recipe: Mapping[str, Any]) -> int:
+    """Return 2 or 3; an encoder that does not say is the one of the papers."""
+    return int(recipe.get("spatial_dims", 2 if "ResNet" in str(recipe["_target_"]) else 3))
+
+
+def digest(content: Any) -> str:
+    """Return a hash of plain values, 16 hexadecimal digits."""
+    text = json.dumps(content, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

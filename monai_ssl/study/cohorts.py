@@ -1,0 +1,195 @@
+"""The labeled patients of a task: test patients fixed for all, training patients nested, lists that a bundle reads."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai_ssl.data.class_list import classification_cases
+from monai_ssl.data.convert import content_hash
+from monai_ssl.data.datalist import Case, patient_of, segmentation_cases
+from monai_ssl.data.splits import label_fractions
+from monai_ssl.files import atomic, read_json, write_json
+from monai_ssl.study.bundle_files import digest
+from monai_ssl.study.plan import Task
+
+_SPLIT_SEED = 0
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The cases of a task by section.
+
+    Args:
+        training: to choose labels from.
+        validation: for the learning curve, and for ``select`` ``"best"``; never counted among the labels.
+        test: what all scores are computed on.
+    """
+
+    training: tuple[Case, ...]
+    validation: tuple[Case, ...]
+    test: tuple[Case, ...]
+
+    def patients(self) -> dict[str, list[str]]:
+        """Return the sorted patients of each section."""
+        return {section: sorted({patient_of(c) for c in getattr(self, section)}) for section in self.__annotations__}
+
+
+def read_cohort(task: Task, dataset_dir: Path) -> Cohort:
+    """Read the cases of a task and set test patients apart where the data does not.
+
+    Which patients these are depends on their names only, so that a study on the same data has the same test.
+
+    Raises:
+        ValueError: when too few patients remain to train on.
+    """
+    training, validation = (_cases(task, dataset_dir, section) for section in ("training", "validation"))
+    try:
+        test = _cases(task, dataset_dir, "test")
+    except ValueError:
+        test = []
+    if not test:
+        patients = sorted({patient_of(case) for case in training}, key=_order)
+        count = max(1, round(task.test_share * (len(patients) + len({patient_of(case) for case in validation}))))
+        chosen = set(patients[:count])
+        if len(patients) - count < 1:
+            raise ValueError(
+                f"`tasks#{task.name}`: {dataset_dir} has too few patients to keep {count} for the test and "
+                f"{len({patient_of(case) for case in validation})} for validation; give more, or smaller shares."
+            )
+        test = [case for case in training if patient_of(case) in chosen]
+        training = [case for case in training if patient_of(case) not in chosen]
+    cohort = Cohort(tuple(training), tuple(validation), tuple(test))
+    _check_apart(cohort, task.name)
+    return cohort
+
+
+def subsets(cohort: Cohort, sizes: Sequence[int | float | str], seed: int, name: str) -> dict[int, tuple[str, ...]]:
+    """Return training patients by their number; each larger choice contains the smaller ones.
+
+    Raises:
+        ValueError: when there are fewer patients than asked for.
+    """
+    patients = cohort.patients()["training"]
+    try:
+        chosen = label_fractions(patients, sizes, seed)
+    except ValueError as error:
+        raise ValueError(f"`labels` for `tasks#{name}`: {error}") from error
+    return {len(members): members for members in chosen.values()}
+
+
+def write_list(task: Task, cohort: Cohort, patients: Sequence[str], path: Path) -> Path:
+    """Write the data list of a training with some of the patients, and return its path with the right extension."""
+    keep = set(patients)
+    sections = {
+        "training": [case for case in cohort.training if patient_of(case) in keep],
+        "validation": list(cohort.validation),
+        "test": list(cohort.test),
+    }
+    if task.kind == "segmentation":
+        path = path.with_suffix(".json")
+        plain = {name: [{**case, "patient": patient_of(case)} for case in cases] for name, cases in sections.items()}
+        write_json(path, plain)
+        return path
+    path = path.with_suffix(".csv")
+    with atomic(path) as file:
+        file.write(_table(task, sections).encode())
+    return path
+
+
+def fix_split(cohorts: Mapping[str, Cohort], path: Path) -> None:
+    """Write who is in which section, or check that it is as it was when the study began.
+
+    Raises:
+        ValueError: when the data changed since then.
+    """
+    now = {name: cohort.patients() for name, cohort in cohorts.items()}
+    before = read_json(path)
+    if before is None:
+        write_json(path, now)
+    elif any(before.get(name, sections) != sections for name, sections in now.items()):
+        raise ValueError(
+            f"The patients or sections of a task differ from those in {path}, with which this study began: give "
+            "another `output_dir` for the changed data."
+        )
+    else:
+        write_json(path, {**before, **now})
+
+
+class ContentHashes:
+    """Hashes of files, remembered by path, size and time of change.
+
+    Args:
+        path: JSON file of the memory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.known: dict[str, str] = read_json(path, {})
+
+    def of(self, named: str | Path) -> str:
+        """Return the hash of a file, or of the files of a folder, as :func:`monai_ssl.data.prepare` makes it."""
+        place = Path(named).resolve()
+        files = sorted(p for p in place.iterdir() if p.is_file()) if place.is_dir() else [place]
+        stats = [file.stat() for file in files]
+        signature = digest([str(place), [[s.st_size, s.st_mtime_ns] for s in stats]])
+        if signature not in self.known:
+            self.known[signature] = content_hash(tuple(files))
+        return self.known[signature]
+
+    def save(self) -> None:
+        write_json(self.path, self.known)
+
+
+def fingerprint(cohort: Cohort, patients: Sequence[str], hashes: ContentHashes) -> str:
+    """Return a hash of what a training with some of the patients reads: contents and sections, no paths."""
+    keep = set(patients)
+    parts = []
+    for section in ("training", "validation", "test"):
+        cases = [c for c in getattr(cohort, section) if section != "training" or patient_of(c) in keep]
+        parts.append(sorted([patient_of(c), hashes.of(c["image"]), _truth(c, hashes)] for c in cases))
+    return digest(parts)
+
+
+def _truth(case: Case, hashes: ContentHashes) -> str:
+    return hashes.of(case["label"]) if isinstance(case["label"], (str, Path)) else str(case["label"])
+
+
+def _cases(task: Task, dataset_dir: Path, section: str) -> list[Case]:
+    options: dict[str, Any] = {"datalist": task.options.get("datalist"), "val_share": task.val_share}
+    if task.kind == "segmentation":
+        return segmentation_cases(section, dataset_dir, seed=_SPLIT_SEED, **options)
+    return classification_cases(section, dataset_dir, task.options["classes"], seed=_SPLIT_SEED, **options)
+
+
+def _table(task: Task, sections: Mapping[str, Sequence[Case]]) -> str:
+    classes = list(task.options["classes"])
+    multilabel = bool(task.options["multilabel"])
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(["image", "patient", "section", *(classes if multilabel else ["label"])])
+    for section, cases in sections.items():
+        for case in cases:
+            truth = case["label"] if multilabel else [classes[case["label"]]]
+            writer.writerow([case["image"], patient_of(case), section, *truth])
+    return out.getvalue()
+
+
+def _check_apart(cohort: Cohort, name: str) -> None:
+    seen: dict[str, str] = {}
+    for section, patients in cohort.patients().items():
+        for patient in patients:
+            if patient in seen:
+                raise ValueError(
+                    f"`tasks#{name}`: patient {patient} is in {seen[patient]} and in {section}: correct the data list."
+                )
+            seen[patient] = section
+
+
+def _order(patient: str) -> str:
+    return hashlib.sha256(f"test:{_SPLIT_SEED}:{patient}".encode()).hexdigest()

@@ -1,0 +1,152 @@
+"""A whole study: its data, its pre-trainings, its cells, its report; begun, or continued where it was left."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from filelock import FileLock
+
+from monai_ssl.files import write_json
+from monai_ssl.study.cells import Job, Status, StudyFolder
+from monai_ssl.study.matrix import arms
+from monai_ssl.study.mlflow_nesting import StudyRun
+from monai_ssl.study.parallel import Launch, Processes, executor_for, run_jobs
+from monai_ssl.study.plan import Study
+from monai_ssl.study.study_data import Prepared, prepare_study
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a study.
+
+    Args:
+        done: cells with a result.
+        failed: title and reason of the jobs without.
+        report: the page; ``None`` where it could not be written.
+    """
+
+    done: int
+    failed: tuple[tuple[str, str], ...]
+    report: Path | None
+
+
+def conduct(
+    study: Study,
+    *,
+    workers: int = 1,
+    backend: str = "processes",
+    launch: Launch | None = None,
+    say: Callable[[str], None] = print,
+) -> Outcome:
+    """Do what is not done yet, then write the report.
+
+    Args:
+        study: checked.
+        workers: jobs at once.
+        backend: ``"processes"`` or ``"dask"``.
+        launch: how to do a job; a process for each by default.
+        say: takes lines for the user.
+
+    Raises:
+        ValueError: when the data does not fit the study.
+    """
+    folder = StudyFolder(study.output_dir)
+    folder.root.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.root / ".preparing"):
+        prepared = prepare_study(study, folder)
+        write_json(folder.root / "study.json", _account(study, prepared))
+    for name, count in prepared.held_back.items():
+        say(f"{name}: {count} test patients found in its data, {_what(study)}")
+    run = StudyRun(folder.root, _params(study))
+    executor, slots = executor_for(backend, workers)
+    begun, counts = time.monotonic(), Counter[str]()
+    total = len(prepared.jobs)
+    already = sum(folder.is_done(job) for job in prepared.jobs)
+    say(f"{study.name}: {total} jobs, {already} done before")
+
+    def tell(job: Job, status: Status) -> None:
+        counts[status] += 1
+        reason = f": {folder.failure(job)}" if status == "failed" else ""
+        elapsed = time.monotonic() - begun
+        say(f"[{already + sum(counts.values())}/{total}, {elapsed:.0f} s] {job.title}: {status}{reason}")
+
+    with executor:
+        launch = launch or Processes(slots, run.environment())
+        run_jobs(folder, prepared.jobs, launch, executor, slots, tell)
+    failed = tuple((j.title, str(folder.failure(j))) for j in prepared.jobs if not folder.is_done(j))
+    done = sum(job.kind == "cell" and folder.is_done(job) for job in prepared.jobs)
+    run.finish({"cells": done, "failed": len(failed), "seconds": time.monotonic() - begun}, bool(failed))
+    return Outcome(done, failed, report_of(folder.root, say) if done else None)
+
+
+def report_of(study_dir: Path, say: Callable[[str], None] = print) -> Path | None:
+    """Write the report of what is there."""
+    if find_spec("monai_ssl.study.report") is None:
+        say(f"There is no `monai_ssl.study.report` here; the results stand in {study_dir / 'cells'}.")
+        return None
+    from monai_ssl.study.report import write_report
+
+    return write_report(study_dir)
+
+
+def table_of(study: Study) -> str:
+    """Return the matrix in words, without a look at any data."""
+    rows: list[Sequence[str]] = [("method", "task", "scheme", "encoder")]
+    found = arms(study)
+    rows += [(a.method, a.task.name, a.scheme, str(a.encoder["_target_"]).rsplit(".", 1)[-1]) for a in found]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    repeats = len(study.labels) * len(study.seeds)
+    trained = sum(method.bundle is not None for method in study.pretraining)
+    lines.append(
+        f"{trained} pre-trainings; {len(found)} arms x {len(study.labels)} numbers of labels "
+        f"({', '.join(map(str, study.labels))}) x {len(study.seeds)} seeds = {len(found) * repeats} cells"
+    )
+    return "\n".join(lines)
+
+
+def _account(study: Study, prepared: Prepared) -> dict[str, object]:
+    cells = [job for job in prepared.jobs if job.kind == "cell"]
+    return {
+        "name": study.name,
+        **_params(study),
+        "tasks": {
+            task.name: {
+                "bundle": task.kind,
+                "metric": task.metric,
+                "overrides": dict(task.overrides),
+                "patients": {k: len(v) for k, v in prepared.cohorts[task.name].patients().items()},
+            }
+            for task in study.tasks
+        },
+        "pretraining": {
+            method.name: {
+                "bundle": method.bundle.name if method.bundle else None,
+                "config": method.config,
+                "overrides": dict(method.overrides),
+                "encoder": dict(method.encoder),
+                "test_patients_held_back": prepared.held_back.get(method.name),
+            }
+            for method in study.pretraining
+        },
+        "schemes": {name: dict(options) for name, options in study.schemes.items()},
+        "cells": [{"key": job.key, **job.facts} for job in cells],
+    }
+
+
+def _params(study: Study) -> dict[str, object]:
+    return {
+        "seeds": list(study.seeds),
+        "labels": list(study.labels),
+        "select": study.select,
+        "allow_leak": study.allow_leak,
+    }
+
+
+def _what(study: Study) -> str:
+    return "and kept in: scores say nothing about new patients" if study.allow_leak else "kept out of pre-training"

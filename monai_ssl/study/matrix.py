@@ -1,0 +1,184 @@
+"""From a study to its jobs: pre-trainings, and a cell for each method, task, number of labels, scheme and seed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai_ssl import __version__
+from monai_ssl.files import read_json
+from monai_ssl.study.bundle_files import config_file, digest, encoder_name, spatial_dims
+from monai_ssl.study.cells import Job
+from monai_ssl.study.cohorts import Cohort, ContentHashes, fingerprint, subsets, write_list
+from monai_ssl.study.plan import Pretraining, Study, Task
+
+SCRATCH = "scratch"
+PAPER_ENCODERS = {
+    2: {"_target_": "monai_ssl.networks.ResNetEncoder", "spatial_dims": 2, "width": 64},
+    3: {"_target_": "monai_ssl.networks.ConvEncoder", "spatial_dims": 3, "widths": [64, 128, 256, 512]},
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A row of the table: a method, or a network from scratch, on a task under a scheme.
+
+    Args:
+        method: name in the table; ``"scratch"`` for the encoder that most methods of the task have.
+        task: downstream task.
+        scheme: name of the scheme.
+        encoder: recipe.
+        pretraining: what it starts from; ``None`` from scratch.
+    """
+
+    method: str
+    task: Task
+    scheme: str
+    encoder: Mapping[str, Any]
+    pretraining: Pretraining | None
+
+
+def arms(study: Study) -> list[Arm]:
+    """Return the arms; each kind of encoder on each task has its own from scratch, which moves all of the network.
+
+    Raises:
+        ValueError: when a method fits no task.
+    """
+    found: list[Arm] = []
+    for task in study.tasks:
+        fitting = [method for method in study.pretraining if spatial_dims(method.encoder) == task.dims]
+        found += _from_scratch(task, fitting)
+        found += [Arm(m.name, task, scheme, m.encoder, m) for m in fitting for scheme in study.schemes]
+    for method in study.pretraining:
+        if not any(arm.pretraining is method for arm in found):
+            raise ValueError(
+                f"`pretraining#{method.name}` has a {spatial_dims(method.encoder)}-D encoder, and no task is of that "
+                "dimension: correct `config` (pretrain or pretrain_2d), or `roi_size` or `image_size` of a task."
+            )
+    return found
+
+
+def _from_scratch(task: Task, fitting: list[Pretraining]) -> Iterator[Arm]:
+    recipes = {encoder_name(method.encoder): method.encoder for method in fitting}
+    counts = Counter(encoder_name(method.encoder) for method in fitting)
+    if not counts:
+        yield Arm(SCRATCH, task, "full", PAPER_ENCODERS[task.dims], None)
+    for number, (name, _) in enumerate(counts.most_common()):
+        yield Arm(SCRATCH if number == 0 else f"{SCRATCH} ({name})", task, "full", recipes[name], None)
+
+
+def pretraining_job(method: Pretraining, store: Path, store_print: str, exclude: Path, excluded: list[str]) -> Job:
+    """Return the job of a pre-training on ``store`` without some patients.
+
+    Args:
+        method: of the study.
+        store: prepared data.
+        store_print: fingerprint of its content.
+        exclude: file for the bundle.
+        excluded: scans that it keeps out, by content.
+    """
+    assert method.bundle is not None
+    identity = {
+        "bundle": _text_digest(config_file(method.bundle, method.config)),
+        "overrides": dict(method.overrides),
+        "data": store_print,
+        "excluded": excluded,
+        "version": __version__,
+    }
+    work = {
+        "config": str(config_file(method.bundle, method.config)),
+        "overrides": {**method.overrides, "dataset_dir": str(store), "exclude": str(exclude), "resume": True},
+    }
+    return Job(digest(identity), "pretraining", f"pre-training {method.name}", {"method": method.name}, work)
+
+
+@dataclass(frozen=True)
+class CellMaker:
+    """Makes the cells of a study.
+
+    Args:
+        study: checked.
+        cohorts: by task.
+        hashes: of files.
+        lists: folder for the data lists.
+    """
+
+    study: Study
+    cohorts: Mapping[str, Cohort]
+    hashes: ContentHashes
+    lists: Path
+
+    def cells(self, trained: Mapping[str, Job]) -> list[Job]:
+        """Return the cells, those with few labels first.
+
+        Args:
+            trained: pre-training by method, for those that are not given as weights.
+        """
+        jobs = [
+            job for arm in arms(self.study) for seed in self.study.seeds for job in self._of_arm(arm, seed, trained)
+        ]
+        return sorted(jobs, key=lambda job: (job.facts["seed"], job.facts["labels"]))
+
+    def _of_arm(self, arm: Arm, seed: int, trained: Mapping[str, Job]) -> Iterator[Job]:
+        cohort = self.cohorts[arm.task.name]
+        for count, patients in subsets(cohort, self.study.labels, seed, arm.task.name).items():
+            data = fingerprint(cohort, patients, self.hashes)
+            listed = self.lists / f"{arm.task.name}_{count}_{seed}"
+            yield self._cell(arm, seed, count, data, write_list(arm.task, cohort, patients, listed), trained)
+
+    def _cell(self, arm: Arm, seed: int, count: int, data: str, listed: Path, trained: Mapping[str, Job]) -> Job:
+        task, method = arm.task, arm.pretraining
+        source = trained.get(arm.method) if method is not None else None
+        weights = method.weights if method is not None else None
+        options = self.study.schemes[arm.scheme] if method is not None else {"scheme": "full"}
+        train, evaluate = (config_file(task.bundle, name) for name in ("train", "evaluate"))
+        identity = {
+            "names": [arm.method, task.name, arm.scheme],
+            "bundle": [_text_digest(train), _text_digest(evaluate)],
+            "overrides": dict(task.overrides),
+            "data": data,
+            "start": source.key if source else self.hashes.of(weights) if weights else None,
+            "encoder": dict(arm.encoder),
+            "scheme": dict(options),
+            "seed": seed,
+            "metric": task.metric,
+            "select": self.study.select,
+            "version": __version__,
+        }
+        key = digest(identity)
+        facts = {
+            "method": arm.method,
+            "task": task.name,
+            "labels": count,
+            "scheme": arm.scheme,
+            "seed": seed,
+            "metric": task.metric,
+            "higher_is_better": task.higher_is_better,
+            "pretraining": str(identity["start"]) if method is not None else None,
+            "encoder": encoder_name(arm.encoder),
+            "select": self.study.select,
+            "fingerprint": key,
+            "data_fingerprint": data,
+        }
+        work = {
+            "kind": task.kind,
+            "configs": [str(train), str(evaluate)],
+            "overrides": {**task.overrides, **options, "datalist": str(listed), "seed": seed},
+            "encoder": dict(arm.encoder),
+            "weights": str(weights) if weights else None,
+        }
+        title = f"{arm.method}, {task.name}, {count} labeled, {arm.scheme}, seed {seed}"
+        return Job(key, "cell", title, facts, work, source.key if source else None)
+
+
+def excluded_scans(store_manifest: Path, patients: tuple[str, ...]) -> list[str]:
+    """Return the keys of the scans of some patients: the same for the same content, unlike pseudonyms."""
+    return sorted(r["key"] for r in read_json(store_manifest)["scans"] if r["patient"] in patients)
+
+
+def _text_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

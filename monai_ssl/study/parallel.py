@@ -1,0 +1,156 @@
+"""Many jobs at once: processes on this machine with its GPUs, or a Dask cluster with a shared file system."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from monai_ssl.study.cells import Job, Status, StudyFolder
+from monai_ssl.study.worker import CODES
+
+BUSY_SECONDS = 1.0
+Launch = Callable[[StudyFolder, Job, int], Status]
+"""Do a job in the slot of that number."""
+
+
+def run_jobs(
+    folder: StudyFolder,
+    jobs: Iterable[Job],
+    launch: Launch,
+    executor: Executor,
+    slots: int,
+    tell: Callable[[Job, Status], None],
+) -> dict[str, Status]:
+    """Do all jobs, each after the one that it needs, at most ``slots`` at once.
+
+    A job that somebody else is at is asked for again until it is done or free. One whose pre-training failed fails
+    with that reason.
+
+    Args:
+        folder: of the study.
+        jobs: in the order of preference.
+        launch: does one.
+        executor: runs ``launch``.
+        slots: how many at once.
+        tell: called as each ends.
+
+    Returns:
+        ``"done"`` or ``"failed"`` by key.
+    """
+    waiting = {job.key: job for job in jobs}
+    status: dict[str, Status] = {}
+    running: dict[Future[Status], tuple[Job, int]] = {}
+    free = list(range(slots))[::-1]
+    while waiting or running:
+        for job in list(waiting.values()):
+            if folder.is_done(job):
+                status[job.key] = "done"
+                del waiting[job.key]
+            elif job.needs and status.get(job.needs) == "failed":
+                folder.write_failure(job, f"its pre-training failed: {_why(folder, job.needs)}")
+                status[job.key] = "failed"
+                tell(waiting.pop(job.key), "failed")
+            elif free and (job.needs is None or status.get(job.needs) == "done"):
+                slot = free.pop()
+                running[executor.submit(launch, folder, job, slot)] = (waiting.pop(job.key), slot)
+        if not running:
+            continue
+        finished, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in finished:
+            job, slot = running.pop(future)
+            free.append(slot)
+            outcome = future.result()
+            if outcome == "busy":
+                waiting[job.key] = job
+                time.sleep(BUSY_SECONDS)
+                continue
+            status[job.key] = outcome
+            tell(job, outcome)
+    return status
+
+
+class Processes:
+    """Launches each job as a process with its share of the cores and, where there are GPUs, one of them.
+
+    Args:
+        workers: processes at once.
+        environment: variables to add.
+    """
+
+    def __init__(self, workers: int, environment: Mapping[str, str]) -> None:
+        self.workers = workers
+        self.environment = dict(environment)
+        self.gpus = visible_gpus()
+
+    def __call__(self, folder: StudyFolder, job: Job, slot: int) -> Status:
+        environment = {**os.environ, **self.environment}
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.workers)))
+        if self.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
+        log = folder.log(job)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "monai_ssl.study.worker", str(folder.root.resolve()), job.key]
+        with log.open("ab") as out:
+            # the pipe is never written to: its end tells the child that this process is gone
+            child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, env=environment
+            )
+            code = child.wait()
+        assert child.stdin is not None
+        child.stdin.close()
+        if code == CODES["busy"]:
+            return "busy"
+        if folder.is_done(job):
+            return "done"
+        if code == CODES["failed"] and folder.failure(job):
+            return "failed"
+        how = f"was killed by signal {-code}, as happens without memory" if code < 0 else f"ended with code {code}"
+        folder.write_failure(job, f"its process {how}; the last line of {log} is: {_last_line(log)}")
+        return "failed"
+
+
+def visible_gpus() -> list[str]:
+    """Return the names of the GPUs that this process may use."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name for name in named.split(",") if name not in ("", "-1")]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def executor_for(backend: str, workers: int) -> tuple[Executor, int]:
+    """Return what runs the launches, and how many at once.
+
+    Args:
+        backend: ``"processes"``, or ``"dask"``: the cluster of ``DASK_SCHEDULER_ADDRESS``, else one on this machine.
+        workers: at once, with processes.
+
+    Raises:
+        ValueError: for another backend, or when Dask is not installed.
+    """
+    if backend == "processes":
+        return ThreadPoolExecutor(workers, thread_name_prefix="study"), workers
+    if backend != "dask":
+        raise ValueError(f"`--backend` must be 'processes' or 'dask', got {backend!r}.")
+    try:
+        from dask.distributed import Client
+    except ImportError as error:
+        raise ValueError("`--backend dask` needs Dask: `pip install distributed`.") from error
+    client: Any = Client(os.environ.get("DASK_SCHEDULER_ADDRESS"))
+    return client.get_executor(), sum(client.nthreads().values())
+
+
+def _why(folder: StudyFolder, key: str) -> str:
+    return str(folder.failure(folder.read_job(key)))
+
+
+def _last_line(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1][:500] if lines else "empty"

@@ -1,0 +1,230 @@
+"""The study file: methods x tasks x labels x schemes x seeds, read and checked before anything runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai_ssl.study import plan_checks as checks
+from monai_ssl.study.bundle_files import bundle_folder, config_file, encoder_recipe, read_config, spatial_dims
+from monai_ssl.study.scoring_names import metric_direction
+
+PHANTOMS = "phantoms:"
+"""``dataset_dir`` of this form is generated: ``phantoms:ct`` with labels, ``phantoms:xray`` of two classes."""
+
+_STUDY = {"name", "output_dir", "seeds", "pretraining", "tasks", "labels", "schemes", "shared", "select", "allow_leak"}
+_PRETRAINING = {"bundle", "config", "dataset_dir", "overrides", "weights"}
+_TASK = {"bundle", "dataset_dir", "overrides", "metric", "higher_is_better", "test_share", "val_share"}
+_BUNDLES = ("segmentation", "classification")
+_SIZE = {"segmentation": "roi_size", "classification": "image_size"}
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """A method of the study: a bundle to run, or weights that exist already.
+
+    Args:
+        name: in the table.
+        bundle: folder; ``None`` with ``weights``.
+        config: ``"pretrain"`` or another configuration of the bundle.
+        dataset_dir: store, or tree of scans, or ``phantoms:...``.
+        overrides: of the bundle.
+        weights: safetensors file with a model card.
+        encoder: recipe of the encoder: ``_target_`` and arguments.
+    """
+
+    name: str
+    bundle: Path | None
+    config: str
+    dataset_dir: str
+    overrides: Mapping[str, Any]
+    weights: Path | None
+    encoder: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A downstream task.
+
+    Args:
+        name: in the table.
+        bundle: folder of ``segmentation`` or ``classification``.
+        dataset_dir: what the bundle reads, or ``phantoms:...``.
+        overrides: of the bundle.
+        metric: see :mod:`monai_ssl.study.scoring_names`.
+        higher_is_better: of the metric.
+        test_share: of the patients, where the data has no test section of its own.
+        val_share: of the rest, where it has no validation section; they give the learning curve.
+        dims: spatial dimensions of the network.
+        options: ``in_channels`` and such, as the bundle's defaults and the overrides make them.
+    """
+
+    name: str
+    bundle: Path
+    dataset_dir: str
+    overrides: Mapping[str, Any]
+    metric: str
+    higher_is_better: bool
+    test_share: float
+    val_share: float
+    dims: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        return self.bundle.name
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study file; see :func:`read_study`."""
+
+    name: str
+    output_dir: Path
+    seeds: tuple[int, ...]
+    pretraining: tuple[Pretraining, ...]
+    tasks: tuple[Task, ...]
+    labels: tuple[int | float | str, ...]
+    schemes: Mapping[str, Mapping[str, Any]]
+    select: str
+    allow_leak: bool
+
+
+def read_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> Study:
+    """Read a study file.
+
+    Keys that begin with ``_`` are comments. ``shared`` has two parts, ``pretraining`` and ``tasks``: overrides of all
+    bundles of that kind, which the overrides of one method or task win over.
+
+    Args:
+        path: JSON.
+        changes: by key, with ``#`` between levels, as ``{"tasks#liver#dataset_dir": "/data/liver"}``.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: naming the key that is missing, unknown or wrong.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no study file `{path}`.")
+    try:
+        content = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"The study file `{path}` is not valid JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"The study file `{path}` must be an object with `name`, `pretraining`, `tasks`, `labels`.")
+    for key, value in (changes or {}).items():
+        checks.change(content, key, value)
+    return check_study(content, path.resolve().parent)
+
+
+def check_study(content: Mapping[str, Any], base: Path) -> Study:
+    """Return a study from the content of its file, where relative paths start from ``base``.
+
+    Raises:
+        ValueError: naming the key that is missing, unknown or wrong.
+    """
+    content = checks.known(content, _STUDY, "the study")
+    for key in ("name", "tasks", "labels"):
+        if not content.get(key):
+            raise ValueError(f"The study needs `{key}`.")
+    shared = checks.known(content.get("shared", {}), {"pretraining", "tasks"}, "`shared`")
+    methods = checks.objects(content.get("pretraining", {}), "pretraining")
+    tasks = checks.objects(content["tasks"], "tasks")
+    if "scratch" in methods:
+        raise ValueError("`pretraining#scratch`: training from scratch is always part of a study; leave it out.")
+    study = Study(
+        name=str(content["name"]),
+        output_dir=Path(content.get("output_dir") or f"studies/{content['name']}"),
+        seeds=checks.seeds(content.get("seeds", [0])),
+        pretraining=tuple(_pretraining(n, m, base, shared.get("pretraining", {})) for n, m in methods.items()),
+        tasks=tuple(_task(name, task, base, shared.get("tasks", {})) for name, task in tasks.items()),
+        labels=checks.labels(content["labels"]),
+        schemes=checks.schemes(content.get("schemes", ["full"])),
+        select=str(content.get("select", "last")),
+        allow_leak=content.get("allow_leak", False) is True,
+    )
+    if study.select not in ("last", "best"):
+        raise ValueError(f"`select` must be 'last' or 'best' (on validation patients), got {study.select!r}.")
+    for task in study.tasks:
+        if study.select == "best" and not task.higher_is_better:
+            raise ValueError(f"`select` 'best' needs a metric of which more is better; `tasks#{task.name}` has not.")
+    return study
+
+
+def _pretraining(name: str, entry: Mapping[str, Any], base: Path, shared: Mapping[str, Any]) -> Pretraining:
+    key = f"pretraining#{name}"
+    entry = checks.known(entry, _PRETRAINING, f"`{key}`")
+    if "weights" in entry:
+        weights = (base / entry["weights"]).resolve()
+        return Pretraining(name, None, "", "", {}, weights, _recipe_of(weights, f"{key}#weights"))
+    if "dataset_dir" not in entry:
+        raise ValueError(f"`{key}` needs `dataset_dir`: a store or a folder of scans; or `weights` that exist already.")
+    folder = bundle_folder(str(entry.get("bundle", name)), base, f"{key}#bundle")
+    config = str(entry.get("config", "pretrain"))
+    overrides = _for(folder, config, shared) | dict(entry.get("overrides", {}))
+    checks.free(overrides, {"dataset_dir", "output_dir", "exclude", "resume"}, key)
+    recipe = encoder_recipe(read_config(folder, config, overrides, key))
+    return Pretraining(name, folder, config, _place(entry["dataset_dir"], base), overrides, None, recipe)
+
+
+def _task(name: str, entry: Mapping[str, Any], base: Path, shared: Mapping[str, Any]) -> Task:
+    key = f"tasks#{name}"
+    entry = checks.known(entry, _TASK, f"`{key}`")
+    for needed in ("bundle", "dataset_dir"):
+        if needed not in entry:
+            raise ValueError(f"`{key}` needs `{needed}`.")
+    if entry["bundle"] not in _BUNDLES:
+        raise ValueError(f"`{key}#bundle` must be one of {_BUNDLES}, got {entry['bundle']!r}.")
+    folder = bundle_folder(entry["bundle"], base, f"{key}#bundle")
+    overrides = _for(folder, "train", shared) | dict(entry.get("overrides", {}))
+    checks.free(overrides, {"dataset_dir", "output_dir", "ckpt_dir", "weights", "seed", "train_cases", "scheme"}, key)
+    parser = read_config(folder, "train", overrides, key)
+    metric = str(entry.get("metric", "dice" if folder.name == "segmentation" else "auc"))
+    higher = metric_direction(folder.name, metric, f"{key}#metric")
+    if entry.get("higher_is_better", higher) is not higher:
+        raise ValueError(f"`{key}#higher_is_better` must be {str(higher).lower()} for {metric}; it may be left out.")
+    size = parser.get_parsed_content(_SIZE[folder.name])
+    names = ("in_channels", "labels", "classes", "multilabel", "datalist")
+    options = {option: parser.get(option) for option in names if option in parser.get()}
+    return Task(
+        name=name,
+        bundle=folder,
+        dataset_dir=_place(entry["dataset_dir"], base),
+        overrides=overrides,
+        metric=metric,
+        higher_is_better=higher,
+        test_share=checks.share(entry.get("test_share", 0.2), f"{key}#test_share"),
+        val_share=checks.share(entry.get("val_share", 0.2), f"{key}#val_share"),
+        dims=len(size),
+        options=options,
+    )
+
+
+def _recipe_of(weights: Path, key: str) -> dict[str, Any]:
+    from monai_ssl.transfer import read_card
+
+    if not weights.is_file():
+        raise ValueError(f"`{key}` names {weights}, which does not exist.")
+    card = read_card(weights) if weights.suffix == ".safetensors" else None
+    if card is None or "_target_" not in card.encoder:
+        raise ValueError(
+            f"`{key}`: {weights.name} has no model card that says how its encoder is built, so that no network from "
+            "scratch can be compared with it; export it with `monai_ssl.transfer.export_weights`."
+        )
+    spatial_dims(card.encoder)
+    return dict(card.encoder)
+
+
+def _for(folder: Path, config: str, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the shared overrides that a bundle has a key for: methods have ``widths`` in 3-D and ``width`` in 2-D."""
+    path = config_file(folder, config)
+    keys = json.loads(path.read_text()) if path.is_file() else {}
+    return {name: value for name, value in shared.items() if name.split("#")[0] in keys}
+
+
+def _place(named: Any, base: Path) -> str:
+    return str(named) if str(named).startswith(PHANTOMS) else str((base / str(named)).resolve())

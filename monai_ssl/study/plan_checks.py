@@ -1,0 +1,77 @@
+"""Checks of the parts of a study file; each error names the key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from monai_ssl.transfer.finetune import SCHEMES
+
+
+def labels(labels: Any) -> tuple[int | float | str, ...]:
+    for size in labels if isinstance(labels, list) else [None]:
+        whole = isinstance(size, int) and not isinstance(size, bool) and size > 0
+        if not (whole or (isinstance(size, float) and 0 < size < 1) or size == "all"):
+            raise ValueError(
+                "`labels` must be a list of numbers of patients, shares between 0 and 1, or 'all', "
+                f"e.g. [5, 0.5, 'all']; got {labels!r}."
+            )
+    return tuple(labels)
+
+
+def schemes(schemes: Any) -> dict[str, dict[str, Any]]:
+    named = {name: {} for name in schemes} if isinstance(schemes, list) else objects(schemes, "schemes")
+    checked = {}
+    for name, options in named.items():
+        options = known(options, {"scheme", "warmup_epochs", "encoder_lr_scale"}, f"`schemes#{name}`")
+        scheme = options.get("scheme", name)
+        if scheme not in SCHEMES:
+            raise ValueError(f"`schemes#{name}` needs `scheme`, one of {SCHEMES}; got {scheme!r}.")
+        checked[str(name)] = {**options, "scheme": scheme}
+    if not checked:
+        raise ValueError("`schemes` is empty: give one at least, e.g. ['full'].")
+    return checked
+
+
+def seeds(seeds: Any) -> tuple[int, ...]:
+    if not isinstance(seeds, list) or not seeds or any(isinstance(s, bool) or not isinstance(s, int) for s in seeds):
+        raise ValueError(f"`seeds` must be a list of whole numbers, e.g. [0, 1, 2]; got {seeds!r}.")
+    return tuple(dict.fromkeys(seeds))
+
+
+def share(value: Any, key: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+        raise ValueError(f"`{key}` must be between 0 and 1, got {value!r}.")
+    return float(value)
+
+
+def free(overrides: Mapping[str, Any], ours: set[str], key: str) -> None:
+    for name in sorted(ours & set(overrides)):
+        raise ValueError(f"`{key}#overrides` sets `{name}`, which the study decides; leave it out.")
+
+
+def objects(value: Any, key: str) -> dict[str, dict[str, Any]]:
+    if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
+        raise ValueError(f"`{key}` must be an object of objects by name, got {value!r}.")
+    return {name: entry for name, entry in value.items() if not name.startswith("_")}
+
+
+def known(entry: Any, keys: set[str], where: str) -> dict[str, Any]:
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"{where} must be an object, got {entry!r}.")
+    for name in entry:
+        if name not in keys and not name.startswith("_"):
+            near: Sequence[str] = difflib.get_close_matches(name, keys, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"it may have {', '.join(sorted(keys))}."
+            raise ValueError(f"{where[0].upper()}{where[1:]} has an unknown key `{name}`: {hint}")
+    return {name: value for name, value in entry.items() if not name.startswith("_")}
+
+
+def change(content: dict[str, Any], key: str, value: Any) -> None:
+    *levels, last = key.split("#")
+    for level in levels:
+        if not isinstance(content.get(level), dict):
+            raise ValueError(f"`{key}`: the study file has no `{level}` to change.")
+        content = content[level]
+    content[last] = value

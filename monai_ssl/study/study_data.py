@@ -1,0 +1,121 @@
+"""The data of a study in one place: generated where asked for, prepared once, test patients set apart."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+from PIL import Image
+
+from monai_ssl.data.layout import MANIFEST
+from monai_ssl.data.phantom import CT_EXTENT, centered_affine, phantom_ct, phantom_xray
+from monai_ssl.data.prepare import PrepareOptions, prepare
+from monai_ssl.data.store import Store
+from monai_ssl.study.cells import Job, StudyFolder
+from monai_ssl.study.cohorts import Cohort, ContentHashes, fix_split, read_cohort
+from monai_ssl.study.leaks import held_back, write_exclusion
+from monai_ssl.study.matrix import CellMaker, excluded_scans, pretraining_job
+from monai_ssl.study.plan import PHANTOMS, Pretraining, Study
+
+_PATIENTS = 10
+_CT_SHAPE = (48, 40, 32)
+_XRAY_SHAPE = (64, 64)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study that can begin.
+
+    Args:
+        jobs: pre-trainings, then cells.
+        cohorts: patients of each task.
+        held_back: by method, how many test patients were found in its data and are not pre-trained on.
+    """
+
+    jobs: tuple[Job, ...]
+    cohorts: Mapping[str, Cohort]
+    held_back: Mapping[str, int]
+
+
+def prepare_study(study: Study, folder: StudyFolder) -> Prepared:
+    """Bring the data of a study into its folder and return what is to be done.
+
+    Raises:
+        ValueError: when data is missing, too small, or not what it was when the study began.
+    """
+    hashes = ContentHashes(folder.root / "hashes.json")
+    cohorts = {task.name: read_cohort(task, _place(task.dataset_dir, folder)) for task in study.tasks}
+    fix_split(cohorts, folder.root / "split.json")
+    trained: dict[str, Job] = {}
+    found: dict[str, int] = {}
+    for method in study.pretraining:
+        if method.bundle is not None:
+            trained[method.name], found[method.name] = _pretraining(study, method, folder, cohorts, hashes)
+    cells = CellMaker(study, cohorts, hashes, folder.root / "lists").cells(trained)
+    hashes.save()
+    unique = {job.key: job for job in (*trained.values(), *cells)}
+    for job in unique.values():
+        folder.write_job(job)
+    return Prepared(tuple(unique.values()), cohorts, found)
+
+
+def _pretraining(
+    study: Study, method: Pretraining, folder: StudyFolder, cohorts: Mapping[str, Cohort], hashes: ContentHashes
+) -> tuple[Job, int]:
+    source = _place(method.dataset_dir, folder, labeled=False)
+    store = source if Store.is_store(source) else folder.root / "stores" / _short(str(source))
+    if store != source:
+        if not source.exists():
+            raise ValueError(f"`pretraining#{method.name}#dataset_dir` names {source}, which does not exist.")
+        prepare(source, store, PrepareOptions())
+    patients = () if study.allow_leak else held_back(store, cohorts, hashes)
+    scans = excluded_scans(store / MANIFEST, patients)
+    # one file for each store and test set, since a study file may change between two runs
+    name = f"{_short(str(store))}_{_short(' '.join(patients))}.json"
+    exclude = write_exclusion(patients, folder.root / "exclude" / name)
+    return pretraining_job(method, store.resolve(), Store(store).fingerprint, exclude.resolve(), scans), len(patients)
+
+
+def _place(dataset_dir: str, folder: StudyFolder, labeled: bool = True) -> Path:
+    """Return the folder of a data set; of phantoms without labels, as for pre-training, that of the images."""
+    if not dataset_dir.startswith(PHANTOMS):
+        return Path(dataset_dir)
+    kind = dataset_dir.removeprefix(PHANTOMS)
+    if kind not in ("ct", "xray"):
+        raise ValueError(f"`dataset_dir` {dataset_dir!r}: phantoms are {PHANTOMS}ct or {PHANTOMS}xray.")
+    root = folder.root / "phantoms" / kind
+    if not root.is_dir():
+        aside = root.with_name(f".aside-{kind}")
+        shutil.rmtree(aside, ignore_errors=True)
+        (_write_ct if kind == "ct" else _write_xray)(aside)
+        aside.rename(root)
+    return root.resolve() if labeled or kind == "xray" else (root / "imagesTr").resolve()
+
+
+def _write_ct(root: Path) -> None:
+    affine = centered_affine(CT_EXTENT, _CT_SHAPE)
+    for name in ("imagesTr", "labelsTr"):
+        (root / name).mkdir(parents=True)
+    for number in range(_PATIENTS):
+        for name, array in zip(("imagesTr", "labelsTr"), phantom_ct(number, _CT_SHAPE), strict=True):
+            nib.save(nib.Nifti1Image(array, affine), root / name / f"phantom{number:03d}.nii.gz")
+
+
+def _write_xray(root: Path) -> None:
+    """Write radiographs of two classes: as they are, and with a bright disk in the left half."""
+    for number in range(2 * _PATIENTS):
+        picture = phantom_xray(number, _XRAY_SHAPE)[0].astype("float32")
+        name = ("negative", "positive")[number % 2]
+        if name == "positive":
+            picture[10:22, 20:32] += 0.3 * picture.max()
+        scaled = (255 * picture / picture.max()).astype("uint8")
+        (root / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(scaled.T).save(root / name / f"phantom{number:03d}.png")
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
