@@ -19,16 +19,17 @@ class SkipUNet(nn.Module):
         encoder: with ``channels``, ``strides`` and ``spatial_dims``.
         out_channels: classes, background included.
         norm: normalization of the decoder.
+        skips: ``False`` leaves the skip connections out, so that a decoder that was pre-trained without them fits.
 
     Shapes:
         (B, C, *spatial) -> logits (B, out_channels, *spatial).
     """
 
-    def __init__(self, encoder: Encoder, out_channels: int, norm: Norm = "batch") -> None:
+    def __init__(self, encoder: Encoder, out_channels: int, norm: Norm = "batch", *, skips: bool = True) -> None:
         super().__init__()
         self.encoder = encoder
         self.spatial_dims = encoder.spatial_dims
-        self.decoder = decoder_of(encoder, skips=True, norm=norm)
+        self.decoder = decoder_of(encoder, skips=skips, norm=norm)
         self.head = Conv["conv", encoder.spatial_dims](self.decoder.channels[-1], out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Take what was learned without labels to a task with labels."""
 
 from monai_ssl.transfer.account import LoadAccount
+from monai_ssl.transfer.augmentation import AUGMENTATION_LEVELS, AugmentationLevel, augmentations
 from monai_ssl.transfer.card import ModelCard, package_versions, read_card
 from monai_ssl.transfer.classification import decisions
 from monai_ssl.transfer.downstream import classifier, segmenter, start_from
@@ -15,6 +16,8 @@ from monai_ssl.transfer.record import SupervisedRecord
 from monai_ssl.transfer.scan_features import scan_features, trained_encoder
 
 __all__ = [
+    "AUGMENTATION_LEVELS",
+    "AugmentationLevel",
     "DecodeLabelsd",
     "EncodeLabelsd",
     "FinetuneScheme",
@@ -23,15 +26,16 @@ __all__ = [
     "ScaleIntensityByPresetd",
     "SetChannelsd",
     "SupervisedRecord",
+    "augmentations",
     "classifier",
     "decisions",
+    "encoder_of",
     "export_weights",
     "hash_tensors",
     "inflate_channels",
     "load_weights",
-    "package_versions",
-    "encoder_of",
     "matching_encoder",
+    "package_versions",
     "paper_encoder",
     "parameter_groups",
     "read_card",

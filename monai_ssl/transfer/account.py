@@ -25,6 +25,7 @@ class LoadAccount:
         dropped: running statistics of batch norms that are group norms in this network.
         card: of the file, if it has one.
         warnings: where the images of pre-training differed, in words.
+        prefix: that the names had in the file.
     """
 
     part: str
@@ -37,6 +38,7 @@ class LoadAccount:
     dropped: tuple[str, ...] = ()
     card: ModelCard | None = None
     warnings: tuple[str, ...] = ()
+    prefix: str = ""
 
     @property
     def total(self) -> int:
@@ -63,7 +65,8 @@ class LoadAccount:
             "reshaped": tuple(f"{n} {old} in file, {new} here" for n, (old, new) in self.reshaped.items()),
             "dropped": self.dropped,
         }
-        head = f"{self.part} from {self.source}: {self.share:.0%} of {self.total} tensors"
+        found = f", there under `{self.prefix}`" if self.prefix else ""
+        head = f"{self.part} from {self.source}: {self.share:.0%} of {self.total} tensors{found}"
         return "\n".join(
             [head, *(f"  {fate:<10} {len(names):>4}  {_few(names)}".rstrip() for fate, names in fates.items())]
         )

@@ -13,9 +13,19 @@ from monai_ssl.networks import Encoder, EncoderClassifier, SkipUNet, batch_to_gr
 from monai_ssl.networks.shapes import nearest_multiples
 from monai_ssl.transfer.account import LoadAccount
 from monai_ssl.transfer.load import load_weights
+from monai_ssl.transfer.source import Source
 from monai_ssl.transforms import ImageNetNormalized, ZScored
 
 _logger = logging.getLogger(__name__)
+
+Part = Literal["encoder", "decoder", "both", "none"]
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "encoder": ("encoder",),
+    "decoder": ("decoder",),
+    "both": ("encoder", "decoder"),
+    "none": (),
+}
+"""What of a pre-trained network is taken over, by name of the choice."""
 
 _NORMALIZATIONS = {"zscore": ZScored("image").normalize, "imagenet": ImageNetNormalized("image").normalize}
 
@@ -26,8 +36,10 @@ def segmenter(
     norm: Literal["batch", "group"] = "batch",
     roi_size: Sequence[int] = (),
     normalize: Literal["zscore", "imagenet"] | None = None,
+    *,
+    skips: bool = True,
 ) -> nn.Module:
-    """Return a U-Net with skip connections on ``encoder``.
+    """Return a U-Net on ``encoder``.
 
     Args:
         encoder: with ``channels``, ``strides`` and ``spatial_dims``.
@@ -36,13 +48,14 @@ def segmenter(
         roi_size: what the network will be trained on; checked here, before any scan is read.
         normalize: what is done to each window in [0, 1] before the encoder, where pre-training did so: ``"zscore"``
             (PCRLv2 in 3-D) or ``"imagenet"`` (in 2-D). The authors fine-tune without it.
+        skips: skip connections; a decoder that was pre-trained without them fits only a network without.
 
     Raises:
         ValueError: for another ``norm`` or ``normalize``, or a ``roi_size`` that cannot be halved often enough.
     """
     _check_sizes("roi_size", roi_size, encoder)
     _normalize_inputs(encoder, normalize)
-    return _normalized(SkipUNet(encoder, num_labels + 1), norm)
+    return _normalized(SkipUNet(encoder, num_labels + 1, skips=skips), norm)
 
 
 def classifier(
@@ -73,40 +86,60 @@ def classifier(
 
 def start_from(
     network: nn.Module,
-    weights: str | None,
+    weights: Source | None,
     channels: Literal["refuse", "inflate"] = "refuse",
     *,
     modality: str,
     intensity: Mapping[str, Any] | None = None,
     spacing: Sequence[float] | None = None,
-) -> LoadAccount | None:
-    """Fill the encoder of ``network`` with pre-trained weights; without any, training starts from scratch.
+    part: Part = "encoder",
+) -> tuple[LoadAccount, ...]:
+    """Fill ``part`` of ``network`` with pre-trained weights; without any, training starts from scratch.
+
+    What is not loaded, the last layer always, stays as it was initialized.
 
     Args:
-        network: has an ``encoder``.
+        network: has an ``encoder`` and, for ``"decoder"`` and ``"both"``, a ``decoder``.
         weights: file to load, or nothing.
         channels: ``"inflate"`` fits the first convolution to other image channels.
         modality: of the images of this task; it and the next two are compared with the card of the weights.
         intensity: preset as a dictionary; ``None`` for the default of the modality.
         spacing: in mm; ``None`` for that of the scans.
+        part: ``"encoder"``, ``"decoder"``, ``"both"``, or ``"none"``: the network is built like that of ``weights``
+            and starts from scratch, as a fair baseline does.
 
     Returns:
-        The account of the tensors, also logged; ``None`` from scratch.
+        The account of the tensors of each part, also logged; none from scratch.
 
     Raises:
-        ValueError: when not all of the encoder can be loaded.
+        ValueError: for another ``part``, one that the network does not have, or one that cannot be loaded as a whole.
     """
-    if not weights:
-        _logger.info("No pre-trained weights given: the network starts from scratch.")
-        return None
+    if part not in PARTS:
+        raise ValueError(f"`part` must be one of {tuple(PARTS)}, got {part!r}.")
+    if not weights or not PARTS[part]:
+        reason = "No pre-trained weights given" if not weights else "No part of the pre-trained weights asked for"
+        _logger.info("%s: the network starts from scratch.", reason)
+        return ()
     expected = {
         "modality": modality,
         "intensity": intensity or default_intensity(modality).to_dict(),
         "spacing": spacing,
     }
-    account = load_weights(network, weights, channels=channels, expected=expected)
-    _logger.info(account.table())
-    return account
+    accounts = tuple(_load(network, weights, name, channels, expected) for name in PARTS[part])
+    for account in accounts:
+        _logger.info(account.table())
+    return accounts
+
+
+def _load(
+    network: nn.Module, weights: Source, part: str, channels: Literal["refuse", "inflate"], expected: Mapping[str, Any]
+) -> LoadAccount:
+    if not isinstance(getattr(network, part, None), nn.Module):
+        raise ValueError(f"{type(network).__name__} has no `{part}` to load into; set `part` to 'encoder'.")
+    if part == "encoder":
+        return load_weights(network, weights, part, channels=channels, expected=expected)
+    # images enter the encoder only: nothing of them to compare or inflate here
+    return load_weights(network, weights, part)
 
 
 def _normalize_inputs(encoder: nn.Module, normalize: str | None) -> None:

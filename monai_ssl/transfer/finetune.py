@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 Scheme = Literal["fixed", "warmup", "full"]
 SCHEMES = ("fixed", "warmup", "full")
@@ -40,18 +41,29 @@ class FinetuneScheme:
     """Ignite handler that keeps the encoder as it is, parameters and running statistics, while it is frozen.
 
     The authors of the study freeze parameters only, so that statistics of a "fixed" encoder still drift; here nothing
-    of it moves.
+    of it moves unless ``bn_frozen`` is off.
 
     Args:
         network: has an ``encoder``; may be wrapped by ``DistributedDataParallel``.
         scheme: ``"fixed"``: frozen throughout. ``"warmup"``: frozen for ``warmup_epochs``. ``"full"``: never.
         warmup_epochs: used by ``"warmup"`` only.
+        bn_frozen: the frozen encoder runs in evaluation mode, so that running statistics stay and dropout is off.
+        optimizer: holds the parameters of the encoder only while they are trained, and forgets its state when the
+            warm-up ends, as the study does.
 
     Raises:
         ValueError: for another scheme, or a warm-up of less than one epoch.
     """
 
-    def __init__(self, network: nn.Module, scheme: Scheme = "full", warmup_epochs: int = 25) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        scheme: Scheme = "full",
+        warmup_epochs: int = 25,
+        *,
+        bn_frozen: bool = True,
+        optimizer: Optimizer | None = None,
+    ) -> None:
         if scheme not in SCHEMES:
             raise ValueError(f"`scheme` must be one of {SCHEMES}, got {scheme!r}.")
         if scheme == "warmup" and warmup_epochs < 1:
@@ -59,7 +71,11 @@ class FinetuneScheme:
         self.encoder = _encoder(network)
         self.scheme = scheme
         self.warmup_epochs = warmup_epochs
+        self.bn_frozen = bn_frozen
+        self.optimizer = optimizer
         self.frozen = False
+        groups = [] if optimizer is None else optimizer.param_groups
+        self._parameters = [list(group["params"]) for group in groups]
         # the trainer calls network.train() before each forward, after any event a handler could use
         self.encoder.register_forward_pre_hook(self._hold)
 
@@ -68,12 +84,22 @@ class FinetuneScheme:
 
     def __call__(self, engine: Engine) -> None:
         """Freeze or release the encoder as the epoch asks, also after a resumed checkpoint."""
+        before = self.frozen
         self.frozen = self.scheme == "fixed" or (self.scheme == "warmup" and engine.state.epoch <= self.warmup_epochs)
         _require_gradients(self.encoder.parameters(), not self.frozen)
+        if self.optimizer is not None and self.frozen != before:
+            self._choose_trainable(self.optimizer)
+
+    def _choose_trainable(self, optimizer: Optimizer) -> None:
+        frozen = {id(parameter) for parameter in self.encoder.parameters()} if self.frozen else set()
+        for group, parameters in zip(optimizer.param_groups, self._parameters, strict=True):
+            group["params"] = [parameter for parameter in parameters if id(parameter) not in frozen]
+        if not self.frozen:
+            optimizer.state.clear()
 
     def _hold(self, encoder: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         del inputs
-        if self.frozen:
+        if self.frozen and self.bn_frozen:
             encoder.eval()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -49,9 +49,10 @@ def load_weights(
         raise ValueError(f"`channels` must be 'refuse' or 'inflate', got {channels!r}.")
     target = getattr(module, part, None)
     target = target if isinstance(target, nn.Module) else module
-    tensors, card = read_part(source, part)
+    tensors, card, prefix = read_part(source, part)
     origin = "the given state dict" if isinstance(source, Mapping) else str(source)
-    fitting, account = _match(target, tensors, LoadAccount(part, origin, card=card), channels == "inflate")
+    account = LoadAccount(part, origin, card=card, prefix=prefix)
+    fitting, account = _match(target, tensors, account, channels == "inflate")
     if strict and not account.complete:
         raise ValueError(_refusal(account, type(target).__name__))
     if card is not None and expected:
@@ -116,7 +117,13 @@ def _likely_reason(account: LoadAccount) -> str:
     if not account.loaded and not account.reshaped:
         return f"No name agrees: these are weights of another network{built}; build the same {account.part}."
     shapes = list(account.reshaped.values())
-    if len(shapes) == 1 and not account.missing and all(len(s) > 1 for s in shapes[0]) and _same_but_inputs(*shapes[0]):
+    if account.part == "decoder" and not account.missing and _only_inputs_differ(shapes):
+        had, has = ("without", "with") if shapes[0][0][1] < shapes[0][1][1] else ("with", "without")
+        return (
+            f"The file's decoder was trained {had} skip connections, this one is {has}: take only the encoder "
+            f"(`part='encoder'`), or build the network {had} them."
+        )
+    if len(shapes) == 1 and not account.missing and _only_inputs_differ(shapes):
         return (
             f"The file saw images of {shapes[0][0][1]} channels, not {shapes[0][1][1]}: set `channels='inflate'`, or "
             "build the network for as many."
@@ -126,6 +133,10 @@ def _likely_reason(account: LoadAccount) -> str:
     if account.missing and all(name.rsplit(".", 1)[-1] in _STATISTICS for name in account.missing):
         return "The file's network has group norm, this one batch norm; convert with `norm='group'` before loading."
     return f"The file's network has another depth or other layers{built}; build the {account.part} alike."
+
+
+def _only_inputs_differ(shapes: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> bool:
+    return bool(shapes) and all(len(old) == len(new) > 1 and _same_but_inputs(old, new) for old, new in shapes)
 
 
 def _same_but_inputs(old: tuple[int, ...], new: tuple[int, ...]) -> bool:

@@ -21,28 +21,37 @@ _CONTAINERS = ("method", "model", "network", "state_dict")
 
 _PARTS = {"encoder", "decoder"}
 
+# DistributedDataParallel puts it before all names
+_WRAPPER = "module."
 
-def read_part(source: Source, part: str) -> tuple[dict[str, Tensor], ModelCard | None]:
-    """Return the tensors of ``part``, by their name inside it, and the card of the file if it has one.
+
+def read_part(source: Source, part: str) -> tuple[dict[str, Tensor], ModelCard | None, str]:
+    """Return the tensors of ``part`` by their name inside it, the card of the file if it has one, and what was cut off.
 
     Args:
         source: a safetensors file, a checkpoint that ``torch.load(weights_only=True)`` reads, or a state dict.
         part: e.g. ``"encoder"``. In a training checkpoint it may be nested (``network.encoder.*``). A state dict
             without any such prefix is taken as the part itself.
 
+    Returns:
+        Tensors, card, and the prefix that their names had in the file, ``""`` for none.
+
     Raises:
         ValueError: when the file cannot be read safely, was altered, or holds the part more than once.
         FileNotFoundError: when there is no such file.
     """
     if isinstance(source, Mapping):
-        return _pick(_state_dict(source, "the given state dict"), part, "the given state dict"), None
+        tensors, prefix = _pick(_state_dict(source, "the given state dict"), part, "the given state dict")
+        return tensors, None, prefix
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"There is no weights file `{path}`; give the path of a `*.safetensors` or `*.pt`.")
     if path.suffix == ".safetensors":
-        tensors, card = _read_safetensors(path)
-        return _pick(tensors, part, str(path)), card
-    return _pick(_state_dict(_read_checkpoint(path), str(path)), part, str(path)), None
+        stored, card = _read_safetensors(path)
+    else:
+        stored, card = _state_dict(_read_checkpoint(path), str(path)), None
+    tensors, prefix = _pick(stored, part, str(path))
+    return tensors, card, prefix
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard | None]:
@@ -82,22 +91,24 @@ def _state_dict(content: Mapping[str, Any], origin: str) -> dict[str, Tensor]:
         if isinstance(content.get(name), Mapping):
             content = content[name]
             break
-    tensors = {name.removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
+    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         known = ", ".join(f"`{name}`" for name in _CONTAINERS)
         raise ValueError(f"{origin} has no tensors at its top level nor under {known}; save `network.state_dict()`.")
     return tensors
 
 
-def _pick(tensors: Mapping[str, Tensor], part: str, origin: str) -> dict[str, Tensor]:
+def _pick(stored: Mapping[str, Tensor], part: str, origin: str) -> tuple[dict[str, Tensor], str]:
+    wrapper = _WRAPPER if any(name.startswith(_WRAPPER) for name in stored) else ""
+    tensors = {name.removeprefix(wrapper): tensor for name, tensor in stored.items()}
     if part == "encoder" and (known := translate(tensors)) is not None:
-        return known
+        return known, wrapper
     prefixes = {name[: match + len(part) + 1] for name in tensors if (match := _find(name, part)) >= 0}
     if not prefixes:
         others = {name.split(".", 1)[0] for name in tensors}
         if others <= _PARTS:
             raise ValueError(f"{origin} holds no `{part}`, only `{'`, `'.join(sorted(others))}`; ask for that part.")
-        return dict(tensors)
+        return tensors, wrapper
     depth = min(prefix.count(".") for prefix in prefixes)
     nearest = sorted(prefix for prefix in prefixes if prefix.count(".") == depth)
     if len(nearest) > 1:
@@ -105,7 +116,8 @@ def _pick(tensors: Mapping[str, Tensor], part: str, origin: str) -> dict[str, Te
             f"{origin} holds `{part}` more than once ({', '.join(p.rstrip('.') for p in nearest)}); export the one "
             "that you mean with `monai_ssl.transfer.export_weights` and give that file."
         )
-    return {name.removeprefix(nearest[0]): t for name, t in tensors.items() if name.startswith(nearest[0])}
+    picked = {name.removeprefix(nearest[0]): t for name, t in tensors.items() if name.startswith(nearest[0])}
+    return picked, wrapper + nearest[0]
 
 
 def _find(name: str, part: str) -> int:

@@ -17,6 +17,8 @@ def network():
 def train(net, scheme, epochs, **options):
     """Return the state of the network at the start and after each epoch."""
     optimizer = torch.optim.AdamW(parameter_groups(net, 0.1, options.pop("scale", 1.0)), lr=0.1)
+    if options.pop("adapt", False):
+        options["optimizer"] = optimizer
 
     def step(engine, batch):
         net.train()
@@ -58,6 +60,53 @@ def test_full_moves_all_from_the_start_and_scale_0_only_statistics():
     assert moved(first, second, "encoder.stages.0.conv1.weight")
     first, second = train(network(), "full", 1, scale=0.0)
     assert not moved(first, second, "encoder.stages.0.conv1") and moved(first, second, "encoder.stages.0.norm1.running")
+
+
+def test_fixed_with_moving_statistics_is_full_at_scale_0():
+    # dropout off, or both would need the same draws
+    nets = [network(), network()]
+    for net in nets:
+        net.dropout.p = 0.0
+    torch.manual_seed(1)
+    fixed = train(nets[0], "fixed", 2, bn_frozen=False)[-1]
+    torch.manual_seed(1)
+    scaled = train(nets[1], "full", 2, scale=0.0)[-1]
+    assert all(torch.equal(fixed[k], scaled[k]) for k in fixed)
+    assert moved(copy(network()), fixed, "encoder.stages.0.norm1.running")
+
+
+def held(optimizer):
+    return {id(p) for group in optimizer.param_groups for p in group["params"]}
+
+
+def test_the_optimizer_holds_what_is_trained_and_forgets_when_the_warmup_ends():
+    net = network()
+    optimizer = torch.optim.AdamW(parameter_groups(net, 0.1), lr=0.1)
+    scheme = FinetuneScheme(net, "warmup", 1, optimizer=optimizer)
+    seen, remembered = [], []
+
+    def step(engine, batch):
+        trainable = {id(p) for p in net.parameters() if p.requires_grad}
+        seen.append((held(optimizer) == trainable, len(trainable)))
+        remembered.append(len(optimizer.state))
+        optimizer.zero_grad(set_to_none=True)
+        net(batch).square().sum().backward()
+        optimizer.step()
+
+    engine = Engine(step)
+    scheme.attach(engine)
+    engine.run([torch.rand(4, 1, 8, 8)] * 2, max_epochs=3)
+    every, head = len(list(net.parameters())), len(list(net.head.parameters()))
+    assert seen == [(True, head)] * 2 + [(True, every)] * 4
+    assert remembered == [0, head, 0, every, every, every]
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.1]
+
+
+@pytest.mark.parametrize("scheme", ["fixed", "warmup"])
+def test_schemes_with_their_optimizer(scheme):
+    states = train(network(), scheme, 2, adapt=True, **({"warmup_epochs": 1} if scheme == "warmup" else {}))
+    assert not moved(states[0], states[1], "encoder.") and moved(states[0], states[1], "head.")
+    assert moved(states[1], states[2], "encoder.stages.0.conv1") == (scheme == "warmup")
 
 
 def test_groups_hold_every_parameter_once_at_their_rate():

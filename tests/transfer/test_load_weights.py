@@ -61,7 +61,8 @@ def test_checkpoints_and_state_dicts(tmp_path, container, prefix):
         state |= {"head.weight": torch.zeros(1), "momentum.network.encoder.a": torch.zeros(1)}
     content = state if container is None else {container: state, "epoch": 3}
     torch.save(content, tmp_path / "c.pt")
-    assert load_weights(target, tmp_path / "c.pt").complete and equal(source, target)
+    account = load_weights(target, tmp_path / "c.pt")
+    assert account.complete and account.prefix == prefix and equal(source, target)
     other = encoder(seed=3)
     load_weights(other, content)
     assert equal(source, other)
