@@ -33,6 +33,8 @@ _READ_BY_MONAI = {
     "evaluator",
     "_meta_",
 }
+# what only the parts read that MONAI Label replaces in a request to train
+_READ_UNLESS_REPLACED = {"dataset_dir", "datalist", "val_share", "train_cases", "max_epochs"}
 _JSON_WORDS = {"true": True, "false": False, "null": None}
 _REFERENCE = re.compile(r"[@%](\w+)")
 
@@ -48,7 +50,8 @@ def refuse_unknown_keys(config: Mapping[str, Any]) -> None:
     """
     referred = set(_REFERENCE.findall(str({k: v for k, v in config.items() if k != "_meta_"})))
     known = sorted(k for k in config if k in referred)
-    unknown = [k for k, v in config.items() if not (k in referred or k in _READ_BY_MONAI or _is_run_id(v))]
+    excused = _READ_BY_MONAI | (_READ_UNLESS_REPLACED if _cases_are_replaced(config) else set())
+    unknown = [k for k, v in config.items() if not (k in referred or k in excused or _is_run_id(v))]
     if not unknown:
         return
     hints = []
@@ -77,6 +80,12 @@ def _place(config: Any, keys: Sequence[str]) -> tuple[Any, Any]:
     for key in path:
         config = config[key]
     return config, last
+
+
+def _cases_are_replaced(config: Mapping[str, Any]) -> bool:
+    """Whether the cases to train on are listed in place, as MONAI Label does, and not looked up by the bundle."""
+    dataset = (config.get("train") or {}).get("dataset") or {}
+    return isinstance(dataset, Mapping) and isinstance(dataset.get("data"), list)
 
 
 def _is_run_id(value: Any) -> bool:

@@ -35,6 +35,16 @@ def test_a_misspelt_key_is_refused_with_the_nearest_one():
         refuse_unknown_keys(config(qqq=3))
 
 
+def test_what_monai_label_leaves_unread_passes():
+    """It lists the cases itself, after which nothing looks into a folder; a misspelt key is still refused."""
+    found, listed = ({"dataset": {"data": data}} for data in ({"_target_": "x", "dataset_dir": "d"}, [{"image": "a"}]))
+    refuse_unknown_keys(config(train=listed, dataset_dir="d", datalist=None, val_share=0.2))
+    with pytest.raises(ValueError, match="Nothing in this bundle reads `dataset_dir`"):
+        refuse_unknown_keys(config(train=found, dataset_dir="d"))
+    with pytest.raises(ValueError, match="Nothing in this bundle reads `dataset_dri`"):
+        refuse_unknown_keys(config(train=listed, dataset_dri="d"))
+
+
 def test_the_running_configuration_is_found_and_resolved():
     parser = ConfigParser(
         {
