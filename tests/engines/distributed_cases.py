@@ -1,0 +1,122 @@
+"""Methods without batch norm and data for them, trained by one process or by several; imported by spawned processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from monai_ssl import methods, networks
+from monai_ssl.data.windows import endless_loader
+from monai_ssl.engines import SSLTrainer
+from monai_ssl.handlers import Checkpoint
+from monai_ssl.methods import Method
+
+BATCH, SIZE, SCANS = 8, 16, 13
+
+
+def encoder() -> networks.ConvEncoder:
+    return networks.ConvEncoder(2, 1, [2, 4, 8])
+
+
+def unet() -> networks.RestorationUNet:
+    return networks.RestorationUNet(encoder())
+
+
+def dira(base: Callable[[networks.Encoder], Method]) -> Method:
+    network = unet()
+    return methods.DiRA(base(network.encoder), network, networks.Discriminator(2, width=2), weights=(1, 1, 0.1))
+
+
+METHODS: dict[str, Callable[[], Method]] = {
+    "simclr": lambda: methods.SimCLR(encoder(), hidden=8, dim=6),
+    "moco": lambda: methods.MoCo(encoder(), dim=6, queue_size=24, momentum=0.9),
+    "byol": lambda: methods.BYOL(encoder(), hidden=8, dim=6, momentum=0.9),
+    "simsiam": lambda: methods.SimSiam(encoder(), dim=8, hidden=4),
+    "barlow_twins": lambda: methods.BarlowTwins(encoder(), widths=(8, 6)),
+    "cpc": lambda: methods.CPC(encoder(), (2, 2), dim=6, hidden=6),
+    "tower": lambda: methods.TOWER(unet(), dim=6),
+    "transvw": lambda: methods.TransVW(unet(), 5),
+    "rotation": lambda: methods.Rotation(encoder(), hidden=6),
+    "autoencoder": lambda: methods.AutoEncoder(unet()),
+    "pcrlv2": lambda: methods.PCRLv2(networks.PyramidUNet(encoder())),
+    "dira": lambda: dira(lambda e: methods.SimCLR(e, hidden=8, dim=6)),
+    "dira_moco": lambda: dira(lambda e: methods.MoCo(e, dim=6, queue_size=24, momentum=0.9)),
+}
+
+
+def without_batch_norm(module: nn.Module) -> nn.Module:
+    """Each batch norm becomes a norm of a sample, so that what the rest of a batch is makes no difference."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+            trained = all(p.requires_grad for p in child.parameters())
+            setattr(module, name, nn.GroupNorm(1, child.num_features, affine=child.affine).requires_grad_(trained))
+        else:
+            without_batch_norm(child)
+    return module
+
+
+def built(name: str) -> Method:
+    torch.manual_seed(0)
+    method = without_batch_norm(METHODS[name]())
+    assert isinstance(method, Method)
+    return method
+
+
+def batches(name: str, count: int = 3) -> list[dict[str, Tensor]]:
+    """Batches for all methods of the table."""
+    g = torch.Generator().manual_seed(1)
+    out = []
+    for _ in range(count):
+        keys = ("view", "view1", "view2", "target", "target1", "target2")
+        batch = {key: torch.rand(BATCH, 1, SIZE, SIZE, generator=g) for key in keys}
+        batch["label"] = torch.randint(4, (BATCH,), generator=g)
+        if name == "cpc":
+            batch["patches"] = torch.rand(BATCH * 4, 1, 4, 4, generator=g)
+        out.append(batch)
+    return out
+
+
+def part(batch: dict[str, Tensor], index: int, parts: int) -> dict[str, Tensor]:
+    return {key: x.chunk(parts)[index] for key, x in batch.items()}
+
+
+def trainer(name: str, data: Any, epochs: int = 2, handlers: Iterable = (), **options: Any) -> SSLTrainer:
+    method = built(name)
+    lr = 0.001 if name == "barlow_twins" else 0.05  # a sum over features has long gradients
+    optimizers = {step: torch.optim.SGD(method.parameter_groups(step), lr=lr, momentum=0.9) for step in method.steps}
+    return SSLTrainer("cpu", epochs, data, method, optimizers, train_handlers=list(handlers), **options)
+
+
+def trained(engine: SSLTrainer) -> dict[str, Any]:
+    """The state after training, the terms of the last iteration, and where the run ended."""
+    engine.run()
+    state = {key: value.clone() for key, value in engine.method.state_dict().items()}
+    return {"state": state, "terms": dict(engine.state.output), "at": (engine.state.epoch, engine.state.iteration)}
+
+
+class Scans(Dataset):
+    """Scans whose number no batch divides."""
+
+    def __len__(self) -> int:
+        return SCANS
+
+    def __getitem__(self, item: tuple[int, int]) -> dict[str, Tensor]:
+        g = torch.Generator().manual_seed(item[1])
+        return {f"view{i}": torch.rand(1, SIZE, SIZE, generator=g) for i in (1, 2)}
+
+
+def from_scans(epochs: int, handlers: Iterable = ()) -> SSLTrainer:
+    """MoCo on scans, 4 at a time over all processes."""
+    rank, count = idist.get_rank(), idist.get_world_size()
+    loader = endless_loader(Scans(), 4 // count, 0, rank=rank, world_size=count)
+    return trainer("moco", loader, epochs, handlers)
+
+
+def checkpointed(folder: str | Path, epochs: int, resume: bool | str = False) -> dict[str, Any]:
+    return trained(from_scans(epochs, [Checkpoint(folder, resume=resume)]))
