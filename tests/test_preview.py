@@ -175,3 +175,13 @@ def test_patches_alone_are_shown_by_scan():
 def test_a_batch_without_images_is_refused(tmp_path):
     with pytest.raises(ValueError, match="made no image to look at, only label"):
         draw_sheet({"label": torch.tensor([1])}, tmp_path / "a.png")
+
+
+def test_answers_about_each_of_several_images_are_written_as_digits():
+    turns = torch.tensor([[[1, 0], [0, 0]], [[1, 1], [0, 1]]]).bool()
+    batch = {"cells": torch.rand(4, 1, 8, 8), "label": torch.tensor([7, 3]), "turns": turns}
+    batch["masked"] = torch.tensor([True, False, False, True])
+    assert row_names(batch, 2) == [
+        "sample 1\nlabel 7\nturns 10 00\nmasked 1 0",
+        "sample 2\nlabel 3\nturns 11 01\nmasked 0 1",
+    ]

@@ -128,9 +128,15 @@ def mosaic(pictures: list[Picture]) -> Picture:
 
 
 def row_names(batch: Mapping[str, Any], samples: int) -> list[str]:
-    """Return the number of each sample and, where the batch holds labels, these."""
-    labels = {k: v.tolist() for k, v in batch.items() if isinstance(v, torch.Tensor) and v.shape == (samples,)}
-    return [
-        "\n".join([f"sample {i + 1}", *(f"{key} {values[i]:.3g}" for key, values in labels.items())])
-        for i in range(samples)
-    ]
+    """Return the number of each sample and, where the batch holds labels, these.
+
+    Several yes-or-no answers for each sample, (B, L, T) or (B * L,), are written as digits, those of T together.
+    """
+    labels: dict[str, list[str]] = {}
+    for key, v in batch.items():
+        if isinstance(v, Tensor) and v.shape == (samples,):
+            labels[key] = [f"{value:.3g}" for value in v.tolist()]
+        elif isinstance(v, Tensor) and v.dtype == torch.bool and v.ndim < 4 and v.numel():
+            answers = v.reshape(samples, -1, v.shape[-1] if v.ndim == 3 else 1).int().tolist()
+            labels[key] = [" ".join("".join(map(str, bits)) for bits in sample) for sample in answers]
+    return ["\n".join([f"sample {i + 1}", *(f"{key} {v[i]}" for key, v in labels.items())]) for i in range(samples)]
