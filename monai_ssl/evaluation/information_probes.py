@@ -95,9 +95,9 @@ def position_probe(
         task.set_random_state(seed=2 * seed + stream)
 
         def ask(images: Tensor) -> Asked:
-            asked = task.batch({"image": images.repeat_interleave(pairs, dim=0)})
-            vectors = [_represent(encoder, asked[name], batch_size) for name in task.names]
-            return torch.cat(vectors, dim=1), asked["label"]
+            asked = [task.batch({"image": images}) for _ in range(pairs)]
+            vectors = [_represent(encoder, torch.cat([a[name] for a in asked]), batch_size) for name in task.names]
+            return torch.cat(vectors, dim=1), torch.cat([a["label"] for a in asked])
 
         return ask
 
