@@ -88,7 +88,7 @@ def part(batch: dict[str, Tensor], index: int, parts: int) -> dict[str, Tensor]:
 
 def trainer(name: str, data: Any, epochs: int = 2, handlers: Iterable = (), **options: Any) -> SSLTrainer:
     method = built(name)
-    lr = 0.001 if name == "barlow_twins" else 0.05  # a sum over features has long gradients
+    lr = 0.0001 if name == "barlow_twins" else 0.05  # whose sum over features has long gradients
     optimizers = {step: torch.optim.SGD(method.parameter_groups(step), lr=lr, momentum=0.9) for step in method.steps}
     return SSLTrainer("cpu", epochs, data, method, optimizers, train_handlers=list(handlers), **options)
 
