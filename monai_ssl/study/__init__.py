@@ -1,0 +1,1 @@
+"""Comparisons of methods on tasks, what they show, and advice that follows from them."""
