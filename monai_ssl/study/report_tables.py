@@ -57,7 +57,7 @@ def _record(row: Row) -> dict[str, Any]:
 
 def _csv(head: Sequence[str], records: Iterable[dict[str, Any]]) -> str:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, head, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, head, restval="", lineterminator="\r\n")
     writer.writeheader()
     writer.writerows({name: "" if _is_nan(value) else value for name, value in record.items()} for record in records)
     return text.getvalue()
