@@ -18,7 +18,7 @@ from monai_ssl.networks import Encoder
 from monai_ssl.transforms import RandRelativeLocationd, directions, rotate, valid_rotations
 
 Asked = tuple[Tensor, Tensor]
-"""Vectors (B, D) and their right answers (B,)."""
+"""Vectors (N, D) of what was asked about one image (1, C, *spatial), and the right answers (N,)."""
 
 
 def rotation_probe(
@@ -45,11 +45,11 @@ def rotation_probe(
     _check(train, test)
     labels = torch.tensor(valid_rotations(train[0].shape[1:]))
 
-    def ask(images: Tensor) -> Asked:
-        turned = rotate(images.repeat_interleave(len(labels), dim=0), labels.repeat(len(images)))
-        return _represent(encoder, turned, batch_size), labels.repeat(len(images))
+    def ask(image: Tensor) -> Asked:
+        turned = rotate(image.repeat(len(labels), *[1] * (image.ndim - 1)), labels)
+        return _represent(encoder, turned, batch_size), labels
 
-    return _scored(encoder, (train, ask), (test, ask), batch_size, strength) | {"chance": 1 / len(labels)}
+    return _scored(encoder, (train, ask), (test, ask), strength) | {"chance": 1 / len(labels)}
 
 
 def position_probe(
@@ -94,36 +94,33 @@ def position_probe(
         task = RandRelativeLocationd("image", cube, gap=gap, jitter=jitter)
         task.set_random_state(seed=2 * seed + stream)
 
-        def ask(images: Tensor) -> Asked:
-            asked = [task.batch({"image": images}) for _ in range(pairs)]
-            vectors = [_represent(encoder, torch.cat([a[name] for a in asked]), batch_size) for name in task.names]
-            return torch.cat(vectors, dim=1), torch.cat([a["label"] for a in asked])
+        def ask(image: Tensor) -> Asked:
+            asked = task.batch({"image": image.expand(pairs, *image.shape[1:])})
+            vectors = [_represent(encoder, asked[name], batch_size) for name in task.names]
+            return torch.cat(vectors, dim=1), asked["label"]
 
         return ask
 
     chance = 1 / len(directions(len(cube)))
-    return _scored(encoder, (train, asker(0)), (test, asker(1)), batch_size, strength) | {"chance": chance}
+    return _scored(encoder, (train, asker(0)), (test, asker(1)), strength) | {"chance": chance}
 
 
 def _scored(
     encoder: Encoder,
     train: tuple[Sequence[Tensor], Callable[[Tensor], Asked]],
     test: tuple[Sequence[Tensor], Callable[[Tensor], Asked]],
-    batch_size: int,
     strength: float,
 ) -> dict[str, float]:
     with evaluating(encoder):
-        train_x, train_y = _ask_all(*train, batch_size)
-        test_x, test_y = _ask_all(*test, batch_size)
+        train_x, train_y = _ask_all(*train)
+        test_x, test_y = _ask_all(*test)
     scores = linear_probe(train_x, train_y, test_x, test_y, strength)
     return {name: scores[name] for name in ("accuracy", "balanced_accuracy")}
 
 
-def _ask_all(images: Sequence[Tensor], ask: Callable[[Tensor], Asked], batch_size: int) -> Asked:
-    asked = [
-        ask(torch.stack([torch.as_tensor(image).float() for image in images[at : at + batch_size]]))
-        for at in range(0, len(images), batch_size)
-    ]
+def _ask_all(images: Sequence[Tensor], ask: Callable[[Tensor], Asked]) -> Asked:
+    # one image after the other, so that what is drawn of it does not depend on the batch
+    asked = [ask(torch.as_tensor(image).float()[None]) for image in images]
     vectors, answers = zip(*asked, strict=True)
     return torch.cat(vectors), torch.cat(answers)
 
