@@ -14,6 +14,7 @@ from monai_ssl.transfer.load import load_weights
 from monai_ssl.transfer.preprocess import ScaleIntensityByPresetd, SetChannelsd
 from monai_ssl.transfer.record import SupervisedRecord
 from monai_ssl.transfer.scan_features import scan_features, trained_encoder
+from monai_ssl.transfer.unvalidated import SaveUnvalidated
 
 __all__ = [
     "AUGMENTATION_LEVELS",
@@ -23,6 +24,7 @@ __all__ = [
     "FinetuneScheme",
     "LoadAccount",
     "ModelCard",
+    "SaveUnvalidated",
     "ScaleIntensityByPresetd",
     "SetChannelsd",
     "SupervisedRecord",

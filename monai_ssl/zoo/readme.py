@@ -38,10 +38,10 @@ In the folder above `model`, the one that holds this bundle:
 monailabel start_server --app . --studies STUDIES --conf models {name} --conf zoo_source local --conf sam2 false
 ```
 `zoo_source local` keeps the server from asking the internet for the bundle; `monai_ssl` must be installed where the
-server runs. Annotate at least two scans and train from the viewer: with less than two, or a validation share of 0,
-nothing tells which epoch was best. `models/model.pt` is served, trained further and replaced by the best epoch; to
-start again from the pre-trained encoder, delete it and train (the server itself needs it when it starts; `init_model`
-below writes a new one). Leave "pretrained" on: MONAI Label 0.8.5 fails without.
+server runs. Annotate a few scans and train from the viewer. Where nothing is left to validate on (one scan, or a
+validation share of 0), the last epoch is kept, else the best. `models/model.pt` is served, trained
+further and replaced; to start again from the pre-trained encoder, delete it and train (the server itself needs it when
+it starts; `init_model` below writes a new one). Leave "pretrained" on: MONAI Label 0.8.5 fails without.
 
 ## MONAI Bundle Commands
 ```

@@ -15,7 +15,7 @@ fi
 mkdir -p "$work"
 work=$(cd "$work" && pwd)
 export PATH="$environment/bin:$PATH" PYTHONPATH="$repository:$repository/tests/label/torchvision_on_cpu"
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} MPLBACKEND=Agg PYTHONDONTWRITEBYTECODE=1
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} MPLBACKEND=Agg PYTHONDONTWRITEBYTECODE=1
 cd "$work"
 
 echo "== scans, pre-training and handoff"
@@ -37,5 +37,6 @@ monailabel start_server --app apps/monaibundle --studies studies --conf models t
 server=$!
 trap 'kill $server 2> /dev/null || true' EXIT
 python "$repository/tests/label/drive.py" "http://127.0.0.1:$port" studies held_back apps/monaibundle/model/thorax \
+    server.log \
     || { tail -30 server.log; exit 1; }
 echo "passed; logs and bundle are in $work"
