@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_ssl.data.datalist import SECTIONS, Case, select_section
+from monai_ssl.data.datalist import SECTIONS, Case, patient_of, select_section
 
 _IMAGES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".dcm")
 _FOLDERS = {"training": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test",)}
@@ -31,7 +31,7 @@ def classification_cases(
     train_cases: int | None = None,
     seed: int = 0,
 ) -> list[Case]:
-    """Return the cases of one section: dictionaries with the path ``image`` and ``label``.
+    """Return the cases of one section: dictionaries with the path ``image``, ``label`` and, where listed, ``patient``.
 
     ``label`` is the index of the class, or for a multi-label table a list of 0.0 and 1.0.
 
@@ -56,6 +56,9 @@ def classification_cases(
     chosen = select_section(
         sections, section, val_share=val_share, train_cases=train_cases, seed=seed, origin=str(table or root)
     )
+    if any(case.get("patient") for case in chosen):
+        # of all or of none, so that samples collate
+        chosen = [{**case, "patient": patient_of(case)} for case in chosen]
     return [_with_index(case, classes) for case in chosen]
 
 
@@ -120,14 +123,15 @@ def _class_folders(root: Path) -> list[Case]:
 
 
 def _with_index(case: Case, classes: Sequence[str]) -> Case:
+    named = {"image": case["image"]} | ({"patient": case["patient"]} if case.get("patient") else {})
     if "truth" in case:
         unknown = [name for name in classes if name not in case["truth"]]
         if unknown:
             raise ValueError(f"The data list has no column for the class {unknown[0]!r}, only {list(case['truth'])}.")
-        return {"image": case["image"], "label": [case["truth"][name] for name in classes]}
+        return {**named, "label": [case["truth"][name] for name in classes]}
     if case["class"] not in classes:
         raise ValueError(f"`{case['image']}` is of class {case['class']!r}, which is not in `classes` {list(classes)}.")
-    return {"image": case["image"], "label": list(classes).index(case["class"])}
+    return {**named, "label": list(classes).index(case["class"])}
 
 
 __all__ = ["class_names", "classification_cases"]

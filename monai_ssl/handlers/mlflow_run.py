@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+PARENT_VARIABLE = "MONAI_SSL_PARENT_RUN"
 _LONGEST_VALUE = 500
 _PARAMS_A_CALL = 100
 _PACKAGES = ("monai-ssl", "monai", "torch", "pytorch-ignite", "numpy", "mlflow")
@@ -130,8 +131,13 @@ def prepare_mlflow() -> None:
 
 
 def environment_tags() -> dict[str, str]:
-    """Return versions of Python and packages and, when run from a checkout, the git commit of this package."""
+    """Return versions of Python and packages and, when run from a checkout, the git commit of this package.
+
+    With ``MONAI_SSL_PARENT_RUN`` in the environment also the tag by which MLflow nests a run below that one.
+    """
     tags = {"python": platform.python_version()}
+    if parent := os.environ.get(PARENT_VARIABLE):
+        tags["mlflow.parentRunId"] = parent
     for package in _PACKAGES:
         try:
             tags[f"version.{package}"] = version(package)
