@@ -17,10 +17,10 @@ def main(argv: list[str]) -> int:
     """Do the job; end at once when the study that started this process is gone."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    from monai_ssl.study.runner import WORK
-
     folder = StudyFolder(argv[0])
     job = folder.read_job(argv[1])
+    from monai_ssl.study.runner import WORK
+
     status = execute(folder, job, WORK[job.kind])
     if status == "failed":
         print(f"error: {folder.failure(job)}", flush=True)
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
 
 def _end_with_parent() -> None:
     # the parent holds the other end and never writes: the end of the file is the end of the parent
-    while sys.stdin.buffer.read(1):
+    while os.read(0, 1):
         pass
     os._exit(CODES["busy"])
 

@@ -1,0 +1,247 @@
+"""Jobs on disk: whole or not at all, never twice, whatever is killed when."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from monai_ssl.files import write_json
+from monai_ssl.study import locks
+from monai_ssl.study.cells import Job, StudyFolder, execute, reason_of
+from monai_ssl.study.parallel import Processes, executor_for, run_jobs, visible_gpus
+from tests.study import fake_study
+
+JOB = Job("k1", "cell", "one cell", {"method": "scratch", "seed": 3}, {"lr": 0.1})
+
+
+def results(root):
+    found = {}
+    for path in sorted(Path(root).glob("*/*/result.json")):
+        found[path.parent.name] = json.loads(path.read_text())
+    return found
+
+
+def test_a_job_is_done_once(tmp_path):
+    folder, calls = StudyFolder(tmp_path), []
+
+    def work(job, folder, aside):
+        calls.append(job.key)
+        (aside / "extra.txt").write_text("x")
+        return {"score": 0.5}
+
+    assert execute(folder, JOB, work) == "done" and execute(folder, JOB, work) == "done"
+    assert calls == ["k1"] and folder.is_done(JOB)
+    assert results(tmp_path) == {"k1": {"method": "scratch", "seed": 3, "score": 0.5}}
+    assert (tmp_path / "cells/k1/extra.txt").read_text() == "x"
+    assert not folder.aside(JOB).exists() and not (tmp_path / "locks/k1").exists()
+
+
+def test_a_failure_keeps_its_reason_and_is_tried_again(tmp_path):
+    folder = StudyFolder(tmp_path)
+
+    def fail(job, folder, aside):
+        try:
+            raise ValueError("`roi_size` is odd.")
+        except ValueError as error:
+            raise RuntimeError("while running") from error
+
+    assert execute(folder, JOB, fail) == "failed"
+    assert folder.failure(JOB) == "`roi_size` is odd." and not folder.is_done(JOB)
+    assert json.loads((tmp_path / "cells/k1/failed.json").read_text())["method"] == "scratch"
+    assert execute(folder, JOB, lambda *_: {"score": 1.0}) == "done"
+    assert folder.failure(JOB) is None and results(tmp_path)["k1"]["score"] == 1.0
+
+
+def test_reasons_of_strangers_say_their_kind():
+    assert reason_of(ZeroDivisionError("division")) == "ZeroDivisionError: division"
+    assert reason_of(KeyError("`labels`")) == "KeyError: `labels`"
+
+
+def test_jobs_come_back_from_disk(tmp_path):
+    folder = StudyFolder(tmp_path)
+    folder.write_job(JOB)
+    assert folder.read_job("k1") == JOB
+    with pytest.raises(KeyError, match="has no job nobody: run"):
+        folder.read_job("nobody")
+
+
+def test_a_lock_is_held_by_one(tmp_path):
+    with locks.held(tmp_path / "a") as first, locks.held(tmp_path / "a") as second, locks.held(tmp_path / "b") as other:
+        assert first and not second and other
+        assert execute(StudyFolder(tmp_path), JOB, lambda *_: {}) == "done"
+        assert json.loads((tmp_path / "a").read_text())["pid"] == os.getpid()
+    assert not (tmp_path / "a").exists()
+    with locks.held(tmp_path / "a") as again:
+        assert again
+
+
+def test_busy_elsewhere(tmp_path):
+    with locks.held(tmp_path / "locks/k1"):
+        assert execute(StudyFolder(tmp_path), JOB, lambda *_: pytest.fail("twice")) == "busy"
+
+
+def dead_process():
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+@pytest.mark.parametrize(
+    ("owner", "age", "taken"),
+    [
+        ({"pid": "DEAD", "host": "HERE"}, 0, True),
+        ({"pid": "SELF", "host": "HERE"}, 0, False),
+        ({"pid": "SELF", "host": "HERE"}, 10 * locks.SILENCE, True),
+        ({"pid": "DEAD", "host": "elsewhere"}, 0, False),
+        ({"pid": "DEAD", "host": "elsewhere"}, 10 * locks.SILENCE, True),
+        (None, 0, True),
+    ],
+)
+def test_stale_locks_are_recognized(tmp_path, owner, age, taken):
+    known = {"DEAD": dead_process(), "SELF": os.getpid(), "HERE": os.uname().nodename}
+    path = tmp_path / "lock"
+    if owner is None:
+        path.write_text("{ half a fi")
+    else:
+        write_json(path, {key: known.get(value, value) for key, value in owner.items()})
+    os.utime(path, (time.time() - age,) * 2)
+    with locks.held(path) as mine:
+        assert mine is taken
+    assert path.exists() is not taken
+
+
+def test_a_lock_shows_that_its_holder_lives(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "BEAT", 0.01)
+    with locks.held(tmp_path / "a"):
+        os.utime(tmp_path / "a", (0, 0))
+        deadline = time.monotonic() + 5
+        while (tmp_path / "a").stat().st_mtime == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert (tmp_path / "a").stat().st_mtime > 0
+
+
+def run(folder, jobs, work, slots=2):
+    told = []
+    with ThreadPoolExecutor(slots) as executor:
+        status = run_jobs(
+            folder, jobs, lambda f, j, _: execute(f, j, work), executor, slots, lambda j, s: told.append((j.key, s))
+        )
+    return status, told
+
+
+def test_cells_wait_for_their_pretraining_and_fail_with_it(tmp_path):
+    order = []
+
+    def work(job, folder, aside):
+        order.append(job.key)
+        if job.key == "pre1":
+            raise ValueError("no scans.")
+        return {}
+
+    folder = StudyFolder(tmp_path)
+    for job in fake_study.jobs(2, 2):
+        folder.write_job(job)
+    status, told = run(folder, fake_study.jobs(2, 2)[::-1], work)
+    assert order.index("pre0") < order.index("cell00") and "cell10" not in order
+    assert {key for key, state in status.items() if state == "failed"} == {"pre1", "cell10", "cell11"}
+    assert sorted(told) == sorted(status.items())
+    assert folder.failure(fake_study.jobs(2, 2)[-1]) == "its pre-training failed: no scans."
+
+
+def test_a_busy_job_is_asked_for_until_it_is_done(tmp_path, monkeypatch):
+    monkeypatch.setattr("monai_ssl.study.parallel.BUSY_SECONDS", 0.01)
+    folder, free = StudyFolder(tmp_path), threading.Event()
+
+    def elsewhere():
+        with locks.held(tmp_path / "locks/k1"):
+            free.wait(5)
+
+    other = threading.Thread(target=elsewhere)
+    other.start()
+    while not (tmp_path / "locks/k1").exists():
+        time.sleep(0.01)
+    threading.Timer(0.2, free.set).start()
+    status, _ = run(folder, [JOB], lambda *_: {"score": 2.0})
+    other.join()
+    assert status == {"k1": "done"} and results(tmp_path)["k1"]["score"] == 2.0
+
+
+def test_never_more_at_once_than_slots(tmp_path):
+    at_once, most, guard = [0], [0], threading.Lock()
+
+    def work(job, folder, aside):
+        with guard:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        time.sleep(0.01)
+        with guard:
+            at_once[0] -= 1
+        return {}
+
+    run(StudyFolder(tmp_path), fake_study.jobs(3, 4), work, slots=2)
+    assert most[0] == 2
+
+
+def test_a_study_killed_twenty_times_ends_with_the_same_table(tmp_path):
+    (tmp_path / "straight").mkdir()
+    fake_study.main(tmp_path / "straight")
+    rng, root = random.Random(0), tmp_path / "killed"
+    root.mkdir()
+    command = [sys.executable, "-m", "tests.study.fake_study", str(root)]
+    kills = 0
+    for _ in range(20):
+        child = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        lines = started(root)
+        # not before it does something, or slow machines would only kill imports
+        while started(root) == lines and child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.06))
+        child.send_signal(signal.SIGKILL)
+        kills += child.wait() == -signal.SIGKILL
+    assert kills >= 8, "the study was over before it was killed"
+    subprocess.run(command, cwd=Path(__file__).parents[2], check=True, timeout=60)
+    assert results(root) == results(tmp_path / "straight") and len(results(root)) == 15
+    begun = [line.split() for line in (root / "started.log").read_text().splitlines()]
+    assert all(done == "False" and ready == "True" for _, done, ready in begun)
+    assert len(begun) > 15
+
+
+def started(root):
+    log = root / "started.log"
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def test_a_process_that_dies_leaves_a_reason(tmp_path, monkeypatch):
+    folder = StudyFolder(tmp_path)
+    launch = Processes(1, {})
+    assert launch(folder, JOB, 0) == "failed"
+    assert "ended with code 1" in folder.failure(JOB) and "has no job k1" in folder.failure(JOB)
+    monkeypatch.setattr("monai_ssl.study.parallel.sys.executable", "/bin/false")
+    assert launch(folder, JOB, 0) == "failed" and "ended with code 1" in folder.failure(JOB)
+
+
+def test_gpus_of_the_environment(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert visible_gpus() == ["3", "5"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert visible_gpus() == []
+
+
+def test_backends(monkeypatch):
+    executor, slots = executor_for("processes", 3)
+    assert slots == 3
+    executor.shutdown()
+    with pytest.raises(ValueError, match="`--backend` must be 'processes' or 'dask', got 'slurm'"):
+        executor_for("slurm", 1)
+    monkeypatch.setitem(sys.modules, "dask", None)
+    with pytest.raises(ValueError, match="needs Dask: `pip install distributed`"):
+        executor_for("dask", 1)

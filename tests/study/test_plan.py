@@ -1,0 +1,150 @@
+"""The study file: read, checked, turned into arms."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from monai_ssl.cli import main
+from monai_ssl.networks import ConvEncoder, EncoderClassifier, ResNetEncoder
+from monai_ssl.study.bundle_files import encoder_name
+from monai_ssl.study.conduct import table_of
+from monai_ssl.study.matrix import arms
+from monai_ssl.study.plan import check_study, read_study
+from monai_ssl.transfer import ModelCard, export_weights
+
+SMOKE = Path(__file__).parents[2] / "studies/smoke.json"
+STUDY = json.loads(SMOKE.read_text())
+
+
+def changed(**changes):
+    study = copy.deepcopy(STUDY)
+    for key, value in changes.items():
+        *levels, last = key.split("__")
+        place = study
+        for level in levels:
+            place = place[level]
+        if value is None:
+            del place[last]
+        else:
+            place[last] = value
+    return study
+
+
+def check(**changes):
+    return check_study(changed(**changes), SMOKE.parent)
+
+
+def test_the_smoke_study():
+    study = read_study(SMOKE, {"seeds": [4], "tasks#lungs#overrides#lr": 0.5})
+    assert study.seeds == (4,) and study.labels == (1, 3) and list(study.schemes) == ["full"]
+    (task,) = study.tasks
+    assert task.overrides["lr"] == 0.5 and task.dims == 3 and task.metric == "dice" and task.higher_is_better
+    first, second = study.pretraining
+    assert first.encoder["widths"] == [4, 8, 16, 32] and first.overrides["roi_size"] == [32, 32, 16]
+    assert second.overrides["roi_size"] == [16, 16, 16], "the override of a method wins over the shared one"
+    assert [arm.method for arm in arms(study)] == ["scratch", "models_genesis", "rotation"]
+    assert "3 arms x 2 numbers of labels (1, 3) x 1 seeds = 6 cells" in table_of(study)
+
+
+def test_shared_overrides_go_where_the_bundle_has_the_key():
+    study = check(shared__pretraining__width=4)
+    assert all("width" not in method.overrides for method in study.pretraining)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"tasks": None}, "The study needs `tasks`"),
+        ({"taks": {}}, "The study has an unknown key `taks`: did you mean `tasks`"),
+        ({"seeds": [0, "1"]}, "`seeds` must be a list of whole numbers"),
+        ({"seeds": []}, "`seeds` must be a list of whole numbers"),
+        ({"labels": [0]}, "`labels` must be a list of numbers of patients"),
+        ({"labels": [1.5]}, "`labels` must be a list of numbers of patients"),
+        ({"labels": 5}, "`labels` must be a list of numbers of patients"),
+        ({"select": "luck"}, "`select` must be 'last' or 'best'"),
+        ({"schemes": ["frozen"]}, "`schemes#frozen` needs `scheme`, one of"),
+        ({"schemes": []}, "`schemes` is empty"),
+        ({"schemes": {"slow": {"scheme": "full", "lr": 1}}}, "`schemes#slow` has an unknown key `lr`"),
+        ({"pretraining__scratch": {}}, "training from scratch is always part"),
+        ({"pretraining__rotation__dataset_dir": None}, "`pretraining#rotation` needs `dataset_dir`"),
+        ({"pretraining__rotation__bundle": "rotate"}, "`pretraining#rotation#bundle` names the bundle 'rotate'"),
+        ({"pretraining__rotation__config": "train"}, "`pretraining#rotation#config` is 'train', but rotation has only"),
+        ({"pretraining__rotation__overrides": {"epoch": 3}}, "`pretraining#rotation#overrides` sets `epoch`"),
+        ({"pretraining__rotation__overrides": {"exclude": "x"}}, "sets `exclude`, which the study decides"),
+        ({"pretraining__rotation": 3}, "`pretraining` must be an object of objects"),
+        ({"pretraining__rotation": {"weights": "no.safetensors"}}, "`pretraining#rotation#weights` names .* not exist"),
+        ({"pretraining__rotation__config": "pretrain_2d"}, "`pretraining#rotation` has a 2-D encoder, and no task"),
+        ({"tasks__lungs__bundle": "detection"}, "`tasks#lungs#bundle` must be one of"),
+        ({"tasks__lungs__dataset_dir": None}, "`tasks#lungs` needs `dataset_dir`"),
+        ({"tasks__lungs__metric": "auc"}, "`tasks#lungs#metric` must be one of dice, iou, hd95 for segmentation"),
+        ({"tasks__lungs__higher_is_better": False}, "`tasks#lungs#higher_is_better` must be true for dice"),
+        ({"tasks__lungs__test_share": 1.0}, "`tasks#lungs#test_share` must be between 0 and 1"),
+        ({"tasks__lungs__overrides": {"lable": {}}}, "`tasks#lungs#overrides` sets `lable`.*mean `labels`"),
+        ({"tasks__lungs__overrides": {"seed": 1}}, "sets `seed`, which the study decides"),
+        ({"tasks__lungs__metric": "hd95", "select": "best"}, "`select` 'best' needs a metric of which more is better"),
+        ({"shared": {"widths": [4]}}, "`shared` has an unknown key `widths`"),
+    ],
+)  # fmt: skip
+def test_mistakes_name_the_key(changes, match):
+    with pytest.raises(ValueError, match=match):
+        arms(check(**changes))
+
+
+def test_files_that_are_no_study(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no study file"):
+        read_study(tmp_path / "none.json")
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(ValueError, match="is not valid JSON"):
+        read_study(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text("[]")
+    with pytest.raises(ValueError, match="must be an object"):
+        read_study(tmp_path / "a.json")
+    with pytest.raises(ValueError, match="the study file has no `taks` to change"):
+        read_study(SMOKE, {"taks#lungs": 1})
+
+
+def weights(path, encoder, recipe):
+    return export_weights(EncoderClassifier(encoder, 2), path, ModelCard("x", "paper", recipe, "ct")) and path.name
+
+
+def test_each_kind_of_encoder_has_its_scratch(tmp_path):
+    recipe = {"_target_": "monai_ssl.networks.ConvEncoder", "spatial_dims": 3, "in_channels": 1, "widths": [2, 4]}
+    other = {**recipe, "widths": [4, 8], "in_channels": 2}
+    flat = {"_target_": "monai_ssl.networks.ResNetEncoder", "spatial_dims": 2, "in_channels": 1, "width": 2}
+    files = {
+        "a": weights(tmp_path / "a.safetensors", ConvEncoder(3, 1, (2, 4)), recipe),
+        "b": weights(tmp_path / "b.safetensors", ConvEncoder(3, 1, (2, 4)), {**recipe, "in_channels": 3}),
+        "c": weights(tmp_path / "c.safetensors", ConvEncoder(3, 2, (4, 8)), other),
+        "d": weights(tmp_path / "d.safetensors", ResNetEncoder(2, 1, 2), flat),
+    }
+    task = STUDY["tasks"]["lungs"]
+    pictures = {"bundle": "classification", "dataset_dir": "phantoms:xray", "overrides": {"image_size": [32, 32]}}
+    content = changed(pretraining={n: {"weights": f} for n, f in files.items()}, tasks={"three": task, "two": pictures})
+    content |= {"schemes": {"full": {}, "slow": {"scheme": "full", "encoder_lr_scale": 0.1}}, "shared": {}}
+    found = arms(check_study(content, tmp_path))
+    scratch = {(a.task.name, a.method): encoder_name(a.encoder) for a in found if a.pretraining is None}
+    assert scratch == {
+        ("three", "scratch"): encoder_name(recipe),
+        ("three", f"scratch ({encoder_name(other)})"): encoder_name(other),
+        ("two", "scratch"): encoder_name(flat),
+    }
+    # from scratch nothing is to be kept: it trains in full, whatever the schemes of the others
+    assert {a.scheme for a in found if a.pretraining is None} == {"full"}
+    trained = {(a.task.name, a.method, a.scheme) for a in found if a.pretraining is not None}
+    assert trained == {(t, m, s) for t, ms in (("three", "abc"), ("two", "d")) for m in ms for s in ("full", "slow")}
+
+
+def test_weights_without_a_card_are_refused(tmp_path):
+    (tmp_path / "a.pt").write_bytes(b"x")
+    content = changed(pretraining={"a": {"weights": "a.pt"}})
+    with pytest.raises(ValueError, match=r"a\.pt has no model card"):
+        check_study(content, tmp_path)
+
+
+def test_dry_run(capsys, tmp_path):
+    assert main(["study", str(SMOKE), "--dry-run", "--output_dir", str(tmp_path / "out")]) == 0
+    assert "2 pre-trainings; 3 arms" in capsys.readouterr().out and not (tmp_path / "out").exists()
+    assert main(["study", str(SMOKE), "--workers", "0"]) == 2
+    assert "`--workers` must be at least 1, got 0" in capsys.readouterr().err

@@ -1,0 +1,127 @@
+"""Studies with real, tiny cells: from a study file to a page, killed on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from monai_ssl.study.conduct import conduct
+from monai_ssl.study.plan import check_study
+from monai_ssl.study.runner import ENCODER
+from monai_ssl.study.worker import CODES
+
+ROOT = Path(__file__).parents[2]
+PRETRAINING = {"max_epochs": 2, "batch_size": 4, "windows_per_scan": 2, "num_workers": 0, "held_out": 0.0}
+TASK = {"max_epochs": 1, "iterations_per_epoch": 1, "num_workers": 0, "batch_size": 2}
+TINY = {
+    "name": "tiny",
+    "seeds": [0],
+    "labels": [2],
+    "pretraining": {
+        "rotation": {"dataset_dir": "phantoms:ct", "overrides": {"roi_size": [16, 16, 16], "widths": [2, 4, 8, 16]}},
+        "flat": {
+            "bundle": "rotation",
+            "config": "pretrain_2d",
+            "dataset_dir": "phantoms:xray",
+            "overrides": {"roi_size": [32, 32], "width": 4},
+        },
+    },
+    "tasks": {
+        "lungs": {
+            "bundle": "segmentation",
+            "dataset_dir": "phantoms:ct",
+            "overrides": {"labels": {"lungs": 1}, "roi_size": [16, 16, 16]},
+        },
+        "disks": {
+            "bundle": "classification",
+            "dataset_dir": "phantoms:xray",
+            "test_share": 0.4,
+            "overrides": {"image_size": [32, 32], "modality": "xray"},
+        },
+    },
+    "shared": {"pretraining": PRETRAINING, "tasks": TASK},
+}
+pytestmark = pytest.mark.slow
+
+
+def results(root):
+    timeless = {}
+    for path in sorted(root.glob("cells/*/result.json")):
+        result = json.loads(path.read_text())
+        assert result.pop("seconds") > 0
+        timeless[path.parent.name] = result
+    return timeless
+
+
+def kill_and_continue(command, root, kills):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for number in range(kills):
+        child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        time.sleep(8 + 5 * number)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_study_from_file_to_page_killed_on_the_way(tmp_path):
+    content = {**TINY, "output_dir": str(tmp_path / "straight")}
+    outcome = conduct(check_study(content, tmp_path), workers=2)
+    assert outcome.failed == () and outcome.done == 4
+    found = results(tmp_path / "straight")
+    assert {(r["method"], r["task"]) for r in found.values()} == {
+        ("scratch", "lungs"), ("rotation", "lungs"), ("scratch", "disks"), ("flat", "disks")
+    }  # fmt: skip
+    assert all(r["labels"] == 2 and 0 <= r["score"] <= 1 and len(r["curve"]) == 1 for r in found.values())
+    split = json.loads((tmp_path / "straight/split.json").read_text())
+    assert all(list(r["per_case"]) == sorted(split[r["task"]]["test"]) for r in found.values())
+    assert outcome.report is not None and outcome.report.is_file()
+    nested(tmp_path / "straight")
+
+    (tmp_path / "tiny.json").write_text(json.dumps({**TINY, "output_dir": str(tmp_path / "killed")}))
+    command = [sys.executable, "-m", "monai_ssl", "study", str(tmp_path / "tiny.json"), "--workers", "2"]
+    kill_and_continue(command, tmp_path / "killed", 3)
+    assert results(tmp_path / "killed") == found
+
+    export_is_made_up(tmp_path / "killed")
+
+
+def nested(root):
+    client = MlflowClient(f"sqlite:///{root / 'mlruns.db'}")
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    (parent,) = [run for run in runs if run.info.run_name == "study straight"]
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(children) == 6 and {run.info.status for run in runs} == {"FINISHED"}
+    assert sum("test/score" in run.data.metrics for run in children) == 4
+
+
+def export_is_made_up(root):
+    """A pre-training that was killed after its last checkpoint and before the export is not trained again."""
+    folder = next(path for path in sorted((root / "pretraining").iterdir()))
+    before = (folder / ENCODER).read_bytes()
+    card = json.loads((folder / "result.json").read_text())
+    for name in (ENCODER, "result.json", "model.pt"):
+        (folder / name).unlink()
+    (root / "under_way").mkdir(exist_ok=True)
+    folder.rename(root / "under_way" / folder.name)
+    command = [sys.executable, "-m", "monai_ssl.study.worker", str(root), folder.name]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=ROOT)
+    assert child.wait(timeout=200) == CODES["done"]
+    child.stdin.close()
+    assert len((folder / ENCODER).read_bytes()) == len(before)
+    assert json.loads((folder / "result.json").read_text())["tensors_sha256"] == card["tensors_sha256"]
+
+
+def test_a_cell_that_fails_leaves_the_others(tmp_path):
+    content = json.loads(json.dumps({**TINY, "output_dir": str(tmp_path / "out"), "pretraining": {}}))
+    content["tasks"]["lungs"]["overrides"]["roi_size"] = [15, 16, 16]
+    outcome = conduct(check_study(content, tmp_path), workers=2, say=lambda line: None)
+    assert outcome.done == 1
+    ((title, reason),) = outcome.failed
+    assert title.startswith("scratch, lungs, 2 labeled") and "`roi_size` must be divisible by 8" in reason

@@ -1,0 +1,276 @@
+"""Patients of a study: fixed test, nested labels, nobody of the test in pre-training, keys that follow the content."""
+
+import json
+import shutil
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monai_ssl.data import Store
+from monai_ssl.data.class_list import classification_cases
+from monai_ssl.data.datalist import patient_of, segmentation_cases
+from monai_ssl.data.pretraining import PretrainingScans
+from monai_ssl.study.cells import StudyFolder
+from monai_ssl.study.cohorts import Cohort, ContentHashes, fix_split, read_cohort, subsets, write_list
+from monai_ssl.study.matrix import SCRATCH
+from monai_ssl.study.plan import check_study
+from monai_ssl.study.study_data import prepare_study
+from tests.study.test_plan import SMOKE, changed
+
+
+def study_of(root, out, **changes):
+    content = changed(**changes)
+    for method in content["pretraining"].values():
+        method["dataset_dir"] = str(root / "imagesTr")
+    content["tasks"]["lungs"]["dataset_dir"] = str(root)
+    return replace(check_study(content, SMOKE.parent), output_dir=out)
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory):
+    root = tmp_path_factory.mktemp("volumes")
+    rng = np.random.default_rng(0)
+    for name in ("imagesTr", "labelsTr"):
+        (root / name).mkdir()
+    for i in range(8):
+        image = rng.integers(-1000, 1000, (12, 12, 10)).astype(np.int16)
+        for name, array in (("imagesTr", image), ("labelsTr", (image > 500).astype(np.uint8))):
+            nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), root / name / f"pt{i}.nii.gz")
+    return root
+
+
+@pytest.fixture(scope="module")
+def prepared(volumes, tmp_path_factory):
+    out = tmp_path_factory.mktemp("study")
+    study = study_of(volumes, out)
+    return study, StudyFolder(out), prepare_study(study, StudyFolder(out))
+
+
+def test_sections_are_apart_and_fixed(volumes, prepared):
+    _study, folder, ready = prepared
+    parts = ready.cohorts["lungs"].patients()
+    everyone = [patient for patients in parts.values() for patient in patients]
+    assert sorted(everyone) == [f"pt{i}" for i in range(8)]
+    assert len(parts["test"]) == 2 and len(parts["validation"]) == 2
+    assert json.loads((folder.root / "split.json").read_text()) == {"lungs": parts}
+
+
+def test_the_matrix(prepared):
+    _, folder, ready = prepared
+    cells = [job for job in ready.jobs if job.kind == "cell"]
+    assert len(cells) == 12 and len({job.key for job in ready.jobs}) == 14
+    assert {(c.facts["method"], c.facts["labels"], c.facts["seed"]) for c in cells} == {
+        (m, n, s) for m in (SCRATCH, "models_genesis", "rotation") for n in (1, 3) for s in (0, 1)
+    }
+    keys = {job.facts["method"]: job.key for job in ready.jobs if job.kind == "pretraining"}
+    for cell in cells:
+        assert cell.needs == keys.get(cell.facts["method"]) == cell.facts["pretraining"]
+        assert folder.read_job(cell.key) == cell
+        assert cell.work["encoder"]["widths"] == [4, 8, 16, 32]
+
+
+def test_labels_are_nested_and_the_same_for_all_methods(prepared):
+    _, _, ready = prepared
+    cells = [job for job in ready.jobs if job.kind == "cell"]
+    test = set(ready.cohorts["lungs"].patients()["test"])
+    for seed in (0, 1):
+        chosen = {}
+        for cell in cells:
+            if cell.facts["seed"] != seed:
+                continue
+            listed = json.loads(Path(cell.work["overrides"]["datalist"]).read_text())
+            patients = {case["patient"] for case in listed["training"]}
+            assert chosen.setdefault(cell.facts["labels"], patients) == patients
+            assert len(patients) == cell.facts["labels"] and not patients & test
+            assert {case["patient"] for case in listed["test"]} == test
+        assert chosen[1] < chosen[3]
+
+
+def test_the_bundle_reads_the_list(volumes, prepared):
+    _study, _, ready = prepared
+    (cell, *_) = (job for job in ready.jobs if job.kind == "cell" and job.facts["labels"] == 3)
+    for section in ("training", "validation", "test"):
+        cases = segmentation_cases(section, ".", cell.work["overrides"]["datalist"])
+        listed = json.loads(Path(cell.work["overrides"]["datalist"]).read_text())[section]
+        assert [case["patient"] for case in cases] == [case["patient"] for case in listed]
+
+
+def trained_on(study, folder, ready):
+    job = next(job for job in ready.jobs if job.kind == "pretraining")
+    options = job.work["overrides"]
+    scans = PretrainingScans(options["dataset_dir"], folder.root, 3, held_out=0, exclude=options["exclude"])
+    sources = {json.loads(p.read_text())["source_hash"] for p in Path(options["dataset_dir"]).glob("scans/*.json")}
+    kept = {scan.key for scan in scans.train}
+    records = json.loads((Path(options["dataset_dir"]) / "manifest.json").read_text())["scans"]
+    assert sources
+    return {record["source_hash"] for record in records if record["key"] in kept}
+
+
+def test_no_test_patient_is_pretrained_on(prepared):
+    study, folder, ready = prepared
+    hashes = ContentHashes(folder.root / "other.json")
+    seen = trained_on(study, folder, ready)
+    test = {hashes.of(case["image"]) for case in ready.cohorts["lungs"].test}
+    rest = {hashes.of(case["image"]) for case in ready.cohorts["lungs"].training}
+    assert not seen & test and rest <= seen
+    assert ready.held_back == {"models_genesis": 2, "rotation": 2}
+
+
+def test_copies_under_other_names_are_found_by_content(volumes, prepared, tmp_path):
+    study, _, ready = prepared
+    (tmp_path / "raw").mkdir()
+    for i, path in enumerate(sorted((volumes / "imagesTr").iterdir())):
+        shutil.copy(path, tmp_path / "raw" / f"renamed{i + 100}.nii.gz")
+    methods = tuple(replace(method, dataset_dir=str(tmp_path / "raw")) for method in study.pretraining)
+    out = StudyFolder(tmp_path / "out")
+    again = prepare_study(replace(study, pretraining=methods, output_dir=out.root), out)
+    assert again.held_back == {"models_genesis": 2, "rotation": 2}
+    # the same content is the same pre-training, wherever it lies
+    assert {job.key for job in again.jobs} == {job.key for job in ready.jobs}
+
+
+def test_changed_scans_are_found_by_name(volumes, prepared, tmp_path):
+    study, _, _ready = prepared
+    for name in ("imagesTr", "labelsTr"):
+        shutil.copytree(volumes / name, tmp_path / "raw" / name)
+    for path in (tmp_path / "raw/imagesTr").iterdir():
+        image = nibabel.load(path)
+        nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj) + 1, np.eye(4)), path)
+    methods = tuple(replace(m, dataset_dir=str(tmp_path / "raw/imagesTr")) for m in study.pretraining)
+    out = StudyFolder(tmp_path / "out")
+    again = prepare_study(replace(study, pretraining=methods, output_dir=out.root), out)
+    assert again.held_back == {"models_genesis": 2, "rotation": 2}
+
+
+def test_a_leak_must_be_asked_for(prepared, tmp_path):
+    study, _, ready = prepared
+    out = StudyFolder(tmp_path / "out")
+    leaky = prepare_study(replace(study, allow_leak=True, output_dir=out.root), out)
+    assert leaky.held_back == {"models_genesis": 0, "rotation": 0}
+    assert len(trained_on(study, out, leaky)) == 8
+    assert not {job.key for job in leaky.jobs if job.needs} & {job.key for job in ready.jobs if job.needs}
+
+
+def keys(study, tmp_path, name):
+    out = StudyFolder(tmp_path / name)
+    return {job.title: job.key for job in prepare_study(replace(study, output_dir=out.root), out).jobs}
+
+
+def test_keys_follow_what_decides_the_result(volumes, prepared, tmp_path):
+    study, _folder, ready = prepared
+    base = {job.title: job.key for job in ready.jobs}
+    assert keys(study, tmp_path, "same") == base
+    (task,) = study.tasks
+    slower = keys(replace(study, tasks=(replace(task, overrides={**task.overrides, "lr": 0.1}),)), tmp_path, "lr")
+    assert all((slower[t] == base[t]) is t.startswith("pre-training") for t in base)
+    first, second = study.pretraining
+    longer = replace(first, overrides={**first.overrides, "max_epochs": 9})
+    other = keys(replace(study, pretraining=(longer, second)), tmp_path, "epochs")
+    assert {t for t in base if other[t] != base[t]} == {t for t in base if "models_genesis" in t}
+    best = keys(replace(study, select="best"), tmp_path, "best")
+    assert all((best[t] == base[t]) is t.startswith("pre-training") for t in base)
+
+
+def test_changed_labels_change_the_key(volumes, prepared, tmp_path):
+    study, _, ready = prepared
+    shutil.copytree(volumes, tmp_path / "data")
+    for path in (tmp_path / "data/labelsTr").iterdir():
+        label = nibabel.load(path)
+        nibabel.save(nibabel.Nifti1Image(1 - np.asarray(label.dataobj), np.eye(4)), path)
+    (task,) = study.tasks
+    now = keys(replace(study, tasks=(replace(task, dataset_dir=str(tmp_path / "data")),)), tmp_path, "out")
+    base = {job.title: job.key for job in ready.jobs}
+    assert all((now[t] == base[t]) is t.startswith("pre-training") for t in base)
+
+
+def test_a_study_refuses_changed_patients(volumes, prepared, tmp_path):
+    _study, folder, ready = prepared
+    cohort = ready.cohorts["lungs"]
+    fewer = Cohort(cohort.training[1:], cohort.validation, cohort.test)
+    with pytest.raises(ValueError, match=r"differ from those in .*split\.json, with which this study began"):
+        fix_split({"lungs": fewer}, folder.root / "split.json")
+    fix_split({"another": fewer}, folder.root / "split.json")
+    assert json.loads((folder.root / "split.json").read_text()).keys() == {"lungs", "another"}
+    fix_split(ready.cohorts, folder.root / "split.json")
+
+
+def test_a_patient_in_two_sections_is_refused(volumes, prepared, tmp_path):
+    study, _, _ = prepared
+    (task,) = study.tasks
+    entry = {"image": "imagesTr/pt0.nii.gz", "label": "labelsTr/pt0.nii.gz"}
+    more = [{"image": f"imagesTr/pt{i}.nii.gz", "label": f"labelsTr/pt{i}.nii.gz"} for i in range(1, 4)]
+    (tmp_path / "list.json").write_text(json.dumps({"training": [entry, *more], "test": [entry]}))
+    with pytest.raises(ValueError, match=r"`tasks#lungs`: patient pt0 is in .* and in test"):
+        read_cohort(replace(task, options={**task.options, "datalist": str(tmp_path / "list.json")}), volumes)
+
+
+def test_too_few_patients(prepared, volumes):
+    study, _, ready = prepared
+    with pytest.raises(ValueError, match=r"`labels` for `tasks#lungs`: .* patients from 1 to 4"):
+        subsets(ready.cohorts["lungs"], [5], 0, "lungs")
+    (task,) = study.tasks
+    with pytest.raises(ValueError, match="has too few patients to keep 6 for the test and 2 for validation"):
+        read_cohort(replace(task, test_share=0.8), volumes)
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes=st.lists(st.integers(1, 12) | st.floats(0.05, 0.95) | st.just("all"), min_size=1), seed=st.integers(0, 99))
+def test_subsets_are_nested(sizes, seed):
+    cohort = Cohort(tuple({"image": f"{i}.nii", "label": "x"} for i in range(12)), (), ())
+    found = subsets(cohort, sizes, seed, "t")
+    assert all(len(set(patients)) == count for count, patients in found.items())
+    ordered = [set(found[count]) for count in sorted(found)]
+    assert all(small <= large for small, large in pairwise(ordered))
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_tables_of_classes(tmp_path, prepared, multilabel):
+    study, _, _ = prepared
+    for i in range(12):
+        (tmp_path / f"{i}.png").write_bytes(b"x")
+    head = "image,patient,a,b" if multilabel else "image,patient,label"
+    rows = [f"{i}.png,p{i // 2},{f'{i % 2},1' if multilabel else 'ab'[i % 2]}" for i in range(12)]
+    (tmp_path / "datalist.csv").write_text("\n".join([head, *rows]))
+    options = {"classes": ["a", "b"], "multilabel": multilabel, "datalist": None}
+    task = replace(study.tasks[0], bundle=SMOKE.parents[1] / "bundles/classification", options=options)
+    cohort = read_cohort(task, tmp_path)
+    parts = cohort.patients()
+    assert sorted(p for patients in parts.values() for p in patients) == [f"p{i}" for i in range(6)]
+    written = write_list(task, cohort, parts["training"][:2], tmp_path / "out" / "list")
+    for section in ("training", "validation", "test"):
+        cases = classification_cases(section, tmp_path, ["a", "b"], written)
+        expected = getattr(cohort, section)
+        if section == "training":
+            expected = [case for case in expected if patient_of(case) in parts["training"][:2]]
+        assert cases == list(expected)
+
+
+def test_hashes_are_remembered_until_a_file_changes(tmp_path, monkeypatch):
+    hashes = ContentHashes(tmp_path / "hashes.json")
+    (tmp_path / "a").write_text("one")
+    first = hashes.of(tmp_path / "a")
+    hashes.save()
+    monkeypatch.setattr("monai_ssl.study.cohorts.content_hash", lambda files: pytest.fail("read again"))
+    assert ContentHashes(tmp_path / "hashes.json").of(tmp_path / "a") == first
+    monkeypatch.undo()
+    (tmp_path / "a").write_text("other")
+    assert hashes.of(tmp_path / "a") != first
+
+
+def test_phantoms_are_made_once(tmp_path):
+    study = check_study(changed(pretraining={}, shared={}, labels=["all"]), SMOKE.parent)
+    folder = StudyFolder(tmp_path)
+    first = prepare_study(study, folder)
+    stamp = (tmp_path / "phantoms/ct").stat().st_mtime_ns
+    assert prepare_study(study, folder).jobs == first.jobs and (tmp_path / "phantoms/ct").stat().st_mtime_ns == stamp
+    assert {job.facts["method"] for job in first.jobs} == {SCRATCH}
+    wrong = replace(study, tasks=(replace(study.tasks[0], dataset_dir="phantoms:pet"),))
+    with pytest.raises(ValueError, match="phantoms are phantoms:ct or phantoms:xray"):
+        prepare_study(wrong, folder)
+    assert not Store.is_store(tmp_path)
