@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -154,7 +155,18 @@ def test_folder_is_complete(bundle):
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
 def test_parts_that_are_alike_in_all_bundles(path):
     template, config = (json.loads(p.read_text()) for p in (BUNDLES / "pcrlv2/configs/pretrain.json", path))
-    for key in ("initialize", "pretrain", "run", "amp", "device", "resume", "patience", "seed", "output_dir", "dataset_dir"):
+    for key in (
+        "initialize",
+        "pretrain",
+        "run",
+        "amp",
+        "device",
+        "resume",
+        "patience",
+        "seed",
+        "output_dir",
+        "dataset_dir",
+    ):
         assert config[key] == template[key], key
     assert config["train"]["trainer"] == template["train"]["trainer"]
     assert config["train"]["dataloader"] == template["train"]["dataloader"]
@@ -212,6 +224,37 @@ def test_inference_gives_restorations_and_features(output, settings, tmp_path, c
             (made,) = (tmp_path / "out").rglob(f"{source.name.removesuffix('.nii.gz')}_restored*")
             a, b = nibabel.load(source), nibabel.load(made)
             assert a.shape == b.shape and torch.allclose(torch.tensor(a.affine), torch.tensor(b.affine))
+
+
+def row_of(bundle):
+    """The cells of the bundle's row in the table of all bundles."""
+    start = f"| [{bundle}]({bundle}/docs/README.md) |"
+    rows = [line for line in (BUNDLES / "README.md").read_text().splitlines() if line.startswith(start)]
+    assert len(rows) == 1, f"`bundles/README.md` needs one row that starts with {start}"
+    return [cell.strip() for cell in rows[0].strip("|").split("|")]
+
+
+@pytest.mark.parametrize("bundle", sorted(p.parents[1].name for p in BUNDLES.glob("*/configs/metadata.json")))
+def test_every_bundle_has_its_row_in_the_table(bundle):
+    configs = {p.stem for p in BUNDLES.glob(f"{bundle}/configs/*.json")}
+    pretraining = {c for c in configs if c.startswith("pretrain")}
+    named = set(re.findall(r"`([^`]*)`", row_of(bundle)[2]))
+    assert named == (pretraining or configs - {"metadata"})
+    assert (BUNDLES / bundle / "docs/README.md").is_file()
+    assert not pretraining or "](https://" in row_of(bundle)[1], "the paper needs its address"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_the_table_names_the_keys_of_the_batch(path, settings):
+    named = set(re.findall(r"`([^`]*)`", row_of(path.parts[-3])[3]))
+    keys = {k for k, v in first_terms(path, settings(path))[1].items() if isinstance(v, torch.Tensor)}
+    assert keys and keys <= named, f"not in the table: {sorted(keys - named)}"
+
+
+def test_the_table_has_no_bundle_that_is_not_there():
+    table = (BUNDLES / "README.md").read_text()
+    for bundle in re.findall(r"^\| \[(\w+)\]", table, re.MULTILINE):
+        assert (BUNDLES / bundle / "configs").is_dir(), bundle
 
 
 def test_there_are_bundles():
