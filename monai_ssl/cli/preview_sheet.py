@@ -136,7 +136,7 @@ def row_names(batch: Mapping[str, Any], samples: int) -> list[str]:
     for key, v in batch.items():
         if isinstance(v, Tensor) and v.shape == (samples,):
             labels[key] = [f"{value:.3g}" for value in v.tolist()]
-        elif isinstance(v, Tensor) and v.dtype == torch.bool and v.ndim < 4 and v.numel():
+        elif isinstance(v, Tensor) and v.dtype == torch.bool and 0 < v.ndim < 4 and len(v) % samples == 0:
             answers = v.reshape(samples, -1, v.shape[-1] if v.ndim == 3 else 1).int().tolist()
             labels[key] = [" ".join("".join(map(str, bits)) for bits in sample) for sample in answers]
     return ["\n".join([f"sample {i + 1}", *(f"{key} {v[i]}" for key, v in labels.items())]) for i in range(samples)]
