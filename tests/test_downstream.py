@@ -254,3 +254,11 @@ def test_two_processes_and_the_stock_command(tmp_path, volumes):
     assert done.returncode == 0, done.stderr[-3000:]
     model = torch.load(tmp_path / "models/model.pt", weights_only=True)
     assert all(tensor.isfinite().all() for tensor in model.values())
+
+
+@pytest.mark.parametrize(("level", "more"), [("default", 3), ("S3", 4), (None, 0)])
+def test_augmentation_levels(tmp_path, volumes, level, more):
+    flow = workflow("segmentation", **segmentation(tmp_path, volumes, augmentation=level))
+    steps = flow.parser.get_parsed_content("train#preprocessing").transforms
+    plain = flow.parser.get_parsed_content("train#deterministic_transforms")
+    assert len(steps) == len(plain) + 4 + more
