@@ -20,7 +20,7 @@ class Row:
 
     Args:
         task: name of the task.
-        labels: number of labelled patients.
+        labels: number of labeled patients.
         scheme: name of the fine-tuning scheme.
         method: name of the method.
         metric: name of the metric.

@@ -102,7 +102,7 @@ def _label_efficiency(rows: Sequence[Row], colors: Mapping[str, str]) -> str:
         ]
         log = min(row.labels for row in of_scheme) > 0
         title = f"{rows[0].metric} by labels, {scheme}"
-        chart = line_chart(series, title, "labelled patients", rows[0].metric, log_x=log)
+        chart = line_chart(series, title, "labeled patients", rows[0].metric, log_x=log)
         figures.append(_figure(chart, f"{scheme}: mean over seeds, bars are one standard deviation."))
     return f'<div class="charts">{"".join(figures)}</div>'
 

@@ -72,7 +72,7 @@ def limits(rows: Sequence[Row], cells: Sequence[Cell], study: Mapping[str, Any])
     if study.get("allow_leak"):
         said.append("Test patients were allowed into pre-training: the scores say nothing about new patients.")
     if study.get("select") == "best":
-        said.append("The scored checkpoint is the best on validation patients, who are labelled patients as well.")
+        said.append("The scored checkpoint is the best on validation patients, who are labeled patients as well.")
     bare = sorted({f"{row.task} / {row.scheme} / {_labels(row)}" for row in rows if _without_scratch(row)})
     if bare:
         said.append(f"Without a scratch run of the same seed, so that a gain cannot be told: {'; '.join(bare)}.")

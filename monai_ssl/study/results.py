@@ -24,7 +24,7 @@ class Cell:
         folder: of the cell.
         method: name of the pre-training, or ``"scratch"``.
         task: name of the downstream task.
-        labels: number of labelled patients (or images) that were trained on.
+        labels: number of labeled patients (or images) that were trained on.
         scheme: name of the fine-tuning scheme.
         seed: of the split, the subset and the training.
         metric: name of the metric.

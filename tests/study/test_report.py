@@ -187,6 +187,7 @@ def test_seeds_that_only_one_arm_has_do_not_count_for_the_difference(tmp_path):
     for seed, score in ((1, 0.8), (2, 0.1)):
         write_cell(tmp_path, result("byol", seed=seed, score=score))
     row = compare(read_cells(tmp_path)[0])[1]
+    assert page_of(tmp_path).tables[0][2][6] == "−0.100"
     assert row.difference == pytest.approx(-0.1) and row.mean == pytest.approx(0.45) and row.seeds == 2
 
 
