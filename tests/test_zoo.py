@@ -1,0 +1,120 @@
+"""Every bundle on disk meets what MONAI and its model zoo verify before they take one."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import monai.bundle
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+from monai_ssl import __version__
+from monai_ssl.zoo import bundle_folder, shipped_bundles
+
+BUNDLES = [bundle_folder(name) for name in shipped_bundles()]
+SCHEMA = Path(__file__).parent / "zoo/metadata_schema.json"
+WORDS_OF_A_PAGE = ("data", "licen", "python -m monai.bundle")
+every_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+
+pytestmark = pytest.mark.bundle
+
+
+def metadata(bundle):
+    return json.loads((bundle / "configs/metadata.json").read_text())
+
+
+def inference(bundle):
+    return {"meta_file": str(bundle / "configs/metadata.json"), "config_file": str(bundle / "configs/inference.json")}
+
+
+@every_bundle
+def test_metadata_follows_the_schema(bundle, tmp_path):
+    # MONAI downloads the schema that the metadata name, unless the file is there
+    shutil.copy(SCHEMA, tmp_path / "schema.json")
+    monai.bundle.verify_metadata(inference(bundle)["meta_file"], filepath=tmp_path / "schema.json")
+
+
+def test_the_schema_refuses_metadata_with_a_gap(tmp_path):
+    shutil.copy(SCHEMA, tmp_path / "schema.json")
+    for wrong in ({"version": None}, {"version": "one"}, {"network_data_format": {"inputs": {}, "outputs": {}}}):
+        (tmp_path / "metadata.json").write_text(json.dumps(metadata(BUNDLES[0]) | wrong))
+        with pytest.raises(ValueError, match="Failed validating"):
+            monai.bundle.verify_metadata(str(tmp_path / "metadata.json"), filepath=tmp_path / "schema.json")
+
+
+@every_bundle
+def test_files_versions_and_page_are_those_of_the_zoo(bundle):
+    needed = ("LICENSE", "configs/inference.json", "configs/logging.conf", "docs/README.md", "docs/data_license.txt")
+    assert not [name for name in needed if not (bundle / name).is_file()]
+    described = metadata(bundle)
+    assert described["version"] in described["changelog"]
+    assert described["required_packages_version"]["monai-ssl"] == __version__
+    assert not list(bundle.rglob("*.py")), "a bundle runs code of the package only"
+    assert all(path.stat().st_size < 25e6 for path in bundle.glob("**/*") if path.parent.name in ("configs", "docs"))
+    page = (bundle / "docs/README.md").read_text().lower()
+    assert not [word for word in WORDS_OF_A_PAGE if word not in page]
+
+
+@every_bundle
+def test_targets_are_named_in_full(bundle):
+    """A bare name is MONAI's class where both have one, with no more than a warning."""
+    for path in bundle.glob("configs/*.json"):
+        for target in re.findall(r'"_target_": "([^"]+)"', path.read_text()):
+            assert "." in target or target[0] in "$@", f"{path}: {target}"
+
+
+@every_bundle
+def test_inference_has_the_properties_that_monai_asks_for(bundle):
+    flow = ConfigWorkflow(
+        inference(bundle)["config_file"],
+        inference(bundle)["meta_file"],
+        logging_file=False,
+        workflow_type="infer",
+        bundle_root=str(bundle),
+        device="cpu",
+        initialize=["$None"],  # the weights are not there yet
+    )
+    flow.initialize()
+    assert flow.check_properties() == []
+
+
+@pytest.mark.slow
+@every_bundle
+def test_the_network_takes_and_gives_what_the_metadata_say(bundle):
+    monai.bundle.verify_net_in_out("network_def", **inference(bundle), device="cpu", p=1, n=1, any=16)
+
+
+def build(bundle):
+    parser = ConfigParser()
+    parser.read_config(inference(bundle)["config_file"])
+    parser["bundle_root"] = str(bundle)
+    return parser.get_parsed_content("network_def")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["segmentation", "pcrlv2"])
+def test_exports_to_torchscript_and_loads_by_name(name, tmp_path):
+    source = bundle_folder(name)
+    bundle = tmp_path / name
+    shutil.copytree(source, bundle)
+    (bundle / "models").mkdir(exist_ok=True)
+    network = build(source).eval()
+    torch.save(network.state_dict(), bundle / "models/model.pt")
+    shape = metadata(source)["network_data_format"]["inputs"]["image"]
+    monai.bundle.ckpt_export(
+        "network_def",
+        filepath=tmp_path / "model.ts",
+        ckpt_file=str(bundle / "models/model.pt"),
+        **inference(bundle),
+        use_trace=True,
+        input_shape=[1, shape["num_channels"], *shape["spatial_shape"]],
+    )
+    x = torch.rand(1, shape["num_channels"], *shape["spatial_shape"])
+    with torch.no_grad():
+        torch.testing.assert_close(torch.jit.load(tmp_path / "model.ts")(x), network(x), atol=1e-4, rtol=1e-3)
+    state = monai.bundle.load(name, bundle_dir=tmp_path)
+    assert state.keys() == network.state_dict().keys()
+    loaded = monai.bundle.load(name, model=build(source), bundle_dir=tmp_path)
+    assert torch.equal(next(loaded.parameters()), next(network.parameters()))

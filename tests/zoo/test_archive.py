@@ -1,0 +1,82 @@
+"""A packed bundle is what MONAI's download installs and runs."""
+
+import functools
+import http.server
+import json
+import shutil
+import threading
+import zipfile
+
+import monai.bundle
+import pytest
+
+from monai_ssl.__main__ import main
+from monai_ssl.zoo import bundle_folder, pack, shipped_bundles
+
+
+@pytest.fixture
+def served(tmp_path):
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_monai_installs_it_from_a_file_and_from_a_server(tmp_path, served):
+    path = pack("pcrlv2", tmp_path)
+    kept = {name for name in files(bundle_folder("pcrlv2")) if name.split("/")[0] in ("LICENSE", "configs", "docs")}
+    for place, url in (("file", path.as_uri()), ("http", f"{served}/{path.name}")):
+        (tmp_path / place).mkdir()
+        monai.bundle.download(name="pcrlv2", url=url, bundle_dir=tmp_path / place, progress=False)
+        installed = files(tmp_path / place / "pcrlv2")
+        assert installed.keys() == kept
+        assert all(content == (bundle_folder("pcrlv2") / name).read_bytes() for name, content in installed.items())
+
+
+def test_same_files_same_bytes_and_results_stay_out(tmp_path):
+    source = tmp_path / "thorax"
+    shutil.copytree(bundle_folder("segmentation"), source)
+    first = pack(source, tmp_path / "a").read_bytes()
+    (source / "eval").mkdir()
+    (source / "eval/mlruns.db").write_text("private")
+    (source / "configs/.hidden").write_text("x")
+    (source / "LICENSE").touch()
+    assert pack(source, tmp_path / "b").read_bytes() == first
+    (source / "models/pretrained").mkdir(parents=True)
+    (source / "models/pretrained/encoder.safetensors").write_text("weights")
+    with zipfile.ZipFile(pack(source, tmp_path / "c")) as archive:
+        assert {name.split("/")[0] for name in archive.namelist()} == {"thorax"}
+        assert "thorax/models/pretrained/encoder.safetensors" in archive.namelist()
+        assert all(entry.external_attr >> 16 == 0o644 for entry in archive.infolist())
+
+
+def test_what_cannot_be_packed(tmp_path):
+    with pytest.raises(ValueError, match=r"no bundle `pcrlv3`; did you mean `pcrlv"):
+        pack("pcrlv3", tmp_path)
+    source = tmp_path / "own"
+    shutil.copytree(bundle_folder("segmentation"), source)
+    metadata = json.loads((source / "configs/metadata.json").read_text())
+    (source / "configs/metadata.json").write_text(json.dumps(metadata | {"version": "0.2.0"}))
+    with pytest.raises(ValueError, match=r"has version 0\.2\.0, but no `changelog` entry"):
+        pack(source, tmp_path)
+    (source / "configs/inference.json").unlink()
+    with pytest.raises(ValueError, match=r"cannot be packed without configs/inference\.json"):
+        pack(source, tmp_path)
+    assert not list(tmp_path.glob("*.zip"))
+
+
+def test_the_command_says_how_to_install(tmp_path, capsys):
+    assert main(["pack", "moco", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert f"--name moco --url file://{tmp_path}/moco_v" in said and "sha256" in said
+    assert main(["pack", "mocco", str(tmp_path)]) == 2
+    assert "did you mean `moco`?" in capsys.readouterr().err
+
+
+def test_bundles_come_with_the_package():
+    assert {"pcrlv2", "segmentation", "classification"} <= set(shipped_bundles())
