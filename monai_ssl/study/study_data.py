@@ -22,6 +22,7 @@ from monai_ssl.study.matrix import CellMaker, excluded_scans, pretraining_job
 from monai_ssl.study.plan import PHANTOMS, Pretraining, Study
 
 _PATIENTS = 10
+_RADIOGRAPHS = 28
 _CT_SHAPE = (48, 40, 32)
 _XRAY_SHAPE = (64, 64)
 
@@ -106,8 +107,11 @@ def _write_ct(root: Path) -> None:
 
 
 def _write_xray(root: Path) -> None:
-    """Write radiographs of two classes: as they are, and with a bright disk in the left half."""
-    for number in range(2 * _PATIENTS):
+    """Write radiographs of two classes: as they are, and with a bright square in the left half.
+
+    They are more than a folder of one patient would hold, see :data:`monai_ssl.data.patient_hints.MANY`.
+    """
+    for number in range(_RADIOGRAPHS):
         picture = phantom_xray(number, _XRAY_SHAPE)[0].astype("float32")
         name = ("negative", "positive")[number % 2]
         if name == "positive":
