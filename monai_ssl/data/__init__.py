@@ -23,7 +23,13 @@ from monai_ssl.data.word_discovery import Described, WordOptions, discover_words
 from monai_ssl.data.words import LocatedWord, Word, WordList
 
 if TYPE_CHECKING:
-    from monai_ssl.data.imbalance import ImbalancedSubset, MeanResampler, class_sampler, imbalanced_subset, weighted_sampler
+    from monai_ssl.data.imbalance import (
+        ImbalancedSubset,
+        MeanResampler,
+        class_sampler,
+        imbalanced_subset,
+        weighted_sampler,
+    )
     from monai_ssl.data.labelled import LabelledImages
     from monai_ssl.data.visual_words import VisualWords
     from monai_ssl.data.windows import WindowDataset, collate_views, endless_loader
