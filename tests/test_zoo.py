@@ -6,11 +6,14 @@ import shutil
 from pathlib import Path
 
 import monai.bundle
+import nibabel
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_ssl import __version__
+from monai_ssl.data.phantom import phantom_ct
 from monai_ssl.zoo import bundle_folder, shipped_bundles
 
 BUNDLES = [bundle_folder(name) for name in shipped_bundles()]
@@ -19,6 +22,13 @@ WORDS_OF_A_PAGE = ("data", "licen", "python -m monai.bundle")
 every_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
 
 pytestmark = pytest.mark.bundle
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    root = tmp_path_factory.mktemp("scans")
+    nibabel.save(nibabel.Nifti1Image(phantom_ct(0, (16, 16, 16))[0], np.eye(4)), root / "scan.nii.gz")
+    return root
 
 
 def metadata(bundle):
@@ -66,14 +76,18 @@ def test_targets_are_named_in_full(bundle):
 
 
 @every_bundle
-def test_inference_has_the_properties_that_monai_asks_for(bundle):
+def test_inference_has_the_properties_that_monai_asks_for(bundle, scans):
+    config = json.loads(Path(inference(bundle)["config_file"]).read_text())
+    narrow = {"widths": [2, 4, 8, 16], "width": 4}
     flow = ConfigWorkflow(
         inference(bundle)["config_file"],
         inference(bundle)["meta_file"],
         logging_file=False,
         workflow_type="infer",
         bundle_root=str(bundle),
+        dataset_dir=str(scans),
         device="cpu",
+        **{key: value for key, value in narrow.items() if key in config},
         initialize=["$None"],  # the weights are not there yet
     )
     flow.initialize()

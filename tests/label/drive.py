@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import shutil
 import sys
 import tempfile
 import time
@@ -69,12 +70,13 @@ def infer(url: str, image: Path) -> np.ndarray:
 
 
 def stock_inference(bundle: str, image: Path) -> np.ndarray:
-    with tempfile.TemporaryDirectory() as out:
+    with tempfile.TemporaryDirectory() as scan, tempfile.TemporaryDirectory() as out:
+        shutil.copy(image, scan)
         monai.bundle.run(
             config_file=f"{bundle}/configs/inference.json",
             logging_file=False,
             bundle_root=bundle,
-            datalist=[str(image)],
+            dataset_dir=scan,
             output_dir=out,
             device="cpu",
         )
