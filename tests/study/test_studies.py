@@ -12,7 +12,8 @@ from monai_ssl.study.plan import read_study
 
 FOLDER = Path(__file__).parents[2] / "studies"
 FILES = sorted(FOLDER.glob("*.json"))
-READY = [path for path in FILES if path.stem != "smoke"]
+PAPERS = ("tower", "pcrlv1", "pcrlv2", "dira", "dive")
+READY = [path for path in FILES if path.stem.split("_")[0] in PAPERS]
 SMALL = {"seeds": [0], "labels": [1]}
 
 
