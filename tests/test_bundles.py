@@ -170,6 +170,7 @@ def test_parts_that_are_alike_in_all_bundles(path):
         assert config[key] == template[key], key
     assert config["train"]["trainer"] == template["train"]["trainer"]
     assert config["train"]["dataloader"] == template["train"]["dataloader"]
+    assert {"_target_": "monai_ssl.handlers.Watch"} in config["train"]["handlers"], "no failure may be silent"
 
 
 @pytest.mark.slow

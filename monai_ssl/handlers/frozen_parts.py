@@ -1,0 +1,90 @@
+"""A watch on parts of a network that should be trained and do not change."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Events
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from monai_ssl.engines import SSLTrainer
+
+_NAMED = 4
+
+
+class FrozenParts:
+    """Warn of modules that want a gradient and whose parameters are all what they were so many iterations ago.
+
+    The optimizer may not hold them, no loss may reach them, or the learning rate is 0, which is said instead. Two sums
+    stand for each parameter, so this costs no memory. It speaks once, on rank 0.
+
+    Args:
+        after: iterations to wait.
+
+    Raises:
+        ValueError: when ``after`` is below 1.
+    """
+
+    def __init__(self, after: int = 200) -> None:
+        if after < 1:
+            raise ValueError(f"`after` of `FrozenParts` is a number of iterations of at least 1, got {after}.")
+        self.after = after
+        self._first = 0
+        self._before: dict[str, Tensor] = {}
+        self._rates: set[float] = set()
+
+    def attach(self, engine: SSLTrainer) -> None:
+        """Look at the start, and after some iterations."""
+        if idist.get_rank() == 0:
+            engine.add_event_handler(Events.STARTED, self._begin)
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._check)
+
+    def _begin(self, engine: SSLTrainer) -> None:
+        self._first, self._before, self._rates = engine.state.iteration, _sums(engine.method), set()
+
+    def _check(self, engine: SSLTrainer) -> None:
+        since = engine.state.iteration - self._first
+        if since <= self.after:
+            groups = (group for optimizer in engine.optimizers.values() for group in optimizer.param_groups)
+            self._rates |= {float(group["lr"]) for group in groups}
+        if since != self.after:
+            return
+        if self._rates == {0.0}:
+            self._say(f"The learning rate was 0 in all of {self.after} iterations: nothing is trained. Set `lr`.")
+            return
+        frozen = [name for name, sums in _sums(engine.method).items() if torch.equal(sums, self._before[name])]
+        if frozen:
+            self._say(self._message(engine, frozen))
+
+    def _message(self, engine: SSLTrainer, frozen: list[str]) -> str:
+        named = ", ".join(f"`{name}`" for name in frozen[:_NAMED]) + (", ..." if len(frozen) > _NAMED else "")
+        held = {id(p) for o in engine.optimizers.values() for group in o.param_groups for p in group["params"]}
+        modules = dict(engine.method.named_modules())
+        missing = all(id(p) not in held for name in frozen for p in modules[name].parameters(recurse=False))
+        why = "the optimizer does not hold it" if missing else "no loss reaches it"
+        return (
+            f"{len(frozen)} part(s) of the network that should be trained did not change in {self.after} iterations "
+            f"({why}): {named}. Give `optimizer` all parameters, or set `requires_grad` to false where a part is to "
+            "stay as it is."
+        )
+
+    def _say(self, message: str) -> None:
+        warnings.warn(message, UserWarning, stacklevel=2)
+
+
+def _sums(method: nn.Module) -> dict[str, Tensor]:
+    """Return for each module with trained parameters of its own the sums and the sums of squares of them."""
+    sums = {}
+    for name, module in method.named_modules():
+        # by module: a bias before batch norm may stand still in good health
+        own = [p.detach().double() for p in module.parameters(recurse=False) if p.requires_grad]
+        if own:
+            sums[name] = torch.stack([s for p in own for s in (p.sum(), p.square().sum())])
+    return sums
+
+
+__all__ = ["FrozenParts"]
