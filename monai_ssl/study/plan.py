@@ -112,7 +112,7 @@ def read_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> St
         raise FileNotFoundError(f"There is no study file `{path}`.")
     try:
         content = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"The study file `{path}` is not valid JSON ({error}).") from error
     if not isinstance(content, dict):
         raise ValueError(f"The study file `{path}` must be an object with `name`, `pretraining`, `tasks`, `labels`.")

@@ -118,7 +118,7 @@ def _write_xray(root: Path) -> None:
             picture[10:22, 20:32] += 0.3 * picture.max()
         scaled = (255 * picture / picture.max()).astype("uint8")
         (root / name).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(scaled.T).save(root / name / f"phantom{number:03d}.png")
+        Image.fromarray(scaled.T).save(root / name / f"radiograph{number:03d}.png")
 
 
 def _short(text: str) -> str:
