@@ -28,7 +28,7 @@ class RandBezierd(RandBatchTransform):
     backward, so that dark becomes bright. Intensities outside [0, 1] are mapped like 0 or 1.
 
     Parameters drawn: ``points`` (B, 2, 2), the inner control points (x, y) of each curve; ``decreasing`` (B,); the
-    knots ``x`` and ``y`` (B, num_points) of the map.
+    ``values`` (B, num_points) of the map at equal distances from 0 to 1.
 
     Args:
         keys: images to map alike, with intensities in [0, 1].
@@ -36,7 +36,7 @@ class RandBezierd(RandBatchTransform):
         curves: ``"random"`` draws both inner control points from the unit square (Models Genesis), ``"tower"`` draws
             one of TOWER's three curves; or a list of curves to draw from, each two inner control points
             ``[[x1, y1], [x2, y2]]``.
-        num_points: knots between which the curve is taken as straight.
+        num_points: knots of the map, at equal distances, between which it is taken as straight.
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
     """
@@ -47,7 +47,7 @@ class RandBezierd(RandBatchTransform):
         prob: float = 0.9,
         curves: str | Sequence[Sequence[Sequence[float]]] = "random",
         *,
-        num_points: int = 1000,
+        num_points: int = 4096,
         params_key: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
@@ -61,11 +61,13 @@ class RandBezierd(RandBatchTransform):
         points = self.R.rand(2, 2) if self.curves is None else self.curves[self.R.randint(len(self.curves))]
         decreasing = bool(self.R.rand() < 0.5)
         x, y = bezier(points, self.num_points).T
-        return {"points": points, "decreasing": decreasing, "x": x, "y": y[::-1] if decreasing else y}
+        # at equal distances no knot must be searched for
+        values = np.interp(np.linspace(0.0, 1.0, self.num_points), x, y[::-1] if decreasing else y)
+        return {"points": points, "decreasing": decreasing, "values": values}
 
     @staticmethod
     def kernel(x: Tensor, params: Params) -> Tensor:
-        return interpolate(x, params["x"], params["y"])
+        return interpolate(x, params["values"])
 
 
 def bezier(points: NDArray[np.float64], num_points: int) -> NDArray[np.float64]:
@@ -74,22 +76,21 @@ def bezier(points: NDArray[np.float64], num_points: int) -> NDArray[np.float64]:
     return 3 * (1 - t) ** 2 * t * points[0] + 3 * (1 - t) * t**2 * points[1] + t**3
 
 
-def interpolate(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
-    """Map each sample of ``x`` (B, ...) by straight lines between its own knots, constant outside of them.
+def interpolate(x: Tensor, values: Tensor) -> Tensor:
+    """Map each sample of ``x`` (B, ...) by straight lines between its ``values`` (B, N) at equal distances in [0, 1].
 
-    Args:
-        x: (B, ...).
-        knots: (B, N), not decreasing.
-        values: (B, N) at the knots.
+    What lies outside of [0, 1] is mapped like its nearest end.
     """
-    flat = x.flatten(1).contiguous()
-    right = torch.searchsorted(knots, flat, right=True).clamp_(1, knots.shape[1] - 1)
-    left = right - 1
-    end = knots.gather(1, right)
-    # knots may coincide where a curve ends: the smallest width keeps the quotient finite
-    width = (end - knots.gather(1, left)).clamp_min_(torch.finfo(x.dtype).tiny)
-    backward = ((end - flat) / width).clamp_(0.0, 1.0)
-    return torch.lerp(values.gather(1, right), values.gather(1, left), backward).reshape(x.shape)
+    count = values.shape[1]
+    place = x.flatten(1).clamp(0.0, 1.0).mul_(count - 1)
+    # the last knot has nothing to its right
+    left = place.int().clamp_(max=count - 2)
+    place -= left
+    left += torch.arange(0, values.numel(), count, dtype=torch.int32, device=x.device)[:, None]
+    table, left = values.flatten(), left.flatten()
+    out = table.index_select(0, left)
+    out.lerp_(table.index_select(0, left.add_(1)), place.flatten())
+    return out.reshape(x.shape)
 
 
 def _check_curves(curves: str | Sequence[Sequence[Sequence[float]]]) -> NDArray[np.float64]:

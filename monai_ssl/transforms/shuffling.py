@@ -15,6 +15,7 @@ from torch import Tensor
 
 from monai_ssl.transforms.base import Params, RandBatchTransform
 from monai_ssl.transforms.noise import draw_seed
+from monai_ssl.transforms.shuffling_cpu import shuffle_by_size
 
 COVERAGE = 10_000 * (3.5 * 3.5 * 2.0) / (64 * 64 * 32)
 """Voxels in windows per voxel of the image that 10,000 windows make in (64, 64, 32), the setting of the paper."""
@@ -81,7 +82,8 @@ class RandLocalShufflingd(RandBatchTransform):
     def kernel(x: Tensor, params: Params) -> Tensor:
         groups = math.ceil(len(x) / _samples_at_once(x, params["size"].shape[1]))
         pieces = zip(x.chunk(groups), *(params[name].chunk(groups) for name in ("start", "size", "seed")), strict=True)
-        return torch.cat([_shuffle(*piece) for piece in pieces])
+        shuffle = shuffle_by_size if x.device.type == "cpu" else _shuffle
+        return torch.cat([shuffle(*piece) for piece in pieces])
 
 
 def _shuffle(x: Tensor, start: Tensor, size: Tensor, seed: Tensor) -> Tensor:
@@ -97,7 +99,7 @@ def _shuffle(x: Tensor, start: Tensor, size: Tensor, seed: Tensor) -> Tensor:
         order = random[done : done + len(inside)].long() << low
         done += len(inside)
         # sorted by window, then at random: within a window, the n-th voxel takes the n-th of these
-        last.scatter_reduce_(0, inside & voxel, _sorted(inside | order), "amax")
+        last.scatter_reduce_(0, inside & voxel, (inside | order).sort().values, "amax")
     taken = (last & voxel).reshape(count, 1, -1)
     taken = taken - torch.arange(count, device=x.device).reshape(-1, 1, 1) * spatial.numel()
     return x.flatten(2).gather(2, taken.expand(-1, x.shape[1], -1)).reshape(x.shape)
@@ -144,12 +146,3 @@ def _random(counts: Sequence[int], seeds: Tensor, device: torch.device) -> Tenso
         for count, seed in zip(counts, seeds.tolist(), strict=True)
     ]
     return torch.cat(drawn)
-
-
-def _sorted(keys: Tensor) -> Tensor:
-    """Return ``keys`` in ascending order, possibly in place."""
-    if keys.device.type == "cpu":
-        # several times as fast as torch.sort, which also returns the indices
-        keys.numpy().sort()
-        return keys
-    return keys.sort().values

@@ -101,18 +101,24 @@ def test_a_channels_last_image_is_mapped_alike():
     arrays(np.float64, (2, 12), elements=st.floats(-1, 2, width=32)),
     arrays(np.float64, (2, 5), elements=st.floats(0, 1, width=16)),
 )
-def test_interpolation_is_that_of_numpy(x, knots):
-    knots = np.sort(knots, axis=1) + np.arange(5) * 0.01  # numpy does not say what it does where knots coincide
-    values = np.cos(7 * knots)
-    out = interpolate(*(torch.tensor(v) for v in (x, knots, values)))
-    expected = [np.interp(*row) for row in zip(x, knots, values, strict=True)]
+def test_interpolation_is_that_of_numpy(x, values):
+    out = interpolate(torch.tensor(x), torch.tensor(values))
+    expected = [np.interp(row, np.linspace(0, 1, 5), knots) for row, knots in zip(x, values, strict=True)]
     np.testing.assert_allclose(out, expected, atol=1e-9)
 
 
-def test_coinciding_knots_stay_finite():
-    knots = torch.tensor([[0.0, 0.0, 0.0, 1.0, 1.0]])
-    out = interpolate(torch.tensor([[0.0, 0.5, 1.0]]), knots, torch.linspace(0, 1, 5)[None])
-    assert torch.equal(out, torch.tensor([[0.5, 0.625, 1.0]]))
+def test_the_map_is_the_curve_of_the_definition():
+    """Against a curve of 100,000 points, also where it is steep."""
+    ramp = torch.linspace(0, 1, 501)
+    out, done = mapped(50, ramp=ramp)
+    for row, points, decreasing in zip(out, done["points"], done["decreasing"], strict=True):
+        x, y = bezier(points.double().numpy(), 100_000).T
+        np.testing.assert_allclose(row, np.interp(ramp, x, y[::-1] if decreasing else y), atol=2e-3)
+
+
+def test_knots_that_coincide_where_a_curve_ends_stay_finite():
+    out, _ = mapped(4, [[[0.0, 1.0], [1.0, 0.0]]], ramp=torch.linspace(0, 1, 5000))
+    assert out.isfinite().all() and out.min() >= 0 and out.max() <= 1
 
 
 @pytest.mark.parametrize(

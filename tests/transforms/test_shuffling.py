@@ -8,7 +8,7 @@ import pytest
 import torch
 from contract import SHAPES, check_contract, images, run
 
-from monai_ssl.transforms import RandLocalShufflingd, shuffling
+from monai_ssl.transforms import RandLocalShufflingd, shuffling, shuffling_cpu
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -37,8 +37,15 @@ def last_windows(done, spatial):
     return owner
 
 
+@pytest.fixture(params=["cpu", "accelerator"])
+def path(request, monkeypatch):
+    """Both ways to shuffle, on the CPU."""
+    if request.param == "accelerator":
+        monkeypatch.setattr(shuffling, "shuffle_by_size", shuffling._shuffle)
+
+
 @pytest.mark.parametrize("spatial", [(20, 17, 30), (40, 33)])
-def test_each_voxel_comes_from_the_last_window_over_it_and_no_voxel_twice_within_a_window(spatial):
+def test_each_voxel_comes_from_the_last_window_over_it_and_no_voxel_twice_within_a_window(spatial, path):
     x = numbered(*spatial, batch=3)
     out, done = shuffled(x, num_windows=120, max_fraction=0.3)
     owner = last_windows(done, spatial)
@@ -53,7 +60,7 @@ def test_each_voxel_comes_from_the_last_window_over_it_and_no_voxel_twice_within
     assert (out[:, 0] != x[:, 0]).float().mean() > 0.3
 
 
-def test_one_window_keeps_its_values_and_every_permutation_is_as_likely():
+def test_one_window_keeps_its_values_and_every_permutation_is_as_likely(path):
     """A window over the whole of four voxels: 24 permutations."""
     x = numbered(2, 2, batch=20_000)
     transform = RandLocalShufflingd("image", 1.0, num_windows=1, max_fraction=1.0, params_key="done")
@@ -112,11 +119,25 @@ def test_constant_image_is_unchanged():
     assert torch.equal(run(RandLocalShufflingd("image", 1.0), x), x)
 
 
-def test_pieces_change_nothing(monkeypatch):
+def test_a_window_over_thousands_of_voxels_is_permuted():
+    x = numbered(96, 96)
+    transform = RandLocalShufflingd("image", 1.0, num_windows=12, max_fraction=1.0, params_key="done")
+    out = transform.set_random_state(1).batch({"image": x})
+    owner = last_windows(out["done"], (96, 96))[0]
+    assert (out["done"]["size"].prod(-1) > shuffling_cpu._PACKED).any()
+    for number in owner.unique().tolist():
+        taken = out["image"][0, 0][owner == number]
+        assert len(taken.unique()) == len(taken)
+    assert (out["image"] != x).float().mean() > 0.8
+    assert torch.equal(transform.set_random_state(1).batch({"image": x})["image"], out["image"])
+
+
+def test_pieces_change_nothing(monkeypatch, path):
     """Neither how many windows nor how many samples are treated at once can be seen."""
     x = images((2, 24, 20, 12), batch=5)
     whole = run(RandLocalShufflingd("image", 1.0, max_fraction=0.3), x)
     monkeypatch.setattr(shuffling, "_CHUNK", 500)
+    monkeypatch.setattr(shuffling_cpu, "_AT_ONCE", 100)
     monkeypatch.setattr(shuffling, "_samples_at_once", lambda x, windows: 2)
     assert torch.equal(run(RandLocalShufflingd("image", 1.0, max_fraction=0.3), x), whole)
 
