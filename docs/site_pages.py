@@ -1,0 +1,102 @@
+"""The pages of the site that are made rather than copied."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import jupytext
+from make_figures import DISTURBANCES, TASKS, methods
+
+import monai_ssl
+import monai_ssl.transforms as transforms
+from monai_ssl.methods.base import Method
+
+TUTORIALS = Path(__file__).resolve().parents[1] / "tutorials"
+ROOMS = ("data", "transforms", "networks", "losses", "methods", "engines", "handlers", "transfer", "evaluation", "study")
+HIDDEN = {"study.worker"}
+"""Modules that run when they are imported."""
+
+
+def class_of(method: str) -> type[Method]:
+    """Return the class that ``monai_ssl/methods/<method>.py`` defines."""
+    module = importlib.import_module(f"monai_ssl.methods.{method}")
+    found = [c for c in vars(module).values() if inspect.isclass(c) and issubclass(c, Method)]
+    return next(c for c in found if c.__module__ == module.__name__)
+
+
+def method_page(method: str, readme: str) -> str:
+    """Return the README of a bundle with a picture of the method's views and the reference of its class."""
+    return f"""{readme}
+## What the network sees
+
+`python -m monai_ssl preview` on two phantoms, with the sizes of the bundle or smaller:
+
+![Two samples and the views made of each](../figures/methods/{method}.png)
+
+## Class
+
+```{{eval-rst}}
+.. autoclass:: monai_ssl.methods.{class_of(method).__name__}
+   :no-index:
+   :no-members:
+```
+"""
+
+
+def first_sentence(thing: object) -> str:
+    """Return the first paragraph of a docstring as one line of Markdown."""
+    return " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split()).replace("``", "`")
+
+
+def transforms_page() -> str:
+    """Return the page that shows what each transform does."""
+    lines = [
+        "# Transforms in pictures\n",
+        "Each is a MONAI dictionary transform for 2-D and 3-D. The phantom radiograph stands on the left, four draws "
+        "beside it. Some are stronger here than by default. Arguments: [reference](api/transforms.rst).\n",
+    ]
+    for title, names in (("Crops and tasks", TASKS), ("Disturbances", DISTURBANCES)):
+        lines.append(f"## {title}\n")
+        for name in sorted(names):
+            lines.append(f"### {name}\n\n{first_sentence(getattr(transforms, name))}\n")
+            lines.append(f"![Four results of {name}](figures/transforms/{name}.png)\n")
+    return "\n".join(lines)
+
+
+def api_pages() -> dict[str, str]:
+    """Return the reference by page, one for each room of the package and an index."""
+    pages = {f"api/{room}.rst": api_page(room) for room in ROOMS}
+    entries = "\n".join(f"   {room}" for room in ROOMS)
+    return pages | {"api/index.rst": f"Reference\n=========\n\n.. toctree::\n\n{entries}\n"}
+
+
+def api_page(room: str) -> str:
+    """Return the reference of ``monai_ssl.<room>``."""
+    package = importlib.import_module(f"monai_ssl.{room}")
+    modules = [f"{room}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
+    parts = [f"{room}\n{'=' * len(room)}\n", first_sentence(package), ""]
+    for module in sorted(set(modules) - HIDDEN):
+        name = module.rpartition(".")[2]
+        parts.append(f"{name}\n{'-' * len(name)}\n\n.. automodule:: {monai_ssl.__name__}.{module}\n")
+    return "\n".join(parts)
+
+
+def tutorial_pages() -> dict[str, str]:
+    """Return the tutorials as pages, text and code, in the order of their names."""
+    scripts = sorted(TUTORIALS.glob("[0-9]*.py"))
+    pages = {f"tutorials/{script.stem}.md": tutorial_page(script) for script in scripts}
+    entries = "\n".join(script.stem for script in scripts)
+    intro = "Each is a script in `tutorials/`; `make tutorials` executes all and writes them as notebooks.\n"
+    return pages | {"tutorials/index.md": f"# Tutorials\n\n{intro}\n```{{toctree}}\n{entries}\n```\n"}
+
+
+def tutorial_page(script: Path) -> str:
+    """Return a percent script as Markdown."""
+    cells = jupytext.read(script).cells
+    return "\n\n".join(c.source if c.cell_type == "markdown" else f"```python\n{c.source}\n```" for c in cells) + "\n"
+
+
+__all__ = ["api_pages", "class_of", "method_page", "methods", "transforms_page", "tutorial_pages"]
