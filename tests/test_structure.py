@@ -25,7 +25,7 @@ ALLOWED = {
     "transfer": {"data", "networks", "transforms"},
     "handlers": {"engines", "methods", "data", "transfer", "evaluation", "transforms", "schedules"},
     "zoo": {"data", "networks", "transfer"},
-    "cli": {"data", "transforms", "handlers", "errors", "transfer", "zoo", "study"},
+    "cli": {"data", "engines", "transforms", "handlers", "errors", "transfer", "zoo", "study"},
     "overrides": set(),
     "study": {"data", "evaluation", "handlers", "transfer"},
     "bundle": {

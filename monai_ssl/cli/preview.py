@@ -101,8 +101,8 @@ def make_batch(parser: Any, samples: int) -> tuple[dict[str, Any], str]:
     for name in ("train#dataset", "views"):
         if parser.get(name) is None:
             raise ValueError(f"The bundle has no `{name}`, so there is nothing to preview: is it one for pre-training?")
-    dataset = _build(parser, "train#dataset")
-    views = _build(parser, "views")
+    dataset = build(parser, "train#dataset")
+    views = build(parser, "views")
     count = min(samples, len(dataset))
     if count < 1:
         raise ValueError(f"`--samples` must be at least 1, got {samples}.")
@@ -121,7 +121,8 @@ def make_batch(parser: Any, samples: int) -> tuple[dict[str, Any], str]:
     return {str(key): value for key, value in batch.items()}, account
 
 
-def _build(parser: Any, name: str) -> Any:
+def build(parser: Any, name: str) -> Any:
+    """Return a part of the bundle; what is wrong with it is said by its own error."""
     try:
         return parser.get_parsed_content(name)
     except RuntimeError as error:
