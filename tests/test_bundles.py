@@ -171,6 +171,8 @@ def test_parts_that_are_alike_in_all_bundles(path):
     assert config["train"]["trainer"] == template["train"]["trainer"]
     assert config["train"]["dataloader"] == template["train"]["dataloader"]
     assert {"_target_": "monai_ssl.handlers.Watch"} in config["train"]["handlers"], "no failure may be silent"
+    order = [handler["_target_"].rpartition(".")[2] for handler in config["train"]["handlers"]]
+    assert order.index("export") < order.index("Checkpoint"), "a run killed between them could not make up the export"
 
 
 @pytest.mark.slow
