@@ -33,21 +33,28 @@ class FrozenParts:
         if after < 1:
             raise ValueError(f"`after` of `FrozenParts` is a number of iterations of at least 1, got {after}.")
         self.after = after
-        self._first = 0
+        self._first: int | None = None
         self._before: dict[str, Tensor] = {}
         self._rates: set[float] = set()
 
     def attach(self, engine: SSLTrainer) -> None:
         """Look at the start, and after some iterations."""
         if idist.get_rank() == 0:
-            engine.add_event_handler(Events.STARTED, self._begin)
+            engine.add_event_handler(Events.STARTED, self._reset)
+            engine.add_event_handler(Events.ITERATION_STARTED, self._begin)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._check)
 
+    def _reset(self) -> None:
+        self._first = None
+
     def _begin(self, engine: SSLTrainer) -> None:
-        self._first, self._before, self._rates = engine.state.iteration, _sums(engine.method), set()
+        # not when the run starts: a checkpoint may be loaded then
+        if self._first is None:
+            self._first = engine.state.iteration - 1
+            self._before, self._rates = _sums(engine.method), set()
 
     def _check(self, engine: SSLTrainer) -> None:
-        since = engine.state.iteration - self._first
+        since = engine.state.iteration - (self._first or 0)
         if since <= self.after:
             groups = (group for optimizer in engine.optimizers.values() for group in optimizer.param_groups)
             self._rates |= {float(group["lr"]) for group in groups}

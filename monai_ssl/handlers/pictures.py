@@ -11,6 +11,7 @@ import torch
 from ignite.engine import Events
 from torch import Tensor
 
+from monai_ssl.files import atomic
 from monai_ssl.handlers.tracking import Tracking
 from monai_ssl.handlers.undisturbed import undisturbed
 
@@ -119,8 +120,8 @@ def write_sheet(panels: Mapping[str, Tensor], path: Path, samples: int) -> None:
                     ax.set_title(name, fontsize=8)
                 if column == 0:
                     ax.set_ylabel(f"{i + 1} {plane}".strip(), fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    with atomic(path) as file:
+        figure.savefig(file, dpi=110, format="png", metadata={"Software": None})
 
 
 def middle_slice(x: Tensor, plane: str) -> Tensor:

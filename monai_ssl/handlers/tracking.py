@@ -17,6 +17,7 @@ import ignite.distributed as idist
 from ignite.engine import Events
 from torch import Tensor
 
+from monai_ssl.files import atomic
 from monai_ssl.handlers.background_writer import BackgroundWriter, logger
 from monai_ssl.handlers.mlflow_run import (
     MLflowRun,
@@ -139,8 +140,8 @@ class Tracking:
     def _begin(self, engine: SSLTrainer) -> None:
         self._status = None
         atexit.register(self._abandon)
-        self._note.parent.mkdir(parents=True, exist_ok=True)
-        self._note.write_text(f"{self.run_name}\n")
+        with atomic(self._note) as file:
+            file.write(f"{self.run_name}\n".encode())
         params = self.params
         self._put(lambda run: run.client.update_run(run.id, status="RUNNING"))
         self._put(lambda run: run.log_params(params))

@@ -34,19 +34,25 @@ class ZeroGradient:
         if not at or min(at) < 1:
             raise ValueError(f"`at` of `ZeroGradient` are iterations of at least 1, got {list(at)}.")
         self.at = frozenset(at)
-        self._first = 0
+        self._first: int | None = None
         self._dead: dict[str, str] | None = None
 
     def attach(self, engine: SSLTrainer) -> None:
         """Look after some iterations."""
-        engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.STARTED, self._reset)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._check)
 
+    def _reset(self) -> None:
+        self._first = self._dead = None
+
     def _begin(self, engine: SSLTrainer) -> None:
-        self._first, self._dead = engine.state.iteration, None
+        # not when the run starts: a checkpoint may be loaded then
+        if self._first is None:
+            self._first = engine.state.iteration - 1
 
     def _check(self, engine: SSLTrainer) -> None:
-        since = engine.state.iteration - self._first
+        since = engine.state.iteration - (self._first or 0)
         if since not in self.at:
             return
         found = _dead_terms(engine)

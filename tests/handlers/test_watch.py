@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+from ignite.engine import Events
 from torch import nn
 from toy_training import Toy, batches, ssl_trainer
 
@@ -226,6 +227,27 @@ def test_all_watches_speak_through_one_line():
         assert part in spoken
     spoken = " ".join(said(ssl_trainer([Watch()], epochs=60, data=batches(8), method=Unused()).run))
     assert "`spare`" in spoken and "repeats itself" in spoken
+
+
+class Resuming:
+    """Loads another state when the run starts, as a checkpoint does, after the watches were attached."""
+
+    def attach(self, engine):
+        engine.add_event_handler(Events.STARTED, self.load)
+
+    def load(self, engine):
+        engine.state.iteration, engine.state.epoch = 100, 25
+        with torch.no_grad():
+            for p in engine.method.parameters():
+                p.add_(0.1)
+
+
+def test_a_continued_run_is_watched_from_where_it_continues():
+    watches = [ZeroGradient([1, 2]), FrozenParts(4), Resuming()]
+    found = said(ssl_trainer(watches, epochs=27, method=Unused()).run)
+    assert len(found) == 1 and "`spare`" in found[0]
+    found = said(ssl_trainer(watches, epochs=27, method=Toy()).run)
+    assert len(found) == 1 and "`drawn`" in found[0]
 
 
 @pytest.mark.parametrize(
