@@ -30,6 +30,9 @@ def read_image(path: Path) -> Volume:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(path) as image:
+            # the check sums, which decoding does not look at
+            image.verify()
+        with Image.open(path) as image:
             gray = image.mode in GRAY_MODES
             pixels = np.array(image if gray else image.convert("L" if image.mode in ("LA", "La") else "RGB"))
     array = channels_first(pixels)

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_ssl.data.check_sums import GZIP, check_packed
 from monai_ssl.data.geometry import LPS_TO_RAS, canonical, check_affine, flat_affine, spacing_of
+from monai_ssl.data.metaimage import check_metaimage
 from monai_ssl.data.volume import ReadError, Volume, compact, reading
 
 DAMAGED = "copy the file again or leave it out"
@@ -23,6 +25,7 @@ def read_nrrd(path: Path, four_d: str) -> list[Volume]:
     """
     if find_spec("itk") is None and find_spec("nrrd") is not None:
         return _volumes(*_by_pynrrd(path), path, four_d)
+    _check_gzip(path)
     return _volumes(*_by_itk(path, "NRRD"), path, four_d)
 
 
@@ -32,6 +35,7 @@ def read_metaimage(path: Path, four_d: str) -> list[Volume]:
     Raises:
         ReadError: when ITK is not installed, or the file is damaged or holds several values a voxel.
     """
+    check_metaimage(path)
     return _volumes(*_by_itk(path, "MetaImage"), path, four_d)
 
 
@@ -77,6 +81,19 @@ def _by_itk(path: Path, kind: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
     affine = np.eye(4)
     affine[: len(axes), : len(axes)], affine[: len(origin), 3] = axes, origin
     return array, LPS_TO_RAS @ affine
+
+
+def _check_gzip(path: Path) -> None:
+    """Compare the data of an NRRD file packed by gzip with their check sum, which ITK leaves out."""
+    with path.open("rb") as file, reading(path, "the gzip data of this NRRD file are cut off or damaged", DAMAGED):
+        header = b""
+        for line in file:
+            if not line.strip():
+                break
+            header += line.lower()
+        if b"encoding: gz" not in header or b"data file:" in header:
+            return
+        check_packed(file, GZIP)
 
 
 def _by_pynrrd(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from monai_ssl.data.volume import ReadError, Volume, compact, reading
 
 DAMAGED = "copy the file again or leave it out"
 MILLIMETERS = {"meter": 1000.0, "micron": 0.001}
+_CHUNK = 1 << 20
 SHEAR = 0.5
 """Degrees from right angles above which the report mentions it."""
 
@@ -27,6 +29,20 @@ def read_nifti(path: Path, four_d: str) -> list[Volume]:
     """
     with reading(path, "this is not a NIfTI file, whatever its name says, or it is damaged", DAMAGED):
         image: Any = nib.load(path)
+    if path.suffix.lower() == ".gz" and hasattr(image, "from_stream"):
+        with gzip.open(path) as stream:
+            with reading(path, "the header cannot be read, the file is damaged", DAMAGED):
+                image = type(image).from_stream(stream)
+            volumes = _volumes(image, path, four_d)
+            # the check sum stands at the end, where nibabel never looks
+            with reading(path, "the gzip data are damaged", DAMAGED):
+                while stream.read(_CHUNK):
+                    pass
+        return volumes
+    return _volumes(image, path, four_d)
+
+
+def _volumes(image: Any, path: Path, four_d: str) -> list[Volume]:
     if not isinstance(image, SpatialImage):
         raise ReadError(f"{path}: these are surfaces or matrices ({type(image).__name__}), not an image; leave it out.")
     _check_content(image, path)
