@@ -36,8 +36,22 @@ def write_json(path: Path, content: Any, mode: int = 0o644) -> None:
 
 
 def read_json(path: Path, default: Any = None) -> Any:
-    """Return what a JSON file holds, or ``default`` where there is none."""
-    return json.loads(path.read_text()) if path.exists() else default
+    """Return what a JSON file holds, or ``default`` where there is none.
+
+    Raises:
+        ValueError: when the file is damaged; NaN and infinity are no JSON.
+    """
+    if not path.exists():
+        return default
+    try:
+        return json.loads(path.read_bytes(), parse_constant=_refuse)
+    # nesting without end is the one damage that is no ValueError
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid JSON ({error}): it is damaged; restore it or make it again.") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from monai_ssl.data.conform import conform
 from monai_ssl.data.discovery import Source
 from monai_ssl.data.layout import FORMAT, array_path, record_path, write_array
+from monai_ssl.data.manifest import record_problem
 from monai_ssl.data.selection import holds_labels
 from monai_ssl.data.volume import ReadError
 from monai_ssl.files import read_json
@@ -27,14 +28,12 @@ class Job:
         source: what to read.
         store: folder of the store.
         options: those that change the result; part of the key.
-        content: hash of the files, where known.
         refuse_labels: refuse an array that looks like labels.
     """
 
     source: Source
     store: Path
     options: Mapping[str, Any]
-    content: str | None = None
     refuse_labels: bool = False
 
 
@@ -52,7 +51,7 @@ class Outcome:
 def convert(job: Job) -> Outcome:
     """Write the arrays of a source; their records are left to the caller, who writes them last. Never raises."""
     try:
-        content = job.content or content_hash(job.source.files)
+        content = content_hash(job.source.files)
         key = scan_key(content, job.options)
         done = finished(job.store, key)
         if done:
@@ -89,18 +88,29 @@ def scan_key(content: str, options: Mapping[str, Any]) -> str:
 
 def finished(store: Path, key: str) -> list[dict[str, Any]]:
     """Return the records of a source that is wholly in the store, else nothing."""
-    first = read_json(record_path(store, key)) or read_json(record_path(store, f"{key}-0"))
+    first = _record(store, key) or _record(store, f"{key}-0")
     if first is None:
         return []
     keys = [key] if first["parts"] == 1 else [f"{key}-{part}" for part in range(first["parts"])]
-    records = [read_json(record_path(store, each)) for each in keys]
-    whole = all(record is not None and _has_array(store, record) for record in records)
-    return records if whole else []
+    records: list[dict[str, Any]] = []
+    for each in keys:
+        record = _record(store, each)
+        if record is None:
+            return []
+        records.append(record)
+    return records
 
 
-def _has_array(store: Path, record: Mapping[str, Any]) -> bool:
-    path = array_path(store, record["key"])
-    return path.exists() and path.stat().st_size == record["bytes"]
+def _record(store: Path, key: str) -> dict[str, Any] | None:
+    """Return the record of a scan if it and the array are whole; what is damaged is made again."""
+    try:
+        record = read_json(record_path(store, key))
+    except ValueError:
+        return None
+    if record_problem(record) or record["key"] != key:
+        return None
+    path = array_path(store, key)
+    return record if path.exists() and path.stat().st_size == record["bytes"] else None
 
 
 def _convert(job: Job, content: str, key: str) -> Outcome:

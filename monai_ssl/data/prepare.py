@@ -124,9 +124,13 @@ def _check_places(src: Path, store: Path) -> None:
 
 
 def _check_options(store: Path, options: PrepareOptions) -> None:
-    there = read_json(store / MANIFEST, {}).get("options")
     wanted = options.identity()
-    if there is not None and there != wanted:
+    try:
+        there = read_json(store / MANIFEST, {}).get("options")
+    except (ValueError, AttributeError):
+        # damaged: written anew from the records of the scans
+        return
+    if isinstance(there, dict) and there != wanted:
         differing = ", ".join(f"{k}={there.get(k)} (now {v})" for k, v in wanted.items() if there.get(k) != v)
         raise ValueError(f"{store} was prepared with {differing}: use another folder for other options.")
 
@@ -145,7 +149,7 @@ class _Preparation:
         self.store, self.options, self.sources = store, options, sources
         self.secret = store_secret(store)
         self.hashes_path = store / PRIVATE / "hashes.json"
-        self.hashes: dict[str, str] = read_json(self.hashes_path, {})
+        self.hashes = _memory(self.hashes_path)
         self.names: dict[str, list[Source]] = {}
         self.records = _all_records(store)
         base = src if src.is_dir() else src.parent
@@ -174,13 +178,13 @@ class _Preparation:
                 self.bar.update()
                 continue
             content = self.hashes.get(_signature(source))
-            done = finished(self.store, scan_key(content, self.options.identity())) if content else []
+            done = finished(self.store, scan_key(str(content), self.options.identity())) if content else []
             if done:
                 self._take(source, Outcome(content, done, already=True))
                 continue
             alone = self.folders[str(Path(source.name).parent)] == 1 or source.kind == "image"
             refuse_labels = not alone and not self.options.include
-            yield Job(source, self.store, self.options.identity(), content, refuse_labels)
+            yield Job(source, self.store, self.options.identity(), refuse_labels)
 
     def _take(self, source: Source, outcome: Outcome) -> None:
         self.bar.update()
@@ -237,7 +241,7 @@ class _Preparation:
             entries.sort()
         write_manifest(self.store, self.options.identity(), records)
         names = {key: sorted(source.name for source in sources) for key, sources in self.names.items()}
-        known = read_json(self.store / PRIVATE / "sources.json", {})
+        known = _memory(self.store / PRIVATE / "sources.json")
         write_json(self.store / PRIVATE / "sources.json", {**known, **names}, mode=0o600)
         write_json(self.hashes_path, self.hashes, mode=0o600)
         report.scans = len(records)
@@ -250,6 +254,15 @@ class _Preparation:
             )
         write_json(self.store / PRIVATE / "report.json", report.to_dict(), mode=0o600)
         return report
+
+
+def _memory(path: Path) -> dict[str, Any]:
+    """Return what earlier runs noted down; nothing if that is damaged, which loses no scan."""
+    try:
+        known = read_json(path, {})
+    except ValueError:
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _all_records(store: Path) -> dict[str, dict[str, Any]]:

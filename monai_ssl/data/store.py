@@ -12,8 +12,8 @@ import numpy as np
 
 from monai_ssl.data.body_box import Box
 from monai_ssl.data.intensity import Intensity, default_intensity
-from monai_ssl.data.layout import FORMAT, MANIFEST, array_path
-from monai_ssl.files import read_json
+from monai_ssl.data.layout import MANIFEST, array_path
+from monai_ssl.data.manifest import read_manifest
 
 Slices = tuple[slice | int, ...]
 
@@ -107,7 +107,9 @@ class Scan:
         if array is None:
             try:
                 array = np.asarray(np.load(self.path, mmap_mode="r", allow_pickle=False))
-            except (OSError, ValueError) as error:
+                if array.shape != self.shape or array.dtype != self.dtype:
+                    raise ValueError(f"it is {array.dtype} {array.shape}, not {self.dtype} {self.shape}")
+            except Exception as error:  # NumPy parses the header as Python, and a damaged one breaks that in many ways
                 raise ValueError(
                     f"Scan {self.key} of the store cannot be opened ({error}): run "
                     "`python -m monai_ssl prepare SRC STORE` again, which restores what is missing."
@@ -129,7 +131,7 @@ class Store(Sequence[Scan]):
             without one take :func:`default_intensity`.
 
     Raises:
-        ValueError: when the folder is not a store, or was written by another version of the format.
+        ValueError: when the folder is not a store, was written by another version of the format, or is damaged.
     """
 
     def __init__(self, path: str | Path, intensity: Intensity | Mapping[str, Intensity] | None = None) -> None:
@@ -139,14 +141,7 @@ class Store(Sequence[Scan]):
                 f"{self.path} is not a store (it has no {MANIFEST}): "
                 f"make one with `python -m monai_ssl prepare SRC {self.path}`."
             )
-        manifest = read_json(self.path / MANIFEST)
-        if manifest.get("format") != FORMAT:
-            raise ValueError(
-                f"{self.path} has format {manifest.get('format')!r}, this version of monai_ssl reads {FORMAT}: "
-                "prepare the source again into a new folder."
-            )
-        self.options: dict[str, Any] = manifest["options"]
-        self._records: list[dict[str, Any]] = manifest["scans"]
+        self.options, self._records = read_manifest(self.path)
         self._intensity = intensity
 
     @staticmethod
