@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from monai_ssl.data.datalist import SECTIONS, Case, patient_of, select_section
+from monai_ssl.data.datalist import SECTIONS, Case, is_there, patient_of, select_section
 
 _IMAGES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".dcm")
 _FOLDERS = {"training": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test",)}
@@ -75,8 +75,13 @@ def _rows(table: Path) -> list[dict[str, str]]:
             rows = list(csv.DictReader(file))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"There is no data list `{table}`; correct `datalist`.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"The data list `{table}` is no CSV in UTF-8 ({error}); save it again.") from error
     if not rows or "image" not in rows[0] or len(rows[0]) < 2:
         raise ValueError(f"The data list `{table}` needs a column `image`, and `label` or one column for each class.")
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise ValueError(f"Line {number} of the data list `{table}` has not as many columns as the first line.")
     return rows
 
 
@@ -94,13 +99,19 @@ def _from_table(root: Path, table: Path) -> dict[str, list[Case]]:
         section = row.get("section") or "training"
         if section not in SECTIONS:
             raise ValueError(f"`section` in `{table}` must be one of {SECTIONS}, got {section!r}.")
-        image = next((f / row["image"] for f in (root, table.parent) if (f / row["image"]).exists()), None)
+        image = next((f / row["image"] for f in (root, table.parent) if is_there(f / row["image"])), None)
         if image is None:
             raise FileNotFoundError(f"`{row['image']}` of the data list `{table}` does not exist under {root}.")
         case: Case = {"image": str(image), "patient": row.get("patient") or None}
-        case |= {"truth": {name: float(row[name]) for name in columns}} if columns else {"class": row["label"]}
+        case |= {"truth": {name: _truth(row, name, table) for name in columns}} if columns else {"class": row["label"]}
         sections[section].append(case)
     return sections
+
+
+def _truth(row: dict[str, str], name: str, table: Path) -> float:
+    if row[name] in ("0", "1", "0.0", "1.0"):
+        return float(row[name])
+    raise ValueError(f"The column `{name}` of the data list `{table}` must hold 0 or 1, got {row[name]!r}.")
 
 
 def _from_folders(root: Path) -> dict[str, list[Case]]:

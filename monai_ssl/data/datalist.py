@@ -90,6 +90,14 @@ def patient_of(case: Case) -> str:
     return str(case.get("patient") or _stem(Path(case["image"])))
 
 
+def is_there(place: Path) -> bool:
+    """Whether a listed file or folder exists; a name that no system takes does not."""
+    try:
+        return place.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def _order(name: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
 
@@ -106,11 +114,14 @@ def _from_json(root: Path, path: Path) -> dict[str, list[Case]]:
         content = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise FileNotFoundError(f"There is no data list `{path}`; correct `datalist`.") from error
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"The data list `{path}` is not valid JSON ({error}).") from error
     if not isinstance(content, Mapping) or "training" not in content:
         raise ValueError(f"The data list `{path}` needs a list `training` of {{'image': ..., 'label': ...}}.")
     # the Decathlon lists its test images without labels, as bare names: they cannot be evaluated
+    for section in SECTIONS:
+        if not isinstance(content.get(section, []), list):
+            raise ValueError(f"`{section}` of the data list `{path}` is no list.")
     labeled = {s: [entry for entry in content.get(s, []) if isinstance(entry, Mapping)] for s in SECTIONS}
     return {name: [_resolved(entry, root, path) for entry in entries] for name, entries in labeled.items()}
 
@@ -120,8 +131,10 @@ def _resolved(entry: Mapping[str, Any], root: Path, listed_in: Path) -> Case:
     for key in ("image", "label"):
         if key not in case:
             raise ValueError(f"An entry of the data list `{listed_in}` has no `{key}`: {dict(entry)}.")
+        if not isinstance(case[key], str):
+            raise ValueError(f"`{key}` in the data list `{listed_in}` must be a path, got {case[key]!r}.")
         places = [folder / case[key] for folder in (root, listed_in.parent)]
-        found = next((place for place in places if place.exists()), None)
+        found = next((place for place in places if is_there(place)), None)
         if found is None:
             raise FileNotFoundError(
                 f"`{case[key]}` of the data list `{listed_in}` does not exist under {places[0].parent}."

@@ -42,9 +42,10 @@ class LabelledImages(Sequence[dict[str, Any]]):
         self.path = Path(list_file)
         try:
             self.items: list[dict[str, Any]] = json.loads(self.path.read_text())
+            self.groups = [int(item["group"]) if "group" in item else None for item in self.items]
             self.labels = [int(item["label"]) for item in self.items]
             self.files = [self.path.parent / item["image"] for item in self.items]
-        except (OSError, ValueError, KeyError, TypeError) as e:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as e:
             raise ValueError(
                 f'`probe_list` {self.path} must be a JSON list of {{"image": path, "label": number}}: {e}.'
             ) from e
@@ -58,7 +59,8 @@ class LabelledImages(Sequence[dict[str, Any]]):
         if index not in self._images:
             self._images[index] = self._load(self.files[index])
         item = {"image": self._images[index], "label": self.labels[index]}
-        return item | ({"group": int(self.items[index]["group"])} if "group" in self.items[index] else {})
+        group = self.groups[index]
+        return item if group is None else item | {"group": group}
 
     def _load(self, path: Path) -> torch.Tensor:
         sources, refused = discover(path)

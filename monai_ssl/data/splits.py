@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from monai_ssl.files import write_json
+from monai_ssl.files import read_json, write_json
 
 DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
 
@@ -117,12 +116,14 @@ def load_split(path: str | Path) -> Split:
         ValueError: when the file is not a split, or a patient is in two parts.
     """
     try:
-        content = json.loads(Path(path).read_text())
+        content = read_json(Path(path))
         parts = {part: tuple(members) for part, members in content["parts"].items()}
         split = Split(parts, content["seed"], content["fractions"])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        members = [patient for part in parts.values() for patient in part]
+        if not all(isinstance(patient, str) for patient in members):
+            raise TypeError("a patient is no text")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not a split written by `save_split` ({error}): make it again.") from error
-    members = [patient for part in parts.values() for patient in part]
     if len(members) != len(set(members)):
         raise ValueError(f"{path} has a patient in two parts: make it again with `split_by_patient`.")
     return split

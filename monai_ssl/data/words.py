@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl.data.store import Scan, Slices
-from monai_ssl.files import atomic
+from monai_ssl.files import atomic, read_json
 
 FORMAT = 1
 
@@ -79,7 +79,7 @@ class WordList:
                 f"There is no word list {path}: `python -m monai_ssl discover STORE --out {path}` makes one."
             )
         try:
-            content = json.loads(Path(path).read_text())
+            content = read_json(Path(path))
             words = tuple(_word(entry) for entry in content["words"])
             if content["format"] != FORMAT or [word.label for word in words] != list(range(len(words))):
                 raise ValueError("another format, or labels are missing")
@@ -123,11 +123,15 @@ class LocatedWord:
 
 
 def _word(entry: Mapping[str, Any]) -> Word:
-    windows, held_out = (
-        tuple(Window(w["scan"], tuple(w["start"]), tuple(w["size"])) for w in entry[part])
-        for part in ("windows", "held_out")
-    )
+    windows, held_out = (tuple(_window(w) for w in entry[part]) for part in ("windows", "held_out"))
     return Word(entry["label"], entry["reference"], tuple(entry["center"]), windows, held_out)
+
+
+def _window(entry: Mapping[str, Any]) -> Window:
+    start, size = tuple(entry["start"]), tuple(entry["size"])
+    if len(start) != len(size) or not all(type(n) is int and n >= 0 for n in start + size) or not all(size):
+        raise ValueError(f"{entry} is no window")
+    return Window(str(entry["scan"]), start, size)
 
 
 __all__ = ["LocatedWord", "Window", "Word", "WordList"]
