@@ -21,6 +21,7 @@ from monai_ssl.handlers import Export, HeldOutLoss, Pictures, Probe, Tracking
 from monai_ssl.methods import Method
 from monai_ssl.networks import Encoder
 from monai_ssl.overrides import read_json_words, refuse_unknown_keys, resolved, running_parser
+from monai_ssl.transfer.source import read_checkpoint
 from monai_ssl.transforms import BatchViews, ImageNetNormalized, ZScored
 
 _VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
@@ -189,14 +190,14 @@ def load_method(method: Method, weights: str) -> None:
         raise FileNotFoundError(
             f"`weights` names {path}, which does not exist: it is `model.pt` in a run's `output_dir`."
         )
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_checkpoint(path)
     try:
         method.load_state_dict(state.get("method", state))
-    except RuntimeError as e:
+    except (RuntimeError, TypeError) as e:
         raise ValueError(
             f"{path} was written by another method, preset or width than this configuration; "
             "give `--preset`, `--widths` and whatever else of the method was set in pre-training. "
-            f"{str(e).splitlines()[1].strip()}"
+            f"{(str(e).splitlines()[1:] or [str(e)])[0].strip()}"
         ) from e
 
 

@@ -22,6 +22,7 @@ from monai_ssl.data.stream import SampleStream
 from monai_ssl.engines.randomness import rng_state, set_rng_state
 from monai_ssl.engines.ssl_trainer import SSLTrainer
 from monai_ssl.files import ASIDE, atomic
+from monai_ssl.transfer.source import read_checkpoint
 
 logger = logging.getLogger(__name__)
 FORMAT = 1
@@ -137,8 +138,8 @@ class Checkpoint:
         """
         if not path.is_file():
             raise FileNotFoundError(f"`resume` names {path}, but there is no such file.")
-        saved = torch.load(path, map_location=trainer.state.device, weights_only=True)
-        if not isinstance(saved, dict) or saved.get("format") != FORMAT:
+        saved = read_checkpoint(path, trainer.state.device)
+        if saved.get("format") != FORMAT:
             raise ValueError(f"{path} is no checkpoint of monai_ssl; to start from weights use `weights` instead.")
         try:
             trainer.method.load_state_dict(saved["method"])

@@ -80,11 +80,12 @@ class ModelCard:
             entries = json.loads(text)
             known = {f.name for f in dataclasses.fields(cls)}
             card = cls(**{name: value for name, value in entries.items() if name in known})
-        except (TypeError, AttributeError, json.JSONDecodeError) as error:
+            spacing = None if card.spacing is None else tuple(float(size) for size in card.spacing)
+            _check_types(card)
+        except (TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(
                 f"The model card in {source} cannot be read ({error}); export the weights again with `export_weights`."
             ) from error
-        spacing = None if card.spacing is None else tuple(float(size) for size in card.spacing)
         return dataclasses.replace(card, spacing=spacing)
 
     def disagreements(self, expected: Mapping[str, Any]) -> list[str]:
@@ -128,12 +129,27 @@ class ModelCard:
         )
 
 
-def read_card(path: str | Path) -> ModelCard | None:
-    """Return the card inside a safetensors file, or ``None`` when it has none."""
-    from safetensors import safe_open
+def _check_types(card: ModelCard) -> None:
+    wanted = {"str": str, "int": int, "Mapping[str, Any]": Mapping, "Mapping[str, str]": Mapping}
+    for entry in dataclasses.fields(card):
+        kind, value = wanted.get(str(entry.type)), getattr(card, entry.name)
+        if kind is not None and not isinstance(value, kind):
+            raise TypeError(f"`{entry.name}` is {value!r}")
 
-    with safe_open(str(path), framework="pt") as file:
-        metadata = file.metadata() or {}
+
+def read_card(path: str | Path) -> ModelCard | None:
+    """Return the card inside a safetensors file, or ``None`` when it has none.
+
+    Raises:
+        ValueError: when the file or its card is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"`{path}` is not a whole safetensors file ({error}); copy or export it again.") from error
     return ModelCard.from_json(metadata["card"], str(path)) if "card" in metadata else None
 
 

@@ -49,7 +49,7 @@ def read_part(source: Source, part: str) -> tuple[dict[str, Tensor], ModelCard |
     if path.suffix == ".safetensors":
         stored, card = _read_safetensors(path)
     else:
-        stored, card = _state_dict(_read_checkpoint(path), str(path)), None
+        stored, card = _state_dict(read_checkpoint(path), str(path)), None
     tensors, prefix = _pick(stored, part, str(path))
     return tensors, card, prefix
 
@@ -58,9 +58,10 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard | None]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    card = read_card(path)
     try:
-        tensors, card = load_file(str(path)), read_card(path)
-    except SafetensorError as error:
+        tensors = load_file(str(path))
+    except (SafetensorError, KeyError) as error:
         raise ValueError(f"`{path}` is not a whole safetensors file ({error}); copy or export it again.") from error
     if card is not None and card.tensors_sha256 != hash_tensors(tensors):
         raise ValueError(
@@ -70,17 +71,23 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard | None]:
     return tensors, card
 
 
-def _read_checkpoint(path: Path) -> Mapping[str, Any]:
+def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> Mapping[str, Any]:
+    """Return what ``torch.save`` wrote, if it is tensors and plain values only.
+
+    Raises:
+        ValueError: when it holds more than that, is cut off, or is no dictionary.
+    """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"`{path}` holds more than tensors, and reading that could run foreign code, so it is refused. If you "
             "trust its origin, convert it once in a throw-away environment: `torch.save(torch.load('old.pth', "
             "weights_only=False)['state_dict'], 'clean.pt')`, then give `clean.pt`."
         ) from error
-    except (RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f"`{path}` is not a whole checkpoint ({error}); copy or save it again.") from error
+    except Exception as error:  # a damaged pickle does anything
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"`{path}` is not a whole checkpoint ({first}); copy or save it again.") from error
     if not isinstance(content, Mapping):
         raise ValueError(f"`{path}` holds a {type(content).__name__}, not a state dict; save `network.state_dict()`.")
     return content
