@@ -131,7 +131,10 @@ def check_study(content: Mapping[str, Any], base: Path) -> Study:
     for key in ("name", "tasks", "labels"):
         if not content.get(key):
             raise ValueError(f"The study needs `{key}`.")
-    shared = checks.known(content.get("shared", {}), {"pretraining", "tasks"}, "`shared`")
+    checks.file_name(content["name"], "name")
+    if content.get("output_dir"):
+        checks.text(content["output_dir"], "output_dir")
+    shared = checks.objects(checks.known(content.get("shared", {}), {"pretraining", "tasks"}, "`shared`"), "shared")
     methods = checks.objects(content.get("pretraining", {}), "pretraining")
     tasks = checks.objects(content["tasks"], "tasks")
     if "scratch" in methods:
@@ -159,13 +162,16 @@ def _pretraining(name: str, entry: Mapping[str, Any], base: Path, shared: Mappin
     key = f"pretraining#{name}"
     entry = checks.known(entry, _PRETRAINING, f"`{key}`")
     if "weights" in entry:
+        checks.text(entry["weights"], f"{key}#weights")
         weights = (base / entry["weights"]).resolve()
         return Pretraining(name, None, "", "", {}, weights, _recipe_of(weights, f"{key}#weights"))
     if "dataset_dir" not in entry:
         raise ValueError(f"`{key}` needs `dataset_dir`: a store or a folder of scans; or `weights` that exist already.")
-    folder = bundle_folder(str(entry.get("bundle", name)), base, f"{key}#bundle")
+    for part in ("bundle", "config", "dataset_dir"):
+        checks.text(entry.get(part, name), f"{key}#{part}")
+    folder = bundle_folder(entry.get("bundle", name), base, f"{key}#bundle")
     config = str(entry.get("config", "pretrain"))
-    overrides = _for(folder, config, shared) | dict(entry.get("overrides", {}))
+    overrides = _for(folder, config, shared) | checks.overrides(entry, key)
     checks.free(overrides, {"dataset_dir", "output_dir", "exclude", "resume"}, key)
     recipe = encoder_recipe(read_config(folder, config, overrides, key))
     return Pretraining(name, folder, config, _place(entry["dataset_dir"], base), overrides, None, recipe)
@@ -177,10 +183,11 @@ def _task(name: str, entry: Mapping[str, Any], base: Path, shared: Mapping[str, 
     for needed in ("bundle", "dataset_dir"):
         if needed not in entry:
             raise ValueError(f"`{key}` needs `{needed}`.")
+        checks.text(entry[needed], f"{key}#{needed}")
     if entry["bundle"] not in _BUNDLES:
         raise ValueError(f"`{key}#bundle` must be one of {_BUNDLES}, got {entry['bundle']!r}.")
     folder = bundle_folder(entry["bundle"], base, f"{key}#bundle")
-    overrides = _for(folder, "train", shared) | dict(entry.get("overrides", {}))
+    overrides = _for(folder, "train", shared) | checks.overrides(entry, key)
     checks.free(overrides, {"dataset_dir", "output_dir", "ckpt_dir", "weights", "seed", "train_cases", "scheme"}, key)
     parser = read_config(folder, "train", overrides, key)
     metric = str(entry.get("metric", "dice" if folder.name == "segmentation" else "auc"))

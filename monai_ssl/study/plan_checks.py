@@ -21,7 +21,8 @@ def labels(labels: Any) -> tuple[int | float | str, ...]:
 
 
 def schemes(schemes: Any) -> dict[str, dict[str, Any]]:
-    named = {name: {} for name in schemes} if isinstance(schemes, list) else objects(schemes, "schemes")
+    listed = isinstance(schemes, list) and all(isinstance(name, str) for name in schemes)
+    named = {name: {} for name in schemes} if listed else objects(schemes, "schemes")
     checked = {}
     for name, options in named.items():
         options = known(options, {"scheme", "warmup_epochs", "encoder_lr_scale"}, f"`schemes#{name}`")
@@ -54,7 +55,30 @@ def free(overrides: Mapping[str, Any], ours: set[str], key: str) -> None:
 def objects(value: Any, key: str) -> dict[str, dict[str, Any]]:
     if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
         raise ValueError(f"`{key}` must be an object of objects by name, got {value!r}.")
-    return {name: entry for name, entry in value.items() if not name.startswith("_")}
+    chosen = {name: entry for name, entry in value.items() if not name.startswith("_")}
+    for entry in chosen:
+        file_name(entry, key)
+    return chosen
+
+
+def file_name(value: Any, key: str) -> None:
+    """Names become parts of files' names, which must not lead out of the study's folder."""
+    if not isinstance(value, str) or not 0 < len(value) <= 80 or any(mark in value for mark in "/\\\0"):
+        raise ValueError(f"`{key}`: a name must be a text of at most 80 characters without slashes, got {value!r}.")
+    if value.startswith("."):
+        raise ValueError(f"`{key}`: the name {value!r} begins with a dot, which hides files; leave the dot out.")
+
+
+def text(value: Any, key: str) -> None:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(f"`{key}` must be a text, got {value!r}.")
+
+
+def overrides(entry: Mapping[str, Any], key: str) -> dict[str, Any]:
+    changes = entry.get("overrides", {})
+    if not isinstance(changes, Mapping):
+        raise ValueError(f"`{key}#overrides` must be an object, got {changes!r}.")
+    return dict(changes)
 
 
 def known(entry: Any, keys: set[str], where: str) -> dict[str, Any]:

@@ -83,7 +83,9 @@ def read_cells(study_dir: Path) -> tuple[list[Cell], dict[str, str]]:
     Returns:
         The finished cells in the order of their arms and seeds, and for each that is not: its title and the reason.
     """
-    expected = {str(facts["key"]): facts for facts in read_study_record(study_dir).get("cells") or () if "key" in facts}
+    listed = read_study_record(study_dir).get("cells")
+    known = [facts for facts in listed if isinstance(facts, Mapping)] if isinstance(listed, list) else []
+    expected = {str(facts["key"]): facts for facts in known if "key" in facts}
     found = sorted(path.parent for path in study_dir.glob("cells/*/result.json"))
     cells: dict[tuple[Arm, int], Cell] = {}
     unfinished = {}
@@ -92,7 +94,7 @@ def read_cells(study_dir: Path) -> tuple[list[Cell], dict[str, str]]:
             continue
         try:
             cell = _read_cell(folder)
-        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
             unfinished[f"cells/{folder.name}"] = f"Its result.json cannot be used: {error}"
             continue
         if (first := cells.setdefault((cell.arm, cell.seed), cell)) is not cell:
@@ -150,7 +152,7 @@ def _title(facts: Mapping[str, Any]) -> str:
 def _object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
