@@ -40,16 +40,17 @@ def noise(count: int, size: tuple[int, ...], seed: int = 0) -> torch.Tensor:
 
 def learn(
     method: Method,
-    task: RandTask,
+    tasks: RandTask | list,
     images: Callable[[int], torch.Tensor],
     *,
     steps: int,
     lr: float = 4e-3,
     shuffled: bool = False,
 ) -> Method:
-    """Train ``method`` on the task over ``images(step)``; with wrong answers if ``shuffled``."""
+    """Train ``method`` on the tasks over ``images(step)``; with wrong answers if ``shuffled``."""
     torch.manual_seed(0)
-    method, views = copy.deepcopy(method).train(), BatchViews([task]).set_random_state(0)
+    method, views = copy.deepcopy(method).train(), BatchViews(tasks if isinstance(tasks, list) else [tasks])
+    views.set_random_state(0)
     optimizer = torch.optim.Adam(method.parameters(), lr)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
     for step in range(steps):

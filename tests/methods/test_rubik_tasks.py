@@ -1,4 +1,4 @@
-"""X8 for the Rubik's cube, task by task, and X7 for its order."""
+"""X7 and X8 for the Rubik's cubes, task by task."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 import torch
 from test_predictive_tasks import blobs, learn, noise
 
-from monai_ssl.methods import Method, Rubik
+from monai_ssl.methods import Method, Rubik, RubikPlus
 from monai_ssl.networks import ConvEncoder
-from monai_ssl.transforms import BatchViews, RandRubikd, permutation_table
+from monai_ssl.transforms import BatchViews, RandCubeMaskd, RandRubikd, permutation_table
 
 pytestmark = pytest.mark.slow
 
@@ -25,24 +25,37 @@ def rubik():
 
 
 @torch.no_grad()
-def accuracies(method: Method, task: RandRubikd, images: torch.Tensor, rounds: int = 20) -> dict[str, float]:
+def accuracies(method: Method, tasks: list, images: torch.Tensor, rounds: int = 20) -> dict[str, float]:
     """Return the mean of each metric over ``rounds`` draws for each of the images."""
-    views = BatchViews([task]).set_random_state(1)
+    views = BatchViews(tasks).set_random_state(1)
     found = [method.metrics(views({"view": images})) for _ in range(rounds)]
     return {name: float(torch.stack([f[name] for f in found]).mean()) for name in found[0]}
 
 
-def test_the_order_of_cubes_of_four_volumes_is_learned_whatever_their_turns():
-    method, task, size = rubik()
-    four = blobs(4, size)
-    learned = learn(method, task, lambda step: four.repeat(6, 1, 1, 1, 1), steps=400)
-    assert accuracies(learned, task, four)["order_accuracy"] > 0.95
+def test_order_and_turns_of_four_volumes_are_learned():
+    torch.manual_seed(0)
+    # rough cubes at fixed places: to learn the turn of a smooth one takes thousands of steps
+    task = RandRubikd("view", (8, 8, 8), TABLE, gap=1, jitter=0)
+    method = Rubik(ConvEncoder(widths=(8, 16, 16)), TABLE, dim=32, hidden=128)
+    four = noise(4, task.grid.extent)
+    learned = learn(method, [task], lambda step: four.repeat(6, 1, 1, 1, 1), steps=500, lr=1.5e-3)
+    found = accuracies(learned, [task], four)
+    assert all(found[name] > 0.95 for name in CHANCE), found
+
+
+def test_masks_of_four_volumes_are_learned():
+    torch.manual_seed(0)
+    tasks = [RandRubikd("view", (8, 8, 8), TABLE, gap=1, jitter=0), RandCubeMaskd("cells")]
+    method = RubikPlus(ConvEncoder(widths=(8, 16, 16)), TABLE, dim=32, hidden=128)
+    four = noise(4, tasks[0].grid.extent)
+    learned = learn(method, tasks, lambda step: four.repeat(6, 1, 1, 1, 1), steps=150, lr=1e-3)
+    assert accuracies(learned, tasks, four)["mask_accuracy"] > 0.95
 
 
 def test_white_noise_stays_at_chance():
     method, task, size = rubik()
-    learned = learn(method, task, lambda step: noise(24, size, step), steps=100)
-    found = accuracies(learned, task, noise(40, size, seed=10**6))
+    learned = learn(method, [task], lambda step: noise(24, size, step), steps=100)
+    found = accuracies(learned, [task], noise(40, size, seed=10**6))
     for name, chance in CHANCE.items():
         questions = 40 * 20 * (1 if name == "order_accuracy" else 8)
         assert abs(found[name] - chance) < 3 * math.sqrt(chance * (1 - chance) / questions), (name, found)
