@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import random
@@ -88,7 +89,9 @@ def _fill_disk(victim: Victim) -> None:
     """Leave a random little room on the disk, so that some write or other fails half-way."""
     stat = os.statvfs(victim.place)
     room = victim.rng.choice((0, 4_096, 50_000, 400_000))
-    (victim.place / "ballast").write_bytes(b"\0" * max(0, stat.f_bavail * stat.f_frsize - room))
+    # the job writes at the same time, and may take the last of it
+    with contextlib.suppress(OSError):
+        (victim.place / "ballast").write_bytes(b"\0" * max(0, stat.f_bavail * stat.f_frsize - room))
 
 
 def _empty_disk(victim: Victim) -> None:

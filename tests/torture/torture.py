@@ -128,7 +128,7 @@ def one_run(job: Job, injury: Injury, alone: Reference, place: Path, rng: random
         wrong.append("it hung")
     if loss := job.lost(place):
         wrong.append(loss)
-    said = (place / "log").read_text() if (place / "log").exists() else ""
+    said = (place / "log").read_text()
     if code not in (0, None) and code > 0 and not said.strip():
         wrong.append(f"it ended with {code} and said nothing")
     if code != 0 and injury.harmless:
@@ -155,6 +155,8 @@ def start(job: Job, injury: Injury, victim: Victim, workers: int) -> int:
     """Run a job in a process group of its own; what it says goes into ``log``."""
     sys.stdout.flush()
     sys.stderr.flush()
+    # here, since the process may be killed before its first word
+    (victim.place / "log").touch()
     pid = os.fork()
     if pid:
         return pid
