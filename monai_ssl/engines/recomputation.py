@@ -1,0 +1,69 @@
+"""Activation checkpointing: less memory, about a third more time.
+
+Chen, Xu, Zhang, Guestrin, "Training Deep Nets with Sublinear Memory Cost", 2016. https://arxiv.org/abs/1604.06174
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from monai.networks.nets.resnet import ResNetBlock, ResNetBottleneck
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from monai_ssl.networks.blocks import DoubleConv
+
+_BLOCKS = (DoubleConv, ResNetBlock, ResNetBottleneck)
+
+
+def recompute_blocks(network: nn.Module) -> int:
+    """Let the blocks of ``network`` keep their input only, and compute the rest again in the backward pass.
+
+    Names of parameters, state and results stay as they are.
+
+    Returns:
+        How many blocks do so.
+
+    Raises:
+        ValueError: when the network has none of the blocks that this package builds encoders and decoders of.
+    """
+    blocks = [module for module in network.modules() if isinstance(module, _BLOCKS)]
+    if not blocks:
+        raise ValueError(
+            f"`checkpoint_activations` found no block of convolutions in {type(network).__name__}: leave it out."
+        )
+    for block in blocks:
+        # a partial is copied with its module by `deepcopy`, so that a momentum encoder runs its own weights
+        block.forward = partial(_run, block)  # type: ignore[method-assign]
+    return len(blocks)
+
+
+def _run(block: nn.Module, *inputs: Any) -> Any:
+    forward = partial(type(block).forward, block)
+    if not torch.is_grad_enabled():
+        return forward(*inputs)
+    return checkpoint(
+        forward, *inputs, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _still(block))
+    )
+
+
+@contextlib.contextmanager
+def _still(block: nn.Module) -> Iterator[None]:
+    """Keep the running statistics of batch norms, which the first pass has updated already."""
+    norms = [
+        m for m in block.modules() if isinstance(m, _BatchNorm) and m.training and m.num_batches_tracked is not None
+    ]
+    # switching the tracking off would change what the backward pass finds
+    before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, norm.num_batches_tracked.clone()
+    try:
+        yield
+    finally:
+        for norm, momentum, count in before:
+            norm.momentum, norm.num_batches_tracked = momentum, count
