@@ -59,7 +59,7 @@ def _still(block: nn.Module) -> Iterator[None]:
         m for m in block.modules() if isinstance(m, _BatchNorm) and m.training and m.num_batches_tracked is not None
     ]
     # switching the tracking off would change what the backward pass finds
-    before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
+    before: list[tuple[Any, Any, Any]] = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum, norm.num_batches_tracked = 0.0, norm.num_batches_tracked.clone()
     try:
