@@ -1,11 +1,13 @@
 # make demo    from nothing to two scores side by side, in about ten minutes
+# make docs   the site, in build/docs/html; `make tutorials` executes the tutorials and writes them as notebooks
 # make test    the test suite; `make test-slow` runs what takes longer, `make lint` style and types
+# make torture kills and starves runs 200 times and continues them, damages 100,000 files; see docs/reliability.md
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO_DIR ?= demo
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo docs tutorials test test-slow lint clean
 
 $(VENV)/.users: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -19,11 +21,22 @@ $(VENV)/.developers: $(VENV)/.users
 demo: $(VENV)/.users
 	$(BIN)/python tutorials/demo.py $(DEMO_DIR)
 
+docs: $(VENV)/.developers
+	$(BIN)/python -W ignore docs/build_site.py build/docs
+
+tutorials: $(VENV)/.developers
+	rm -rf build/tutorials && mkdir -p build/tutorials && cp tutorials/[0-9]*.py build/tutorials
+	cd build/tutorials && $(abspath $(BIN))/jupytext --to notebook --execute [0-9]*.py
+
 test: $(VENV)/.developers
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(VENV)/.developers
 	$(BIN)/python -m pytest -m slow
+
+torture: $(VENV)/.developers
+	$(BIN)/python tests/torture/torture.py --runs 200
+	$(BIN)/python tests/fuzz/run.py --cases 100000
 
 lint: $(VENV)/.developers
 	$(BIN)/ruff check .

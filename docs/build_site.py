@@ -12,7 +12,7 @@ from site_links import copy_page
 from site_pages import api_pages, method_page, methods, transforms_page, tutorial_pages
 
 ROOT = Path(__file__).resolve().parents[1]
-GUIDES = ("index", "troubleshooting", "data", "many_gpus", "architecture")
+GUIDES = ("index", "troubleshooting", "data", "many_gpus", "reliability", "architecture")
 
 
 def page_of() -> dict[Path, str]:
@@ -50,7 +50,9 @@ def contents() -> str:
         "Fine-tuning": ["finetune/segmentation", "finetune/classification", "studies"],
         "Reference": ["transforms", "api/index"],
     }
-    trees = (f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(p) + "\n```\n" for title, p in parts.items())
+    trees = (
+        f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(p) + "\n```\n" for title, p in parts.items()
+    )
     return "".join(trees)
 
 

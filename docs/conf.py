@@ -1,5 +1,9 @@
 """Settings of Sphinx; the pages come from ``docs/build_site.py``."""
 
+import re
+
+from sphinx.application import Sphinx
+
 from monai_ssl import __version__ as release
 
 project = "monai_ssl"
@@ -15,3 +19,17 @@ autodoc_typehints = "description"
 autodoc_mock_imports = ["dask"]
 html_theme = "furo"
 html_title = f"monai_ssl {release}"
+
+_STAR = re.compile(r"(``.*?``)|(?<![\\*`\w])\*(?=[a-z])")
+
+
+def setup(app: Sphinx) -> None:
+    """Keep the shapes of docstrings, as (B, C, *spatial), from being read as emphasis."""
+    app.connect("autodoc-process-docstring", escape_shapes)
+
+
+def escape_shapes(*event: object) -> None:
+    """Escape stars before words in the lines of a docstring, the last argument of the event, in place."""
+    lines = event[-1]
+    assert isinstance(lines, list)
+    lines[:] = [_STAR.sub(lambda match: match[1] or r"\*", line) for line in lines]

@@ -1,4 +1,4 @@
-"""Draw what each transform does and what each method sees, from phantoms: python docs/make_figures.py OUT"""
+"""Draw what each transform does and what each method sees, on phantoms: ``python docs/make_figures.py OUT``."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ DISTURBANCES: dict[str, dict[str, Any]] = {
 """Arguments of the transforms that take several keys; strong enough to be seen."""
 
 SMALLER: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("jigsaw", "rubik", "rubik_plus"), {"roi_size": [75, 75, 39], "cube_size": [32, 32, 16]}),
+    **{name: {"roi_size": [75, 75, 39], "cube_size": [32, 32, 16]} for name in ("jigsaw", "rubik", "rubik_plus")},
     "relative_location": {"roi_size": [90, 90, 42], "cube_size": [24, 24, 10]},
     "cpc": {"roi_size": [72, 72, 72], "patch_size": [18, 18, 18]},
     "transvw": {"num_words": 3, "visual_words#options#min_distance": 4},

@@ -70,8 +70,8 @@ def hyperparameter_page() -> str:
     """Return the page with a table for each method."""
     lines = [
         "# From a paper's hyper-parameter to our key\n",
-        "Set a key on the command line (`--network_def#temperature 0.2`) or in the bundle's JSON. Defaults are read from "
-        "the bundles; `null` leaves the choice to the method, see its class.\n",
+        "Set a key on the command line (`--network_def#temperature 0.2`) or in the bundle's JSON. Defaults are read "
+        "from the bundles; `null` leaves the choice to the method, see its class.\n",
         "## All methods\n\n| paper | key |\n|---|---|",
         *(f"| {paper} | `{key}` |" for paper, key in ALL_METHODS),
     ]

@@ -15,7 +15,18 @@ import monai_ssl.transforms as transforms
 from monai_ssl.methods.base import Method
 
 TUTORIALS = Path(__file__).resolve().parents[1] / "tutorials"
-ROOMS = ("data", "transforms", "networks", "losses", "methods", "engines", "handlers", "transfer", "evaluation", "study")
+ROOMS = (
+    "data",
+    "transforms",
+    "networks",
+    "losses",
+    "methods",
+    "engines",
+    "handlers",
+    "transfer",
+    "evaluation",
+    "study",
+)
 HIDDEN = {"study.worker"}
 """Modules that run when they are imported."""
 
