@@ -29,8 +29,8 @@ def pack(bundle: str | Path, folder: str | Path) -> Path:
         The path of the zip.
 
     Raises:
-        ValueError: when there is no such bundle, it lacks a file that the model zoo asks for, or its changelog does
-            not tell of its version.
+        ValueError: when there is no such bundle, it lacks a file that the model zoo asks for, its changelog does not
+            tell of its version, or a link in it leads elsewhere.
     """
     source = bundle_folder(bundle)
     version = _checked_version(source)
@@ -58,8 +58,11 @@ def _members(source: Path) -> Iterator[Path]:
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
         for member in found:
             names = member.relative_to(source).parts
-            if member.is_file() and not any(name.startswith((".", "__pycache__")) for name in names):
-                yield member
+            if not member.is_file() or any(name.startswith((".", "__pycache__")) for name in names):
+                continue
+            if not member.resolve().is_relative_to(source.resolve()):
+                raise ValueError(f"{member} is a link that leads out of the bundle {source}; copy the file there.")
+            yield member
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
