@@ -6,7 +6,9 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from monai_ssl.data.layout import FORMAT, MANIFEST
 from monai_ssl.data.statistics import PERCENTILES
@@ -53,18 +55,20 @@ def record_problem(record: Any) -> str | None:
         return f"{str(key)[:80]!r} is no key of a scan"
     if not isinstance(shape, list) or len(shape) not in (3, 4) or not all(map(_is_size, shape)):
         return f"scan {key} has no usable `shape`"
-    dims = len(shape) - 1
+    dims, dtype, size = len(shape) - 1, record.get("dtype"), record.get("bytes")
     problems = {
-        "dtype": record.get("dtype") not in _TYPES,
+        "dtype": not isinstance(dtype, str) or dtype not in _TYPES,
+        "bytes": not _is_size(size),
         "spacing": not _all(record.get("spacing"), lambda s: _is_number(s) and s > 0, dims),
         "affine": not _all(record.get("affine"), lambda row: _all(row, _is_number, 4), 4),
         "body_box": not _is_box(record.get("body_box"), shape[1:]),
         "statistics": not _are_statistics(record.get("statistics")),
         "notes": not _all(record.get("notes"), lambda note: isinstance(note, str)),
         "parts": not _is_size(record.get("parts")),
-        "bytes": not _is_size(record.get("bytes")),
         **{name: not isinstance(record.get(name), str) for name in _TEXTS},
     }
+    if not (problems["dtype"] or problems["bytes"]):
+        problems["shape"] = math.prod(shape) * np.dtype(dtype).itemsize > cast("int", size)
     return next((f"scan {key} has no usable `{name}`" for name, wrong in problems.items() if wrong), None)
 
 
