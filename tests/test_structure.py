@@ -102,6 +102,12 @@ def test_every_method_has_a_bundle_and_a_test():
         assert (ROOT / "tests" / "methods" / f"test_{name}.py").is_file(), name
 
 
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports them by their bare name."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "__init__.py"]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_the_package_imports_alone_and_fast():
     code = (
         "import time; t = time.perf_counter(); import monai_ssl, sys; t = time.perf_counter() - t;"
