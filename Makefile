@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO_DIR ?= demo
 
-.PHONY: demo docs tutorials test test-slow lint clean
+.PHONY: demo docs tutorials test test-slow torture lint clean
 
 $(VENV)/.users: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
