@@ -97,7 +97,8 @@ def _mha(compressed: int) -> bytes:
 
 
 def _gzip_holds(data: bytes) -> bool:
-    return _holds(data, 31)
+    # reserved flags in the fourth byte say nothing of the data
+    return _holds(data[:3] + bytes([data[3] & 31]) + data[4:], 31)
 
 
 def _holds(data: bytes, form: int) -> bool:
@@ -113,7 +114,7 @@ def _holds(data: bytes, form: int) -> bool:
 def _chunks_hold(data: bytes) -> bool:
     """Whether all chunks of pixels of a PNG have the check sum that they say."""
     at = 8
-    while at + 12 <= len(data):
+    while at + 8 <= len(data):
         size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         body = data[at + 4 : at + 8 + size]
         said = int.from_bytes(data[at + 8 + size : at + 12 + size], "big")
