@@ -87,11 +87,21 @@ def test_nothing_unpickles_strangers(path):
             where = f"{path}:{node.lineno}"
             keywords = {k.arg: getattr(k.value, "value", None) for k in node.keywords}
             owner = getattr(node.func.value, "id", "")
-            assert owner not in ("pickle", "dill", "joblib"), where
+            assert owner not in ("pickle", "dill", "joblib", "marshal", "shelve", "cloudpickle"), where
+            assert node.func.attr not in ("read_pickle", "unsafe_load", "full_load", "extractall"), where
+            assert owner != "yaml" or node.func.attr != "load", where
+            assert keywords.get("shell") is not True, where
             if owner == "torch" and node.func.attr == "load":
                 assert keywords.get("weights_only") is True, where
             if owner == "np" and node.func.attr == "load":
                 assert keywords.get("allow_pickle") is False, where
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_text_becomes_code(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("eval", "exec", "compile", "__import__"), f"{path}:{node.lineno}"
 
 
 def test_every_method_has_a_bundle_and_a_test():
