@@ -60,8 +60,8 @@ def _still(block: nn.Module) -> Iterator[None]:
     ]
     # switching the tracking off would change what the backward pass finds
     before: list[tuple[Any, Any, Any]] = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
-    for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, norm.num_batches_tracked.clone()
+    for norm, _, count in before:
+        norm.momentum, norm.num_batches_tracked = 0.0, count.clone()
     try:
         yield
     finally:

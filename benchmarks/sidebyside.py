@@ -1,0 +1,53 @@
+"""What the benchmarks share: candidates take turns, so that whatever else runs on the machine hits all alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def milliseconds(candidates: Mapping[str, Callable[[], Any]], repeats: int, samples: int = 1) -> dict[str, float]:
+    """Return the median time of this process in milliseconds a sample, after one call that is not counted.
+
+    The time of the process, not of the clock: with one thread, what other processes do hardly counts.
+
+    Args:
+        candidates: what to call, by name; each treats ``samples`` samples.
+        repeats: rounds in which each is called once.
+        samples: of a call.
+    """
+    for call in candidates.values():
+        call()
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(repeats):
+        for name, call in candidates.items():
+            start = time.process_time()
+            call()
+            times[name].append(1e3 * (time.process_time() - start) / samples)
+    return {name: statistics.median(some) for name, some in times.items()}
+
+
+def facts() -> dict[str, Any]:
+    """Return where this was measured, and how busy the machine was."""
+    return {
+        "machine": platform.platform(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0],
+        "torch": torch.__version__,
+    }
+
+
+def write(out: Path | None, result: Mapping[str, Any]) -> None:
+    """Write the result with the facts, if a file is named."""
+    if out:
+        out.write_text(json.dumps({**facts(), **result}, indent=1))
+        print(f"Written: {out}")
