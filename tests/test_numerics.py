@@ -45,9 +45,15 @@ def wrong(method, views, batch, dtype=None):
             terms = method(batch, step)
         found += [f"{term} = {value.item()}" for term, value in terms.items() if not value.isfinite()]
         torch.stack(list(terms.values())).sum().backward()
-        found += [n for n, p in method.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+        # gradients of float16 may overflow where batch norm divides by nothing: the scaler leaves out such a step
+        if dtype is not torch.float16:
+            found += _not_finite(method)
     method.zero_grad(set_to_none=True)
     return found
+
+
+def _not_finite(method):
+    return [n for n, p in method.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
 
 
 @pytest.mark.parametrize("kind", INPUTS)
@@ -64,10 +70,11 @@ def test_extreme_batches_stay_finite_in_half_precision(bundle, kind, dtype):
     assert wrong(method, views, {k: INPUTS[kind](v) if is_image(v) else v for k, v in batch.items()}, dtype) == []
 
 
-def trained(path, cohort, out, **overrides):
+def trained(path, cohort, out, change=lambda trainer: None, **overrides):
     parser = parsed(path, small(path, cohort, out, **overrides))
     parser.get_parsed_content("initialize")
     trainer = parser.get_parsed_content("train#trainer")
+    change(trainer)
     before = {k: v.detach().clone() for k, v in trainer.method.named_parameters()}
     trainer.run()
     return before, trainer.method
@@ -84,11 +91,27 @@ def test_the_same_seed_gives_the_same_network_with_any_number_of_workers(path, c
         assert [k for k, v in first.items() if not torch.equal(v, again[k])] == [], f"{workers} workers"
 
 
-@pytest.mark.parametrize("path", [p for p in CONFIGS if name(p) == "rotation-pretrain_2d"], ids=name)
+ONE = pytest.mark.parametrize("path", [p for p in CONFIGS if name(p) == "rotation-pretrain_2d"], ids=name)
+
+
+@ONE
 def test_a_rate_of_zero_trains_nothing_and_ends_well(path, cohort, tmp_path):
     before, method = trained(path, cohort, tmp_path, lr=0.0, weight_decay=0.1)
     assert all(torch.equal(before[k], v) for k, v in method.named_parameters())
     assert (tmp_path / "encoder.safetensors").is_file()
+
+
+@ONE
+def test_a_step_whose_gradients_overflow_is_left_out_and_the_next_is_scaled_less(path, cohort, tmp_path):
+    scaler = torch.amp.GradScaler("cpu")
+
+    def overflow(trainer):
+        trainer.scaler = scaler
+        next(trainer.method.parameters()).register_hook(lambda gradient: gradient * float("inf"))
+
+    before, method = trained(path, cohort, tmp_path, overflow)
+    assert all(torch.equal(before[k], v) for k, v in method.named_parameters())
+    assert scaler.get_scale() < 2.0**16
 
 
 @pytest.mark.parametrize("samples", [3, 5, 7])
