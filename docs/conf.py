@@ -12,7 +12,7 @@ version = release
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 myst_heading_anchors = 3
-suppress_warnings = ["misc.highlighting_failure", "myst.header"]
+suppress_warnings = ["myst.header", "ref.python"]
 napoleon_custom_sections = ["Batch"]
 autodoc_default_options = {"members": True, "show-inheritance": True, "member-order": "bysource"}
 autodoc_typehints = "description"
@@ -20,16 +20,16 @@ autodoc_mock_imports = ["dask"]
 html_theme = "furo"
 html_title = f"monai_ssl {release}"
 
-_STAR = re.compile(r"(``.*?``)|(?<![\\*`\w])\*(?=[a-z])")
+_MARKUP = re.compile(r"(:math:`.*?`|``.*?``)|(?<![\\*`\w])(\*(?=[a-z(/])|\|(?=\w))")
 
 
 def setup(app: Sphinx) -> None:
-    """Keep the shapes of docstrings, as (B, C, *spatial), from being read as emphasis."""
-    app.connect("autodoc-process-docstring", escape_shapes)
+    """Keep shapes as (B, C, *spatial) and values as |x| in docstrings from being read as markup."""
+    app.connect("autodoc-process-docstring", escape_formulas)
 
 
-def escape_shapes(*event: object) -> None:
-    """Escape stars before words in the lines of a docstring, the last argument of the event, in place."""
+def escape_formulas(*event: object) -> None:
+    """Escape stars and bars before words in the lines of a docstring, the last argument of the event, in place."""
     lines = event[-1]
     assert isinstance(lines, list)
-    lines[:] = [_STAR.sub(lambda match: match[1] or r"\*", line) for line in lines]
+    lines[:] = [_MARKUP.sub(lambda match: match[1] or "\\" + match[2], line) for line in lines]

@@ -47,13 +47,13 @@ class PCRLv2(Method):
 
     Batch:
 
-    ==================== ======================= ==========================================================
-    key                  shape                   content
-    ==================== ======================= ==========================================================
-    ``view1``, ``view2`` (B, C, \*global)        two overlapping crops, corrupted
+    ======================== ======================= ==========================================================
+    key                      shape                   content
+    ======================== ======================= ==========================================================
+    ``view1``, ``view2``     (B, C, \*global)        two overlapping crops, corrupted
     ``target1``, ``target2`` (B, C, \*global)    the same crops before corruption
-    ``locals``           (B * L, C, \*local)     L small crops a sample, sample-major; absent without sub-crop
-    ==================== ======================= ==========================================================
+    ``locals``               (B * L, C, \*local)     L small crops a sample, sample-major; absent without sub-crop
+    ======================== ======================= ==========================================================
 
     Raises:
         ValueError: for an unknown preset or task, more scales than levels, or a batch of one sample.
