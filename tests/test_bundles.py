@@ -175,17 +175,27 @@ def test_parts_that_are_alike_in_all_bundles(path):
     assert order.index("export") < order.index("Checkpoint"), "a run killed between them could not make up the export"
 
 
+def stock_command(path, options):
+    """MONAI's own command with overrides, and an environment that finds this checkout."""
+    words = [w for k, v in options.items() if k != "amp" for w in (f"--{k}", str(v))]
+    command = [sys.executable, "-m", "monai.bundle", "run", "pretrain", "--config_file", str(path), *words]
+    return command, {**os.environ, "PYTHONPATH": str(BUNDLES.parent)}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
 def test_the_stock_command_runs_on_the_checkout(path, settings, tmp_path):
-    options = settings(path)
-    words = [w for k, v in options.items() if k not in ("amp", "bundle_root") for w in (f"--{k}", str(v))]
-    command = [sys.executable, "-m", "monai.bundle", "run", "pretrain", "--config_file", str(path)]
-    env = {**os.environ, "PYTHONPATH": str(BUNDLES.parent)}
-    subprocess.run([*command, "--bundle_root", options["bundle_root"], *words], check=True, cwd=tmp_path, env=env)
+    command, env = stock_command(path, settings(path))
+    subprocess.run(command, check=True, cwd=tmp_path, env=env)
     assert (tmp_path / "encoder.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_a_misspelt_override_of_the_stock_command_ends_in_a_sentence(settings, tmp_path):
+    path = BUNDLES / "pcrlv2/configs/pretrain.json"
+    command, env = stock_command(path, settings(path))
     wrong = subprocess.run(
-        [*command, "--bundle_root", options["bundle_root"], *words, "--epoch", "3"],
+        [*command, "--epoch", "3"],
         cwd=tmp_path,
         env=env,
         capture_output=True,
