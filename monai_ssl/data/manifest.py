@@ -18,7 +18,8 @@ _KEY = re.compile(r"[0-9a-zA-Z_][0-9a-zA-Z_-]{0,79}")
 _TYPES = ("uint8", "int16", "uint16", "float16", "float32")
 _STATISTICS = {"min", "max", "mean", "std", *(f"p{q:g}" for q in PERCENTILES)}
 _STATISTICS |= {"foreground_mean", "foreground_std", "foreground_fraction"}
-_TEXTS = ("modality", "modality_from", "patient", "patient_from", "source_hash")
+_TEXTS = ("modality", "patient", "source_hash")
+_BASES = {"modality_from": ("option", "file", "values"), "patient_from": ("path", "dicom")}
 
 
 def read_manifest(store: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -66,6 +67,7 @@ def record_problem(record: Any) -> str | None:
         "notes": not _all(record.get("notes"), lambda note: isinstance(note, str)),
         "parts": not _is_size(record.get("parts")),
         **{name: not isinstance(record.get(name), str) for name in _TEXTS},
+        **{name: record.get(name) not in known for name, known in _BASES.items()},
     }
     if not (problems["dtype"] or problems["bytes"]):
         problems["shape"] = math.prod(shape) * np.dtype(dtype).itemsize > cast("int", size)

@@ -83,7 +83,9 @@ def test_no_planted_name_leaves_the_private_folder(tmp_path, capfd, caplog):
         parser.get_parsed_content("train#trainer").run()
     said = capfd.readouterr()
     assert NAME.lower() not in (said.out + said.err + caplog.text).lower()
-    assert (out / "encoder.safetensors").is_file() and (out / "MODEL_CARD.md").is_file()
+    assert (
+        (out / "mlruns.db").is_file() and (out / "encoder.safetensors").is_file() and (out / "MODEL_CARD.md").is_file()
+    )
     assert (store / "sheet.png").is_file() and not named_in(out)
     public = [path for path in named_in(store) if "private" not in path.relative_to(store).parts]
     assert not public

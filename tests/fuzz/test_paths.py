@@ -55,6 +55,8 @@ def test_a_key_cannot_lead_out_of_the_store(store, key):
         ("statistics", {"min": 0.0}),
         ("notes", "x"),
         ("patient", None),
+        ("modality_from", "a guess"),
+        ("patient_from", []),
     ],
 )
 def test_forged_entries_are_named(store, entry, value):
