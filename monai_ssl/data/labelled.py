@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from monai_ssl.data.body_box import body_box, foreground_threshold
+from monai_ssl.data.datalist import is_there
 from monai_ssl.data.discovery import discover
 from monai_ssl.data.intensity import default_intensity
 from monai_ssl.data.readers import read
@@ -63,6 +64,8 @@ class LabelledImages(Sequence[dict[str, Any]]):
         return item if group is None else item | {"group": group}
 
     def _load(self, path: Path) -> torch.Tensor:
+        if not is_there(path):
+            raise ValueError(f"`probe_list` {self.path} names {str(path)[:200]}, which does not exist.")
         sources, refused = discover(path)
         if len(sources) != 1:
             reason = refused[0][1] if refused else f"{len(sources)} images found there"

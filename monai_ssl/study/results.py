@@ -94,7 +94,7 @@ def read_cells(study_dir: Path) -> tuple[list[Cell], dict[str, str]]:
             continue
         try:
             cell = _read_cell(folder)
-        except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OSError, OverflowError, RecursionError) as error:
             unfinished[f"cells/{folder.name}"] = f"Its result.json cannot be used: {error}"
             continue
         if (first := cells.setdefault((cell.arm, cell.seed), cell)) is not cell:
