@@ -10,6 +10,8 @@ import numpy as np
 
 EXTREMES = [b"\x00", b"\xff", b"\x7f", b"\x80", b"\xff\xff\xff\x7f", b"\x00\x00\xc0\x7f", b"\x00\x00\x80\x7f"]
 """Bytes that make the greatest and least integers, NaN and infinity of four bytes."""
+CODE = "$__import__('os').abort()"
+"""Ends the process of whatever takes a text for a program."""
 HOSTILE: list[Any] = [
     None,
     True,
@@ -24,7 +26,7 @@ HOSTILE: list[Any] = [
     "/etc/passwd",
     "nul\x00byte",
     "Ä" * 300,
-    "$__import__('os').abort()",
+    CODE,
     [],
     {},
     [[[]]],

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mutations import damaged
+from mutations import CODE, damaged
 from PIL import Image
 from targets import SilentlyAcceptedError, Target, as_json
 
@@ -135,10 +135,20 @@ def _study_targets() -> list[Target]:
     cells = {"cells/k/result.json": json.dumps(result).encode()}
     cells["study.json"] = json.dumps({"cells": [{"key": "k"}, {"key": "l", "method": "b"}]}).encode()
     return [
-        _of({"study.json": study.encode()}, "study.json", lambda folder: _use_study(folder / "study.json"), as_json),
+        _of(
+            {"study.json": study.encode()},
+            "study.json",
+            lambda folder: _use_study(folder / "study.json"),
+            _without_code,
+        ),
         _of(cells, "cells/k/result.json", lambda folder: _use_cells(folder), as_json),
         _of(cells, "study.json", lambda folder: _use_cells(folder), as_json, "study record"),
     ]
+
+
+def _without_code(content: bytes, rng: np.random.Generator) -> bytes:
+    """The overrides of a study are those of a bundle, where MONAI runs expressions: see SECURITY.md."""
+    return as_json(content, rng).replace(CODE.encode(), b"x")
 
 
 def _use_study(path: Path) -> None:
