@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ def write_pages(out: Path) -> None:
     for name in methods():
         path = out / "methods" / f"{name}.md"
         path.write_text(method_page(name, path.read_text()))
+    shutil.copytree(ROOT / "docs/pictures", out / "pictures", dirs_exist_ok=True)
     index = out / "index.md"
     index.write_text(index.read_text() + contents())
     written = {"transforms.md": transforms_page(), "hyperparameters.md": hyperparameter_page()}
