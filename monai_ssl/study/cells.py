@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from monai_ssl.files import read_json, write_json
+from monai_ssl.files import ASIDE, read_json, write_json
 from monai_ssl.study.locks import held
 
 Status = Literal["done", "failed", "busy"]
@@ -103,6 +103,8 @@ def execute(folder: StudyFolder, job: Job, work: Work) -> Status:
         if job.kind == "cell":
             shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True, exist_ok=True)
+        for left in aside.rglob(f"{ASIDE}*"):
+            left.unlink(missing_ok=True)
         try:
             result = work(job, folder, aside)
         except Exception as error:  # one cell of many must not stop the others

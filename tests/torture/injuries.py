@@ -27,6 +27,11 @@ class Victim:
     seconds: float
     """How long the job takes when left alone."""
 
+    @property
+    def log(self) -> Path:
+        """What the job says; not on the disk that is full."""
+        return self.place.parents[1] / "logs" / f"{self.place.parent.name}-{self.place.name}"
+
 
 @dataclass(frozen=True)
 class Injury:
