@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from test_predictive_tasks import blobs, learn, noise
+from test_predictive_tasks import learn, noise
 
 from monai_ssl.methods import Method, Rubik, RubikPlus
 from monai_ssl.networks import ConvEncoder
