@@ -32,7 +32,7 @@ test: $(VENV)/.developers
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(VENV)/.developers
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not torture"
 
 torture: $(VENV)/.developers
 	$(BIN)/python tests/torture/torture.py --runs 200

@@ -8,8 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
-
 from monai_ssl.data.intensity import Intensity
 from monai_ssl.data.prepare import PrepareOptions, prepare
 from monai_ssl.data.store import Scan, Store
@@ -101,8 +99,11 @@ def _prepared(dataset_dir: Path, output_dir: Path) -> Path:
             f"`dataset_dir` names {dataset_dir}, which does not exist. Give a store or a folder of scans; "
             "`python -m monai_ssl prepare --samples STORE` makes a store of sample scans."
         )
+    # here, since `prepare` and `inspect` start without torch
+    import torch.distributed as dist
+
     store = output_dir / "store"
-    if not _several_processes():
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         _prepare(dataset_dir, store)
         return store
     # a group of its own, since others may wait here for longer than a step of the training may take
@@ -111,10 +112,6 @@ def _prepared(dataset_dir: Path, output_dir: Path) -> Path:
         _prepare(dataset_dir, store)
     dist.barrier(patient)
     return store
-
-
-def _several_processes() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def _prepare(dataset_dir: Path, store: Path) -> None:

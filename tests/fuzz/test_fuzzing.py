@@ -44,6 +44,7 @@ def test_two_thousand_damaged_files(tmp_path):
     check(fuzz(tmp_path, "--cases", "2000"), 2000)
 
 
+@pytest.mark.torture
 @pytest.mark.slow
 def test_a_hundred_thousand_damaged_files(tmp_path):
     check(fuzz(tmp_path, "--cases", "100000", "--first", "1000000"), 100_000)

@@ -30,6 +30,7 @@ def test_a_sample_of_injuries():
     assert summary(torture("--runs", "10")) == (10, 0)
 
 
+@pytest.mark.torture
 @pytest.mark.slow
 def test_two_hundred_injuries():
     """Every kind has hit every job: none of them was over each time."""
