@@ -97,7 +97,13 @@ def test_trains_records_exports_and_transfers(path, settings, tmp_path):
             assert torch.equal(value, trainer.method.encoder.state_dict()[key])
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=name)
+# one of each kind in every run of the suite: siamese, queue, adversary, images
+OFTEN = ("pcrlv2-pretrain", "moco-pretrain", "cube_plus_plus-pretrain", "jigsaw-pretrain_2d")
+
+
+@pytest.mark.parametrize(
+    "path", [p if name(p) in OFTEN else pytest.param(p, marks=pytest.mark.slow) for p in CONFIGS], ids=name
+)
 def test_resumes(path, settings, tmp_path):
     whole = train(path, settings(path, max_epochs=2, output_dir=str(tmp_path / "a")))
     halfway = settings(path, max_epochs=2, output_dir=str(tmp_path / "b"))
