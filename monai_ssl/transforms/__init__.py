@@ -27,7 +27,6 @@ from monai_ssl.transforms.multi_crop import RandMultiCropd
 from monai_ssl.transforms.noise import RandGaussianNoiseBatchd
 from monai_ssl.transforms.normalize import ImageNetNormalized, ZScored
 from monai_ssl.transforms.one_of import RandOneOfd
-from monai_ssl.transforms.orientation import Orientation
 from monai_ssl.transforms.painting import RandPaintingd
 from monai_ssl.transforms.pair_crop import RandIoUPairCropd
 from monai_ssl.transforms.patch_grid import RandPatchGridd
@@ -50,7 +49,6 @@ __all__ = [
     "BatchViews",
     "CellGrid",
     "ImageNetNormalized",
-    "Orientation",
     "RandAffineBatchd",
     "RandBatchTransform",
     "RandBezierd",

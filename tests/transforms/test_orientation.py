@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 
-from monai_ssl.transforms import Orientation
+from monai_ssl.transforms.orientation import Orientation
 
 SHAPES = [(3, 6, 6), (1, 6, 6, 5)]
 
