@@ -23,7 +23,7 @@ ALLOWED = {
     "engines": {"methods", "networks", "losses", "transforms", "schedules"},
     "data": set(),
     "transfer": {"data", "networks", "transforms"},
-    "handlers": {"engines", "methods", "data", "transfer", "evaluation", "transforms", "schedules"},
+    "handlers": {"engines", "methods", "networks", "data", "transfer", "evaluation", "transforms", "schedules"},
     "zoo": {"data", "networks", "transfer"},
     "cli": {"data", "engines", "transforms", "handlers", "errors", "transfer", "zoo", "study"},
     "overrides": set(),

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 import monai_ssl
 from monai_ssl.methods.base import Method
-from monai_ssl.networks import Encoder, RestorationUNet
+from monai_ssl.networks import RestorationUNet
 
 
 # %%
@@ -36,14 +36,6 @@ class ContextRestoration(Method):
     def __init__(self, network: RestorationUNet) -> None:
         super().__init__()
         self.network = network
-
-    @property
-    def encoder(self) -> Encoder:
-        return self.network.encoder
-
-    @property
-    def decoder(self) -> nn.Module:
-        return self.network.decoder
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {"restoration": F.mse_loss(self.network(batch["view"]), batch["target"])}

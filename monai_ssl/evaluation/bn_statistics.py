@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from monai_ssl.evaluation.frozen import device_of, evaluating, images_of
+from monai_ssl.evaluation.frozen import images_of
 from monai_ssl.networks import Encoder
+from monai_ssl.networks.modes import device_of, evaluating
 
 _logger = logging.getLogger(__name__)
 _ENOUGH_BATCHES = 100

@@ -15,7 +15,7 @@ import torch
 from monai.visualize import GradCAM
 from torch import Tensor, nn
 
-from monai_ssl.evaluation.frozen import device_of, evaluating
+from monai_ssl.networks.modes import device_of, evaluating
 
 
 def grad_cam(

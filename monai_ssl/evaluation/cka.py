@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_ssl.evaluation.frozen import device_of, evaluating, images_of
+from monai_ssl.evaluation.frozen import images_of
 from monai_ssl.networks import Encoder, average
+from monai_ssl.networks.modes import device_of, evaluating
 
 _logger = logging.getLogger(__name__)
 _CONSTANT = 1e-12

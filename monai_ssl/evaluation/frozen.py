@@ -1,33 +1,11 @@
-"""A network that is only looked at: its modes stay as they were, its images come to where it lives."""
+"""The images that a network is shown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-
-@contextmanager
-def evaluating(*networks: nn.Module) -> Iterator[None]:
-    """Put networks into evaluation mode for the time; afterwards every module has the mode that it had."""
-    modes = [(module, module.training) for network in networks for module in network.modules()]
-    for network in networks:
-        network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-def device_of(network: nn.Module) -> torch.device:
-    """Return where the parameters (or buffers) of a network are; the CPU when it has none."""
-    for tensor in (*network.parameters(), *network.buffers()):
-        return tensor.device
-    return torch.device("cpu")
+from torch import Tensor
 
 
 def images_of(batches: Iterable[Any], key: str = "image") -> Iterator[Tensor]:
@@ -48,4 +26,4 @@ def images_of(batches: Iterable[Any], key: str = "image") -> Iterator[Tensor]:
         yield image.as_subclass(Tensor)
 
 
-__all__ = ["device_of", "evaluating", "images_of"]
+__all__ = ["images_of"]

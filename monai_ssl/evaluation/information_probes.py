@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from monai_ssl.evaluation.frozen import device_of, evaluating
 from monai_ssl.evaluation.probes import linear_probe
 from monai_ssl.networks import Encoder
+from monai_ssl.networks.modes import device_of, evaluating
 from monai_ssl.transforms import RandRelativeLocationd, directions, rotate, valid_rotations
 
 Asked = tuple[Tensor, Tensor]

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_ssl.evaluation.probes import knn_predict, linear_scores
+from monai_ssl.networks.modes import evaluating
 
 
 def voxel_probe(
@@ -123,18 +124,15 @@ def _interpolate(features: Sequence[Tensor], points: Tensor, roi_size: Sequence[
 def _part(
     encoder: nn.Module, part: Sequence[tuple[Tensor, Tensor]], per_class: int, roi_size: Sequence[int], seed: int
 ) -> tuple[Tensor, Tensor]:
-    modes = [(module, module.training) for module in encoder.modules()]
-    encoder.eval()
     vectors: list[Tensor] = []
     classes: list[Tensor] = []
-    for number, (image, label) in enumerate(part):
-        if image.shape[1:] != label.shape:
-            raise ValueError(f"Image {tuple(image.shape[1:])} and label {tuple(label.shape)} differ in shape.")
-        points = draw_points(label, per_class, np.random.default_rng([seed, number]))
-        vectors.append(voxel_features(encoder, torch.as_tensor(image).float(), points, roi_size))
-        classes.append(label[tuple(points.T)].long().cpu())
-    for module, training in modes:
-        module.training = training
+    with evaluating(encoder):
+        for number, (image, label) in enumerate(part):
+            if image.shape[1:] != label.shape:
+                raise ValueError(f"Image {tuple(image.shape[1:])} and label {tuple(label.shape)} differ in shape.")
+            points = draw_points(label, per_class, np.random.default_rng([seed, number]))
+            vectors.append(voxel_features(encoder, torch.as_tensor(image).float(), points, roi_size))
+            classes.append(label[tuple(points.T)].long().cpu())
     if not vectors:
         return torch.empty(0, 1), torch.empty(0, dtype=torch.long)
     return torch.cat(vectors), torch.cat(classes)

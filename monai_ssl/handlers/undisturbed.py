@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from monai_ssl.methods.base import Method
+from monai_ssl.networks.modes import evaluating
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
@@ -23,21 +24,18 @@ def undisturbed(trainer: SSLTrainer) -> Iterator[Method]:
     """
     method = trainer.method
     device = torch.device(trainer.state.device)
-    modes = [(module, module.training) for module in method.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in method.buffers()]
     generators = [(m.generator, m.generator.get_state()) for m in method.modules() if isinstance(m, Method)]
-    method.eval()
     forked: list[Any] = [device] if device.type == "cuda" else []
     try:
         with (
+            evaluating(method),
             torch.random.fork_rng(forked),
             torch.no_grad(),
             torch.autocast(device.type, trainer.dtype, enabled=trainer.amp),
         ):
             yield method
     finally:
-        for module, training in modes:
-            module.training = training
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)

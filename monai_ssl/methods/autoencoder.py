@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from monai_ssl.methods.base import Method
-from monai_ssl.networks import Encoder, RestorationUNet
+from monai_ssl.networks import RestorationUNet
 
 
 class AutoEncoder(Method):
@@ -34,18 +34,6 @@ class AutoEncoder(Method):
     def __init__(self, network: RestorationUNet) -> None:
         super().__init__()
         self.network = network
-
-    @property
-    def encoder(self) -> Encoder:
-        return self.network.encoder
-
-    @property
-    def decoder(self) -> nn.Module:
-        return self.network.decoder
-
-    @property
-    def backbone(self) -> nn.Module:
-        return self.network
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         x = batch["view"]

@@ -47,10 +47,6 @@ class BarlowTwins(Method):
         self.network = ProjectedEncoder(encoder, projector([encoder.channels[-1], *widths], norm=True, bias=False))
         self.off_diagonal = off_diagonal
 
-    @property
-    def encoder(self) -> Encoder:
-        return self.network.encoder
-
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return self.losses_from(self.encoder(batch["view1"]), batch)
 

@@ -27,6 +27,9 @@ class Method(nn.Module, ABC):
     sparse_gradients: bool = False
     """Whether a step may leave parameters without a gradient, because only a part of the method was drawn."""
 
+    network: Any
+    """What is trained and has the encoder; a method with several networks names them itself."""
+
     progress: float = 0.0
     """Fraction of training done, in [0, 1]; set by the trainer before every iteration."""
 
@@ -36,19 +39,24 @@ class Method(nn.Module, ABC):
         self.generator = torch.Generator().manual_seed(0)
 
     @property
-    @abstractmethod
     def encoder(self) -> Encoder:
-        """Maps (B, C, *spatial) to a list of feature maps, fine to coarse; what is transferred."""
+        """Maps (B, C, *spatial) to a list of feature maps, fine to coarse; what is transferred.
+
+        That of ``network`` unless a method says otherwise.
+        """
+        encoder: Encoder = self.network.encoder
+        return encoder
 
     @property
     def decoder(self) -> nn.Module | None:
-        """Maps the list of feature maps back to image resolution, where the method trains one."""
-        return None
+        """Maps the list of feature maps back to image resolution: that of ``network``, where it has one."""
+        return getattr(getattr(self, "network", None), "decoder", None)
 
     @property
     def backbone(self) -> nn.Module:
-        """The network worth keeping after pre-training."""
-        return self.encoder
+        """The network worth keeping after pre-training: with the decoder where there is one."""
+        network: nn.Module = self.encoder if self.decoder is None else self.network
+        return network
 
     @abstractmethod
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

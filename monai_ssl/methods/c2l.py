@@ -78,7 +78,6 @@ class C2L(Method):
         self.student = ProjectedEncoder(encoder, projector([encoder.channels[-1], dim]))
         self.teacher = MomentumNetwork(self.student)
         self.queue = FeatureQueue(dim, queue_size)
-        self.pending: list[Tensor] = []
 
     @property
     def encoder(self) -> Encoder:
@@ -91,8 +90,7 @@ class C2L(Method):
         mixed1, mixed2 = mix(x1, ratio, order), mix(x2, ratio, order)
         query, mixed_query = self.student(x1), self.student(mixed1)
         key, mixed_key = self._keys(x2).float(), self._keys(mixed2)
-        if self.training:
-            self.pending.append(key)
+        self.queue.hold(key)
         return {
             "contrast": self._contrast(query, key) / 3,
             "mixed_contrast": self._contrast(mixed_query, mixed_key) / 3,
@@ -101,9 +99,7 @@ class C2L(Method):
 
     def after_step(self) -> None:
         self.teacher.follow(self.student, self.momentum)
-        for keys in self.pending:
-            self.queue.enqueue(keys)
-        self.pending.clear()
+        self.queue.release()
 
     def panels(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         x1, x2 = batch["view1"], batch["view2"]

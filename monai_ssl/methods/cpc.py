@@ -77,10 +77,6 @@ class CPC(Method):
         self.recurrent = nn.GRU(dim, hidden, batch_first=True)
         self.predictors = nn.ModuleList(nn.Linear(hidden, dim) for _ in range(self.targets.shape[1]))
 
-    @property
-    def encoder(self) -> Encoder:
-        return self.network.encoder
-
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         predicted, codes = self.predict(batch["patches"])
         if self.objective == "bce":
@@ -92,7 +88,9 @@ class CPC(Method):
     def predict(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """Return predictions and true codes (columns of the batch, steps, dim) for patches (B * N, C, *patch)."""
         codes = self.network(patches).unflatten(0, (-1, prod(self.cells)))
-        state = self.recurrent(codes[:, self.context].flatten(0, 1))[0][:, -1]
+        # the gradient of an index with repeated entries is summed by threads in any order, that of index_select is not
+        context = codes.index_select(1, self.context.flatten()).unflatten(1, self.context.shape)
+        state = self.recurrent(context.flatten(0, 1))[0][:, -1]
         predicted = torch.stack([predictor(state) for predictor in self.predictors], dim=1)
         check_several(len(predicted), "CPC")
         return predicted, codes[:, self.targets].flatten(0, 1)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from monai_ssl.losses import discriminator_loss, generator_loss
 from monai_ssl.methods.base import Method
-from monai_ssl.networks import Encoder, RestorationUNet
+from monai_ssl.networks import RestorationUNet
 
 
 class CubePlusPlus(Method):
@@ -58,18 +58,6 @@ class CubePlusPlus(Method):
         if discriminator is not None:
             self.steps = ("losses", "discriminator_losses")
         self._restored: Tensor | None = None
-
-    @property
-    def encoder(self) -> Encoder:
-        return self.network.encoder
-
-    @property
-    def decoder(self) -> nn.Module:
-        return self.network.decoder
-
-    @property
-    def backbone(self) -> nn.Module:
-        return self.network
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         restoration, adversary = self.weights

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from monai_ssl.losses import discriminator_loss, generator_loss
 from monai_ssl.losses.adversarial import Criterion
 from monai_ssl.methods.base import Method
-from monai_ssl.networks import Encoder, RestorationUNet
+from monai_ssl.networks import RestorationUNet
 
 Stage = Literal["di", "dir", "dira"]
 
@@ -80,16 +80,8 @@ class DiRA(Method):
         self._restored: Tensor | None = None
 
     @property
-    def encoder(self) -> Encoder:
-        return self.network.encoder
-
-    @property
     def decoder(self) -> nn.Module | None:
         return None if self.stage == "di" else self.network.decoder
-
-    @property
-    def backbone(self) -> nn.Module:
-        return self.encoder if self.stage == "di" else self.network
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         dis, res, adv = self.weights

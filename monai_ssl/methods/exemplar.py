@@ -50,10 +50,6 @@ class Exemplar(Method):
         self.network = ProjectedEncoder(encoder, nn.Linear(encoder.channels[-1], dim))
         self.margin = margin
 
-    @property
-    def encoder(self) -> Encoder:
-        return self.network.encoder
-
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         anchor, positive, negative = self.triplets(batch)
         loss = F.triplet_margin_with_distance_loss(

@@ -65,10 +65,6 @@ class Jigsaw(Method):
         self.network = CellEmbedding(encoder, dim, order="norm_relu" if preset == "paper" else "relu_norm")
         self.classifier = projector([cells * dim, hidden, hidden, count])
 
-    @property
-    def encoder(self) -> Encoder:
-        return self.network.encoder
-
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {"permutation": F.cross_entropy(self.logits(batch["cells"]).float(), batch["label"])}
 

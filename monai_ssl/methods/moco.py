@@ -86,7 +86,6 @@ class MoCo(Method):
         self.query_network = ProjectedEncoder(encoder, head)
         self.key_network = MomentumNetwork(self.query_network)
         self.queue = FeatureQueue(dim, queue_size)
-        self.pending: list[Tensor] = []
 
     @property
     def encoder(self) -> Encoder:
@@ -100,15 +99,12 @@ class MoCo(Method):
         query = self.query_network.project(features)
         key = self._keys(batch["view2"])
         loss = info_nce(query, key, self.queue.features, self.temperature)
-        if self.training:
-            self.pending.append(key)
+        self.queue.hold(key)
         return {"contrast": loss}
 
     def after_step(self) -> None:
         self.key_network.follow(self.query_network, self.momentum)
-        for keys in self.pending:
-            self.queue.enqueue(keys)
-        self.pending.clear()
+        self.queue.release()
 
     @torch.no_grad()
     def _keys(self, x: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ from monai_ssl.losses import FeatureQueue, check_several, info_nce
 from monai_ssl.losses.info_nce import check_temperature
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import (
-    Encoder,
     GateAttention,
     MomentumNetwork,
     OuterProductAttention,
@@ -119,19 +118,6 @@ class PCRLv1(Method):
         self.attention = _attention(attention, dims, width) if transformations else None
         self.momentum_branch = MomentumNetwork(self._online())
         self.queue = FeatureQueue(DIM, queue_size)
-        self.pending: list[Tensor] = []
-
-    @property
-    def encoder(self) -> Encoder:
-        return self.network.encoder
-
-    @property
-    def decoder(self) -> nn.Module:
-        return self.network.decoder
-
-    @property
-    def backbone(self) -> nn.Module:
-        return self.network
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         check_several(len(batch["view1"]), "PCRLv1")
@@ -153,7 +139,7 @@ class PCRLv1(Method):
             orientation = self._draw_orientation(targets[branch])
             attended = self._attend(features[branch], orientation)
             terms[f"restore_{branch}"] = 0.5 * self._restoration(attended, orientation.apply(targets[branch]))
-        self._remember(*(vectors[branch] for branch in self.queued))
+        self.queue.hold(*(vectors[branch] for branch in self.queued))
         return terms
 
     def _reference_losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -178,7 +164,7 @@ class PCRLv1(Method):
 
         pairs = ((q, k), (mixed_q, mixed_k), (mixed_q, mix_of_k))
         contrast = torch.stack([self._contrast(query, key) for query, key in pairs]).mean()
-        self._remember(k, mixed_k, mix_of_k)
+        self.queue.hold(k, mixed_k, mix_of_k)
         first, second = self._draw_folded_share(), self._draw_folded_share()
         hybrid, hybrid_target = _mix(o, m, first), _blend(target1, target2, first)
         mixed_hybrid = _mix(mixed_o, mixed_m, second)
@@ -193,9 +179,7 @@ class PCRLv1(Method):
 
     def after_step(self) -> None:
         self.momentum_branch.follow(self._online(), self.momentum)
-        for keys in self.pending:
-            self.queue.enqueue(keys)
-        self.pending.clear()
+        self.queue.release()
 
     def _online(self) -> ProjectedEncoder:
         """The encoder with its projector, the part that the momentum branch follows."""
@@ -235,10 +219,6 @@ class PCRLv1(Method):
 
     def _restoration(self, features: list[Tensor], target: Tensor) -> Tensor:
         return F.mse_loss(self.network.restore(features).float(), target)
-
-    def _remember(self, *keys: Tensor) -> None:
-        if self.training:
-            self.pending.extend(k.detach() for k in keys)
 
     def _draw_share(self) -> float:
         """Lambda, one for an iteration."""

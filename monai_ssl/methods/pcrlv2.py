@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from monai_ssl.losses import symmetric_cosine
 from monai_ssl.methods.base import Method
-from monai_ssl.networks import ComparisonHead, Encoder, PyramidUNet, RestorationHead, init_heads, restoration_head
+from monai_ssl.networks import ComparisonHead, PyramidUNet, RestorationHead, init_heads, restoration_head
 from monai_ssl.networks.heads import INTERPOLATION
 from monai_ssl.schedules import cosine
 
@@ -106,18 +106,6 @@ class PCRLv2(Method):
         self.full_resolution = self._full_resolution_output(bounded) if preset == "reference" else None
         if dims == 2:
             init_heads(nn.ModuleList([network.decoder, self.restorers, self.comparers]))
-
-    @property
-    def encoder(self) -> Encoder:
-        return self.network.encoder
-
-    @property
-    def decoder(self) -> nn.Module:
-        return self.network.decoder
-
-    @property
-    def backbone(self) -> nn.Module:
-        return self.network
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if len(batch["view1"]) < 2:

@@ -62,10 +62,6 @@ class RelativeLocation(Method):
             self.network = CellEmbedding(encoder, dim, pooling="max", order="relu_norm")
         self.classifier = projector([2 * dim, hidden, 3**encoder.spatial_dims - 1])
 
-    @property
-    def encoder(self) -> Encoder:
-        return self.network.encoder
-
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {"location": F.cross_entropy(self.logits(batch["anchor"], batch["query"]).float(), batch["label"])}
 

@@ -50,10 +50,6 @@ class SimCLR(Method):
         self.network = ProjectedEncoder(encoder, projector([encoder.channels[-1], hidden, dim]))
         self.temperature = temperature
 
-    @property
-    def encoder(self) -> Encoder:
-        return self.network.encoder
-
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return self.losses_from(self.encoder(batch["view1"]), batch)
 

@@ -44,10 +44,6 @@ class SimSiam(Method):
         self.network = ProjectedEncoder(encoder, head)
         self.predictor = mlp(dim, hidden, dim)
 
-    @property
-    def encoder(self) -> Encoder:
-        return self.network.encoder
-
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return self.losses_from(self.encoder(batch["view1"]), batch)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from monai_ssl.losses import nt_xent
 from monai_ssl.losses.info_nce import check_temperature
 from monai_ssl.methods.base import Method
-from monai_ssl.networks import Encoder, RestorationUNet, average, init_heads, projector
+from monai_ssl.networks import RestorationUNet, average, init_heads, projector
 
 TASKS = ("contrast", "restoration")
 
@@ -85,16 +85,8 @@ class TOWER(Method):
             init_heads(network.decoder)
 
     @property
-    def encoder(self) -> Encoder:
-        return self.network.encoder
-
-    @property
     def decoder(self) -> nn.Module | None:
         return self.network.decoder if "restoration" in self.tasks else None
-
-    @property
-    def backbone(self) -> nn.Module:
-        return self.encoder if self.decoder is None else self.network
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         transformed = self.encoder(batch["view"])

@@ -14,7 +14,7 @@ from monai.networks.layers.utils import get_norm_layer
 from torch import Tensor, nn
 
 from monai_ssl.methods.base import Method
-from monai_ssl.networks import Encoder, RestorationUNet
+from monai_ssl.networks import RestorationUNet
 
 
 class TransVW(Method):
@@ -66,18 +66,6 @@ class TransVW(Method):
         self.classification_weight, self.restoration_weight = weights
         self.classifier = word_classifier(network.spatial_dims, network.encoder.channels[-1], num_words)
         self.sparse_gradients = min(weights) == 0
-
-    @property
-    def encoder(self) -> Encoder:
-        return self.network.encoder
-
-    @property
-    def decoder(self) -> nn.Module:
-        return self.network.decoder
-
-    @property
-    def backbone(self) -> nn.Module:
-        return self.network
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return self.losses_from(self.encoder(batch["view"]), batch)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from monai_ssl.data import Scan
 from monai_ssl.networks import Encoder
+from monai_ssl.networks.modes import device_of, evaluating
 from monai_ssl.transfer.card import ModelCard, read_card
 from monai_ssl.transfer.encoders import matching_encoder
 from monai_ssl.transfer.load import load_weights
@@ -58,15 +59,13 @@ def scan_features(
     Returns:
         (N, D) float32.
     """
-    device = next(encoder.parameters()).device
+    device = device_of(encoder)
     normalize = _NORMALIZE.get(card.normalize or "") if card is not None else None
-    training = encoder.training
-    encoder.eval()
     vectors = []
-    for scan in scans:
-        x = with_channels(_whole(scan, tuple(size)), encoder.in_channels)[None].to(device)
-        vectors.append(encoder.pooled(x if normalize is None else normalize(x))[0].cpu())
-    encoder.train(training)
+    with evaluating(encoder):
+        for scan in scans:
+            x = with_channels(_whole(scan, tuple(size)), encoder.in_channels)[None].to(device)
+            vectors.append(encoder.pooled(x if normalize is None else normalize(x))[0].cpu())
     return torch.stack(vectors).numpy()
 
 

@@ -28,6 +28,28 @@ def restore_cells(slots: Tensor, permutations: Tensor) -> Tensor:
     return permute_cells(slots, permutations.argsort(dim=1))
 
 
+def puzzle_grid(
+    cube: Sequence[int],
+    permutations: Tensor,
+    cells: Sequence[int] | None,
+    gap: int | Sequence[int],
+    jitter: int | Sequence[int],
+) -> CellGrid:
+    """Return the grid whose cells ``permutations`` (K, N) order; see :class:`RandJigsawd`.
+
+    Raises:
+        ValueError: when a number is out of range, or the table has another number of cells.
+    """
+    default = (3, 3) if len(cube) == 2 else (2, 2, 2)
+    grid = CellGrid(default if cells is None else cells, cube, gap, jitter)
+    if permutations.shape[1] != len(grid):
+        raise ValueError(
+            f"`permutations` order {permutations.shape[1]} cells, but the grid has {len(grid)}: "
+            "make the table for as many."
+        )
+    return grid
+
+
 class RandJigsawd(RandTask):
     """Cut the cubes of a grid, put them into one of the known orders, and ask which.
 
@@ -65,13 +87,7 @@ class RandJigsawd(RandTask):
         params_key: str | None = None,
     ) -> None:
         super().__init__(key, params_key)
-        default = (3, 3) if len(cube) == 2 else (2, 2, 2)
-        self.grid = CellGrid(default if cells is None else cells, cube, gap, jitter)
-        if permutations.shape[1] != len(self.grid):
-            raise ValueError(
-                f"`permutations` order {permutations.shape[1]} cells, but the grid has {len(self.grid)}: "
-                "make the table for as many."
-            )
+        self.grid = puzzle_grid(cube, permutations, cells, gap, jitter)
         self.permutations = permutations
         self.name = name
         self.several = (name,)

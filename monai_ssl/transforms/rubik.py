@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from monai_ssl.transforms.base import Params, expand
-from monai_ssl.transforms.grid_cells import CellGrid
-from monai_ssl.transforms.jigsaw import permute_cells
+from monai_ssl.transforms.jigsaw import permute_cells, puzzle_grid
 from monai_ssl.transforms.task import RandTask
 
 HALF_TURNS: dict[int, dict[str, tuple[int, int]]] = {
@@ -83,13 +82,7 @@ class RandRubikd(RandTask):
         params_key: str | None = None,
     ) -> None:
         super().__init__(key, params_key)
-        default = (3, 3) if len(cube) == 2 else (2, 2, 2)
-        self.grid = CellGrid(default if cells is None else cells, cube, gap, jitter)
-        if permutations.shape[1] != len(self.grid):
-            raise ValueError(
-                f"`permutations` order {permutations.shape[1]} cells, but the grid has {len(self.grid)}: "
-                "make the table for as many."
-            )
+        self.grid = puzzle_grid(cube, permutations, cells, gap, jitter)
         self.permutations = permutations
         self.exclusive = exclusive
 

@@ -163,7 +163,7 @@ def test_no_key_of_the_step_is_among_its_negatives():
     before = method.queue.features.clone()
     frozen = with_mix(copy.deepcopy(method), 0.7, [2, 0, 3, 1])
     got = with_mix(method, 0.7, [2, 0, 3, 1])(views())
-    assert torch.equal(method.queue.features, before) and len(method.pending) == 1
+    assert torch.equal(method.queue.features, before) and len(method.queue.held) == 1
     mixed = {k: mix(v, 0.7, torch.tensor([2, 0, 3, 1])) for k, v in views().items()}
     query, key = frozen.student(mixed["view1"]), frozen.teacher(mixed["view2"])
     torch.testing.assert_close(got["mixed_contrast"], info_nce(query, key, before, 0.07) / 3)
@@ -172,7 +172,7 @@ def test_no_key_of_the_step_is_among_its_negatives():
 def test_validation_leaves_nothing_behind():
     method = make().eval()
     method(views())
-    assert not method.pending
+    assert not method.queue.held
 
 
 def test_a_batch_larger_than_the_queue_is_refused():

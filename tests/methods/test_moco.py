@@ -105,7 +105,7 @@ def test_the_loss_sees_the_queue_before_its_own_keys_enter():
     before = method.queue.features.clone()
     frozen = copy.deepcopy(method)
     got = method(views())["contrast"]
-    assert torch.equal(method.queue.features, before) and len(method.pending) == 1
+    assert torch.equal(method.queue.features, before) and len(method.queue.held) == 1
     query, key = frozen.query_network(views()["view1"]), frozen.key_network(views()["view2"])
     torch.testing.assert_close(got, info_nce(query, key, before, 0.2))
 
@@ -222,7 +222,7 @@ def test_validation_changes_nothing_and_leaves_nothing_behind():
     method.eval()
     before = copy.deepcopy(method.state_dict())
     first, again = (method(views(seed=9))["contrast"] for _ in range(2))
-    assert torch.equal(first, again) and not method.pending
+    assert torch.equal(first, again) and not method.queue.held
     method.train()
     method.after_step()
     assert torch.equal(before["queue.features"], method.queue.features)
@@ -241,7 +241,7 @@ def test_accumulated_batches_see_one_queue_and_all_enter_it():
     method = make()
     before = method.queue.features.clone()
     optimizer_steps = train(method, [0, 1, 2], accumulate=3)
-    assert len(optimizer_steps) == 3 and method.queue.pointer == 12 and not method.pending
+    assert len(optimizer_steps) == 3 and method.queue.pointer == 12 and not method.queue.held
     assert torch.equal(method.queue.features[12:], before[12:])
     assert not any(torch.equal(a, b) for a, b in zip(method.queue.features[:12], before[:12], strict=True))
 

@@ -50,7 +50,7 @@ def settled(method):
             method.restore(x), method._embed_momentum(x)
         for p in method.momentum_branch.parameters():
             p.add_(0.1 * torch.randn_like(p))
-    method.pending.clear()
+    method.queue.held.clear()
     return method.eval()
 
 
@@ -224,11 +224,11 @@ def test_every_batch_of_an_accumulated_step_is_queued_once():
     for seed in range(2):
         method.losses(batch(seed=seed))
     method.after_step()
-    assert method.queue.pointer == 6 and not method.pending
+    assert method.queue.pointer == 6 and not method.queue.held
     method.after_step()
     assert method.queue.pointer == 6
     method.eval().losses(batch())
-    assert not method.pending, "validation leaves no keys behind"
+    assert not method.queue.held, "validation leaves no keys behind"
 
 
 # A11 ------------------------------------------------------------------------------------------------------------
@@ -375,7 +375,7 @@ def test_reference_queues_keys_mixed_keys_and_mixes_of_keys_after_the_step():
     before = method.queue.features.clone()
     method.losses(batch())
     assert torch.equal(before, method.queue.features)
-    pending = [k.clone() for k in method.pending]
+    pending = [k.clone() for k in method.queue.held]
     method.after_step()
     torch.testing.assert_close(method.queue.features[:9], F.normalize(torch.cat(pending), dim=1))
     assert method.queue.pointer == 9

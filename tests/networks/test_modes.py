@@ -3,7 +3,8 @@ import torch
 from monai.data import MetaTensor
 from torch import nn
 
-from monai_ssl.evaluation.frozen import device_of, evaluating, images_of
+from monai_ssl.evaluation.frozen import images_of
+from monai_ssl.networks.modes import device_of, evaluating
 
 
 def test_every_module_keeps_its_mode_after_an_error_too():
