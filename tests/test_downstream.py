@@ -13,6 +13,7 @@ import pytest
 import torch
 from mlflow.tracking import MlflowClient
 from monai.bundle import ConfigWorkflow
+from monai.transforms import RandFlipd
 from PIL import Image
 
 from monai_ssl.data.phantom import phantom_ct
@@ -174,6 +175,26 @@ def test_classification_from_pictures_to_a_table(tmp_path, pictures, multilabel)
     rows = (tmp_path / "predictions.csv").read_text().splitlines()
     values = np.array([[float(v) for v in row.split(",")[1:]] for row in rows])
     assert values.shape == (6, 2) and (multilabel or np.allclose(values.sum(1), 1, atol=1e-5))
+
+
+def test_resampling_balances_the_classes_of_an_epoch_and_no_flip_axis_flips_nothing(tmp_path, pictures):
+    rows = [f"{path.relative_to(pictures)},{path.parent.name},training" for path in sorted(pictures.glob("*/*.png"))]
+    held_out = [row.replace("training", "validation") for row in (rows[0], rows[-1])]
+    (tmp_path / "list.csv").write_text("image,label,section\n" + "\n".join([*rows[1:3], *rows[-6:-1], *held_out]))
+    more = {"datalist": str(tmp_path / "list.csv"), "image_size": [32, 32], "in_channels": 3, "modality": "xray"}
+    overrides = train_options("classification", tmp_path, dataset_dir=str(pictures), batch_size=2, **more)
+
+    def drawn(resampling):
+        flow = workflow("classification", resampling=resampling, flip_axis=None, **overrides)
+        transforms = flow.parser.get_parsed_content("train#preprocessing").transforms
+        assert not any(isinstance(transform, RandFlipd) for transform in transforms)
+        return [
+            label for batch in flow.parser.get_parsed_content("train#dataloader") for label in batch["label"].tolist()
+        ]
+
+    assert sorted(drawn(None)) == [0, 0, 1, 1, 1, 1, 1]
+    assert sorted(drawn("mean")) == [0, 0, 1, 1]
+    assert len(drawn("weighted")) == 7
 
 
 def test_classification_of_volumes_with_weights(tmp_path, volumes):

@@ -165,10 +165,12 @@ def class_sampler(
     """Return the sampler of that name, or none.
 
     Raises:
-        ValueError: for another name, or labels of fewer than two classes.
+        ValueError: for another name, labels of fewer than two classes, or several labels an image.
     """
     if resampling is None:
         return None
+    if any(isinstance(label, Sequence) for label in labels):
+        raise ValueError("`resampling` needs images of one class each: leave it null with `multilabel`.")
     if resampling == "mean":
         return MeanResampler(labels, seed=seed)
     if resampling == "weighted":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from pydoc import locate
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,8 +68,17 @@ def encoder_recipe(parser: ConfigParser) -> dict[str, Any]:
 
 
 def encoder_name(recipe: Mapping[str, Any]) -> str:
-    """Return a short name of an encoder, alike for encoders that differ in the channels of the image only."""
-    sizes = {name: value for name, value in recipe.items() if name not in ("_target_", "in_channels")}
+    """Return a short name of an encoder, alike for encoders that differ in the channels of the image only.
+
+    Raises:
+        ValueError: when it is not there.
+    """
+    made = locate(recipe["_target_"])
+    if not callable(made):
+        raise ValueError(f"There is no encoder `{recipe['_target_']}`; correct the `encoder` of the bundle.")
+    arguments = inspect.signature(made).bind(**{k: v for k, v in recipe.items() if k != "_target_"})
+    arguments.apply_defaults()
+    sizes = {name: value for name, value in arguments.arguments.items() if name != "in_channels"}
     return f"{str(recipe['_target_']).rsplit('.', 1)[-1]} {json.dumps(sizes, sort_keys=True)}"
 
 

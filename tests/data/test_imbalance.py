@@ -112,6 +112,8 @@ def test_samplers_by_name():
     assert len(class_sampler([0, 1, 1], "weighted")) == 3
     with pytest.raises(ValueError, match="`resampling` must be null, 'mean' or 'weighted', got 'more'"):
         class_sampler([0, 1], "more")
+    with pytest.raises(ValueError, match="`resampling` needs images of one class each"):
+        class_sampler([[0.0, 1.0], [1.0, 1.0]], "mean")
     with pytest.raises(ValueError, match="two classes at least, got 1"):
         MeanResampler([0, 0])
     with pytest.raises(ValueError, match=r"rarest class to the others must be in \(0, 1\], got 2"):

@@ -118,6 +118,7 @@ def test_each_kind_of_encoder_has_its_scratch(tmp_path):
         "b": weights(tmp_path / "b.safetensors", ConvEncoder(3, 1, (2, 4)), {**recipe, "in_channels": 3}),
         "c": weights(tmp_path / "c.safetensors", ConvEncoder(3, 2, (4, 8)), other),
         "d": weights(tmp_path / "d.safetensors", ResNetEncoder(2, 1, 2), flat),
+        "e": weights(tmp_path / "e.safetensors", ResNetEncoder(2, 1, 2), {**flat, "depth": 18}),
     }
     task = STUDY["tasks"]["lungs"]
     pictures = {"bundle": "classification", "dataset_dir": "phantoms:xray", "overrides": {"image_size": [32, 32]}}
@@ -133,7 +134,7 @@ def test_each_kind_of_encoder_has_its_scratch(tmp_path):
     # from scratch nothing is to be kept: it trains in full, whatever the schemes of the others
     assert {a.scheme for a in found if a.pretraining is None} == {"full"}
     trained = {(a.task.name, a.method, a.scheme) for a in found if a.pretraining is not None}
-    assert trained == {(t, m, s) for t, ms in (("three", "abc"), ("two", "d")) for m in ms for s in ("full", "slow")}
+    assert trained == {(t, m, s) for t, ms in (("three", "abc"), ("two", "de")) for m in ms for s in ("full", "slow")}
 
 
 def test_weights_without_a_card_are_refused(tmp_path):
