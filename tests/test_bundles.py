@@ -8,23 +8,13 @@ import sys
 
 import pytest
 import torch
-from method_cases import BUNDLES, CONFIGS, dims, name, parsed, small, write_cohort
+from method_cases import BUNDLES, CONFIGS, dims, name, parsed
 from monai.bundle import ConfigWorkflow
 
 from monai_ssl.networks import EncoderClassifier, SkipUNet
 from monai_ssl.transfer import load_weights, matching_encoder, read_card
 
 pytestmark = pytest.mark.bundle
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory):
-    return write_cohort(tmp_path_factory.mktemp("cohort"))
-
-
-@pytest.fixture
-def settings(cohort, tmp_path):
-    return lambda path, **more: small(path, cohort, tmp_path, **more)
 
 
 def train(path, overrides):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from method_cases import BUNDLES, dims, name, parsed, small, write_cohort
+from method_cases import BUNDLES, dims, name, parsed
 
 pytestmark = pytest.mark.bundle
 FOLDER = BUNDLES / "dira/configs"
@@ -12,16 +12,6 @@ OTHER_BASES = {
     "BarlowTwins": {"widths": [8, 8]},
     "SimSiam": {"dim": 8, "hidden": 4},
 }
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory):
-    return write_cohort(tmp_path_factory.mktemp("cohort"))
-
-
-@pytest.fixture
-def settings(cohort, tmp_path):
-    return lambda path, **more: small(path, cohort, tmp_path, **more)
 
 
 def run(path, overrides):

@@ -2,14 +2,9 @@
 
 import pytest
 import torch
-from method_cases import CONFIGS, method_tests, name, parsed, small, write_cohort
+from method_cases import CONFIGS, method_tests, name, parsed, small
 
 pytestmark = pytest.mark.bundle
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory):
-    return write_cohort(tmp_path_factory.mktemp("cohort"))
 
 
 @pytest.fixture(scope="module", params=CONFIGS, ids=name)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from method_cases import CONFIGS, name, parsed, small, write_cohort
+from method_cases import CONFIGS, name, parsed, small
 
 from monai_ssl.data.windows import WindowDataset, endless_loader
 
@@ -14,11 +14,6 @@ INPUTS = {
     "black and white": lambda x: (torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) > 0.5).to(x.dtype),
     "faint": lambda x: torch.zeros_like(x).index_fill_(-1, torch.tensor(x.shape[-1] // 2), 1e-7),
 }
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory):
-    return write_cohort(tmp_path_factory.mktemp("cohort"))
 
 
 @pytest.fixture(scope="module", params=CONFIGS, ids=name)
