@@ -22,8 +22,9 @@ h1{line-height:1.2;margin:.5rem 0}h2{margin:2.5rem 0 .5rem;border-bottom:1px sol
 h3{margin:1.5rem 0 .5rem}p{max-width:75ch;margin:.5rem 0}li{max-width:75ch}.faint{color:var(--faint)}
 .scroll{overflow-x:auto;margin:.75rem 0;border:1px solid var(--rule);border-radius:6px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;overflow-wrap:normal}
-th,td{padding:.35rem .7rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
-td.text,th.text{text-align:left}thead th{background:var(--band);font-weight:600;vertical-align:bottom}
+th,td{padding:.35rem .6rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
+td.text,th.text{text-align:left}
+thead th{background:var(--band);font-weight:600;vertical-align:bottom;white-space:normal}
 tbody tr:last-child>*{border-bottom:0}tr.scratch{background:var(--band)}
 .wide{white-space:normal;min-width:16rem;overflow-wrap:anywhere}
 .better{color:var(--good);font-weight:600}.worse{color:var(--bad);font-weight:600}
