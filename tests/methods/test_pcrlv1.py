@@ -285,9 +285,31 @@ def test_restorations_have_the_shape_of_the_image_and_are_bounded_in_3d_only(dim
     assert restored.shape == data["view1"].shape
     assert (restored.min() > 0 and restored.max() < 1) == (dims == 3)
     panels = method.panels(data)
+    told = torch.tensor([[0.0] * dims + [1.0, 0.0, 0.0, 0.0]] * 3)
+    features = method.encoder(data["view1"])
+    upright = method.network.restore([*features[:-1], method.attention(features[-1], told)])
+    assert torch.equal(panels["restored"], upright), "as it stands: no flip, no turn"
     assert list(panels) == ["input", "target", "restored", "target, told T", "restored, told T"]
     assert torch.equal(panels["target, told T"], torch.rot90(data["target1"].flip(2), 1, (2, 3)))
     assert list(make(dims=dims, transformations=()).panels(data)) == ["input", "target", "restored"]
+
+
+@pytest.mark.parametrize(("transformations", "flip", "quarters"), [(["flip"], True, 0), (["rotate"], False, 1)])
+def test_panels_tell_of_the_view_only_what_is_drawn_in_training(transformations, flip, quarters):
+    method, data = settled(make(transformations=transformations)), batch()
+    told = Orientation.same(3, (flip, False, False), quarters)
+    panels = method.panels(data)
+    assert torch.equal(panels["input"], data["view1"]) and torch.equal(panels["target"], data["target1"])
+    assert torch.equal(panels["target, told T"], told.apply(data["target1"]))
+    assert torch.equal(panels["restored, told T"], method._restored_in(told, data["view1"]))
+
+
+def test_the_2d_decoder_starts_as_the_authors_has_it():
+    """Kaiming-uniform by the inputs of each output, with the gain of a ReLU, and no biases."""
+    for layer in (m for m in make(dims=2).decoder.modules() if isinstance(m, torch.nn.Conv2d)):
+        bound = math.sqrt(6 / layer.weight[0].numel())
+        assert 0.9 * bound < layer.weight.abs().max() <= bound
+        assert layer.bias is None or not layer.bias.any()
 
 
 # A13, A14 -------------------------------------------------------------------------------------------------------
@@ -370,14 +392,27 @@ def test_reference_step_is_that_of_the_authors(monkeypatch):
         assert terms[name].item() == pytest.approx(value.item(), abs=1e-5), name
 
 
-def test_reference_queues_keys_mixed_keys_and_mixes_of_keys_after_the_step():
-    method = make("reference")
-    before = method.queue.features.clone()
-    method.losses(batch())
+def test_reference_decodes_maps_that_were_each_told_their_own_transformation():
+    told = turns(1, 2)
+    method, data = scripted(settled(make("reference")), [0.4, 0.8, 0.1], told), batch()
+    seen = seen_by_the_decoder(method, data)
+    o, m = method._embed(data["view1"])[0], method._embed_momentum(data["view2"])[0]
+    o[-1], m[-1] = (method.attention(f[-1], t.vector()) for f, t in ((o, told[0]), (m, told[1])))
+    hybrid = [0.8 * a + 0.2 * b for a, b in zip(o, m, strict=True)]
+    for (features, _), expected in zip(seen, (o, hybrid), strict=False):
+        torch.testing.assert_close(features, expected)
+
+
+def test_reference_queues_keys_mixed_keys_and_mixes_of_keys_after_the_step(monkeypatch):
+    method, data, order = scripted(make("reference"), [0.4, 0.8, 0.1]), batch(), torch.tensor([1, 2, 0])
+    monkeypatch.setattr(torch, "randperm", lambda n: order)
+    before, x = method.queue.features.clone(), data["view2"]
+    keys, mixed_keys = (F.normalize(method._embed_momentum(v)[1], dim=1) for v in (x, 0.6 * x + 0.4 * x[order]))
+    method.losses(data)
     assert torch.equal(before, method.queue.features)
-    pending = [k.clone() for k in method.queue.held]
     method.after_step()
-    torch.testing.assert_close(method.queue.features[:9], F.normalize(torch.cat(pending), dim=1))
+    expected = F.normalize(torch.cat([keys, mixed_keys, 0.6 * keys + 0.4 * keys[order]]), dim=1)
+    torch.testing.assert_close(method.queue.features[:9], expected, atol=1e-5, rtol=0)
     assert method.queue.pointer == 9
 
 
