@@ -1,6 +1,7 @@
 """Nothing that is read decides where is read or written: manifests, studies, bundles."""
 
 import json
+import pickle
 import sys
 import zipfile
 from pathlib import Path
@@ -70,9 +71,42 @@ def test_an_array_that_was_exchanged_is_refused(store):
     np.save(scan.path, np.zeros((1, 9, 8, 6), np.int16))
     with pytest.raises(ValueError, match=r"cannot be opened.*int16 .1, 9, 8, 6., not int16 .1, 9, 8, 7."):
         scan.raw()
+    np.save(scan.path, np.zeros((1, 9, 8, 7), np.uint16))
+    with pytest.raises(ValueError, match=r"cannot be opened.*uint16 .1, 9, 8, 7., not int16 .1, 9, 8, 7."):
+        scan.raw()
     np.save(scan.path, np.array([{}], object), allow_pickle=True)
     with pytest.raises(ValueError, match="cannot be opened"):
         scan.raw()
+
+
+class Planted:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_an_array_that_is_a_program_is_not_run(store, tmp_path):
+    scan, sign = Store(store)[0], tmp_path / "it ran"
+    scan.path.write_bytes(pickle.dumps(Planted(sign)))
+    with pytest.raises(ValueError, match="cannot be opened"):
+        scan.raw()
+    assert not sign.exists()
+    pickle.loads(scan.path.read_bytes())
+    assert sign.exists(), "it would have run"
+
+
+def test_a_record_under_the_name_of_another_scan_is_not_taken_for_its_own(store):
+    wanted = {scan.key: scan.raw() for scan in Store(store)}
+    one, two = sorted((store / "scans").glob("*.json"))
+    two.write_bytes(one.read_bytes())
+    report = prepare(store.parent / SRC, store, HERE)
+    assert not report.failed and report.prepared == [two.stem]
+    found = {scan.key: scan.raw() for scan in Store(store)}
+    assert found.keys() == wanted.keys() and all(np.array_equal(found[key], wanted[key]) for key in wanted)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "private/hashes.json", "private/sources.json", "record"])

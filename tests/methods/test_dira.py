@@ -100,6 +100,30 @@ def test_the_objective_is_the_weighted_sum_of_three(dims, weights):
     assert torch.allclose(total(got), sum(w * v for w, v in zip(weights, expected.values(), strict=True)), atol=1e-5)
 
 
+def two_tasks(stage, **options):
+    """DiRA around a base of two terms, one of which may be left out."""
+    torch.manual_seed(0)
+    unet = RestorationUNet(ResNetEncoder(width=4), 1)
+    return DiRA(TransVW(unet, 5, **options), unet, Discriminator(2, width=4), stage=stage, weights=(3.0, 1.0, 1.0))
+
+
+def test_all_terms_of_the_base_discriminate():
+    method, data = two_tasks("di", classification_weight=1.0), batch("transvw")
+    data["target"] = data["target"].mean(1, keepdim=True)
+    terms = method.base.losses(data)
+    assert set(terms) == {"classification", "restoration"}
+    torch.testing.assert_close(method.losses(data)["discrimination"], 3 * total(terms))
+
+
+@pytest.mark.parametrize("stage", ["dir", "dira"])
+def test_the_trainer_is_told_of_a_base_that_leaves_a_part_of_itself_out(stage):
+    method, data = two_tasks(stage, classification_weight=0.0), batch("transvw")
+    data["target"] = data["target"].mean(1, keepdim=True)
+    total(method.losses(data)).backward()
+    assert method.sparse_gradients and any(p.grad is None for p in method.step_parameters("losses"))
+    assert not make("simsiam", stage=stage).sparse_gradients
+
+
 def test_the_default_weights_are_those_of_the_paper_in_2d():
     assert make().weights == (1.0, 10.0, 0.001)
 

@@ -21,8 +21,9 @@ def test_holes_lie_where_the_params_say():
         assert torch.equal(result, expected)
 
 
-def test_every_voxel_may_be_hit_and_the_border_clips():
-    out = run(RandCutoutd("image", 4, 1), torch.ones(4000, 1, 9, 8)) == 0
+@pytest.mark.parametrize("shape", [(9, 8), (5, 14), (14, 5)])
+def test_every_voxel_may_be_hit_and_the_border_clips(shape):
+    out = run(RandCutoutd("image", 4, 1), torch.ones(4000, 1, *shape)) == 0
     assert out.any(0).all()
     volume = out.flatten(1).sum(1)
     assert volume.max() == 16 and volume.min() == 4
