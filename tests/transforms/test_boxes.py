@@ -78,6 +78,21 @@ def test_published_best_overlaps_of_the_smallest_size():
             assert ([0, other] in overlapping_sizes(PAPER_SIZES, threshold).tolist()) is expected
 
 
+def test_sizes_that_only_reach_the_threshold_are_no_pair():
+    """The least overlap is exclusive: half of a box overlaps with it by exactly 0.5, and places would be none."""
+    sizes = np.array([(4, 4), (4, 8), (8, 8)])
+    assert overlapping_sizes(sizes, 0.5).tolist() == [[0, 0], [1, 1], [2, 2]]
+    assert overlapping_sizes(sizes, np.nextafter(0.5, 0)).tolist() == [
+        [0, 0],
+        [0, 1],
+        [1, 0],
+        [1, 1],
+        [1, 2],
+        [2, 1],
+        [2, 2],
+    ]
+
+
 def test_same_size_pairs_each_size_with_itself():
     assert overlapping_sizes(PAPER_SIZES, 0.3, same=True).tolist() == [[i, i] for i in range(4)]
 
