@@ -80,13 +80,18 @@ class RandLocalShufflingd(RandBatchTransform):
 
     @staticmethod
     def kernel(x: Tensor, params: Params) -> Tensor:
-        groups = math.ceil(len(x) / _samples_at_once(x, params["size"].shape[1]))
-        pieces = zip(x.chunk(groups), *(params[name].chunk(groups) for name in ("start", "size", "seed")), strict=True)
         shuffle = shuffle_by_size if x.device.type == "cpu" else _shuffle
-        return torch.cat([shuffle(*piece) for piece in pieces])
+        return shuffle(x, params["start"], params["size"], params["seed"])
 
 
 def _shuffle(x: Tensor, start: Tensor, size: Tensor, seed: Tensor) -> Tensor:
+    """Return ``x`` (B, C, *spatial) with its windows shuffled, as many samples at once as fit."""
+    groups = math.ceil(len(x) / _samples_at_once(x, size.shape[1]))
+    pieces = zip(*(values.chunk(groups) for values in (x, start, size, seed)), strict=True)
+    return torch.cat([_shuffle_at_once(*piece) for piece in pieces])
+
+
+def _shuffle_at_once(x: Tensor, start: Tensor, size: Tensor, seed: Tensor) -> Tensor:
     """Move the voxels of ``x`` (B, C, *spatial) all at once, by the index of the voxel that each of them takes."""
     count, spatial = len(x), x.shape[2:]
     low = (count * spatial.numel()).bit_length()

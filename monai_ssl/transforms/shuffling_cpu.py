@@ -1,8 +1,9 @@
-"""Local shuffling on a CPU: windows of equal size are treated at once, where many short rows sort fast in the cache."""
+"""Local shuffling on a CPU: windows of equal size lie side by side, as short rows that sort fast in the cache."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -11,69 +12,101 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-_PACKED = 1 << 12
-"""Longest window whose voxels share 32 bits with a random number of 20 bits or more."""
+_PACKED = 14
+"""Most bits of a place in a window that leave a random number of 18 bits or more when they share 32."""
 _AT_ONCE = 1 << 16
 """Voxels of windows treated at once: what a cache holds."""
 
 
 def shuffle_by_size(x: Tensor, start: Tensor, size: Tensor, seed: Tensor) -> Tensor:
     """Return ``x`` (B, C, *spatial) with its windows shuffled, see ``RandLocalShufflingd``."""
-    taken = [
-        torch.from_numpy(_source(s.numpy(), n.numpy(), int(k), tuple(x.shape[2:])))
-        for s, n, k in zip(start, size, seed, strict=True)
-    ]
-    index = torch.stack(taken)[:, None] if taken else torch.empty(0, 1, 0, dtype=torch.long)
-    return x.flatten(2).gather(2, index.expand(-1, x.shape[1], -1)).reshape(x.shape)
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for image, to, s, n, k in zip(x.flatten(2), out.flatten(2), start, size, seed, strict=True):
+        torch.index_select(image, 1, _source(s.numpy(), n.numpy(), int(k), tuple(x.shape[2:])), out=to)
+    return out
 
 
-def _source(start: NDArray, size: NDArray, seed: int, spatial: tuple[int, ...]) -> NDArray[np.int64]:
+def _source(start: NDArray, size: NDArray, seed: int, spatial: tuple[int, ...]) -> Tensor:
     """Return the index of the voxel that each voxel of one sample takes."""
-    strides = np.array([math.prod(spatial[axis + 1 :]) for axis in range(len(spatial))])
-    low = math.prod(spatial).bit_length()
-    # whose window came last (high bits), which voxel it takes (low bits)
-    last = torch.arange(math.prod(spatial))
-    code = np.ravel_multi_index(tuple(size.T - 1), tuple(size.max(0, initial=1)))
-    order = np.argsort(code, kind="stable")
-    corner = (start @ strides)[order]
-    number = np.arange(1, len(start) + 1)[order]
-    first = number << low | corner
-    random = _mixed(np.arange(len(start), dtype=np.uint32) + np.uint32(seed & 0xFFFFFFFF))[order]
-    for begin, end in pairwise([0, *np.flatnonzero(np.diff(code[order], append=-1)) + 1]):
-        box = _box(tuple(size[order[begin]].tolist()), tuple(strides.tolist()))
-        step = max(1, _AT_ONCE // len(box))
-        for at in range(begin, end, step):
-            rows = slice(at, min(at + step, end))
-            inside = (corner[rows, None] + box).ravel()
-            source = box.take(_permutations(random[rows], len(box)))
-            source += first[rows, None]
-            last.scatter_reduce_(0, torch.from_numpy(inside), torch.from_numpy(source.ravel()), "amax")
-    return last.bitwise_and_((1 << low) - 1).numpy()
+    # one row an axis: sums over the axes of many windows are then fast
+    corners, sides = np.ascontiguousarray(start.T), np.ascontiguousarray(size.T)
+    strides, longest = _strides(spatial), sides.max(1, initial=1)
+    low = (math.prod(spatial) - 1).bit_length()
+    place_bits = int(_weighted(longest - 1, strides)).bit_length()
+    narrow = place_bits <= _PACKED and low + len(start).bit_length() < 32
+    dtype = np.dtype(np.int32 if narrow else np.int64)
+
+    code = _weighted(sides - 1, _strides(longest.tolist()))
+    order = np.argsort(code)
+    volume = sides.prod(0)[order]
+    # whose window came last (high bits), which voxel is taken (low bits)
+    number = np.arange(1, len(start) + 1, dtype=dtype) << low
+    first = (number | _weighted(corners, strides).astype(dtype))[order]
+    last = torch.from_numpy(np.arange(math.prod(spatial), dtype=dtype))
+    stop = volume.cumsum()
+    for begin, end, groups in _pieces(code[order], stop):
+        boxes = [(b - a, _box(tuple(sides[:, order[a]].tolist()), strides, dtype)) for a, b in groups]
+        # a number for each voxel of each window, whatever is treated at once
+        random = _mixed(np.arange(stop[begin] - volume[begin], stop[end - 1], dtype=np.uint32) + np.uint32(seed))
+        place, permuted = _permuted(boxes, random.view(dtype) if narrow else random.astype(dtype) << 31, place_bits)
+        corner = first[begin:end].repeat(volume[begin:end])
+        inside = (corner + place) & ((1 << low) - 1)
+        last.scatter_reduce_(0, torch.from_numpy(inside).long(), torch.from_numpy(corner + permuted), "amax")
+    return last.bitwise_and_((1 << low) - 1)
+
+
+def _pieces(code: NDArray, stop: NDArray) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+    """Yield (begin, end) of some windows at a time, and of those among them that share a ``code``.
+
+    Args:
+        code: of the size of each window (W,), sorted.
+        stop: voxels of all windows up to this one (W,).
+    """
+    groups = _changes(code)
+    for begin, end in pairwise([0, *_changes(stop // _AT_ONCE)]):
+        yield begin, end, list(pairwise([begin, *(at for at in groups if begin < at < end), end]))
+
+
+def _changes(values: NDArray) -> list[int]:
+    """Return where ``values`` differ from those before them, and how many they are."""
+    return [*(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist(), len(values)] if len(values) else []
+
+
+def _permuted(boxes: Sequence[tuple[int, NDArray]], keys: NDArray, place_bits: int) -> tuple[NDArray, NDArray]:
+    """Return the places of the voxels in their windows, and the same at random within each window.
+
+    Args:
+        boxes: how many windows, and the places of the voxels in each of them.
+        keys: a random number for each voxel, changed: windows are permuted by sorting them, places in the low bits.
+        place_bits: number of these low bits.
+    """
+    place = np.concatenate([box[None].repeat(count, 0).ravel() for count, box in boxes])
+    keys &= -1 << place_bits
+    keys |= place
+    done = 0
+    for count, box in boxes:
+        keys[done : (done := done + count * len(box))].reshape(count, -1).sort(1)
+    keys &= (1 << place_bits) - 1
+    return place, keys
+
+
+def _strides(sides: Sequence[int]) -> tuple[int, ...]:
+    """Return the distance of neighbors along each axis of an array with these ``sides``."""
+    return tuple(math.prod(sides[axis + 1 :]) for axis in range(len(sides)))
+
+
+def _weighted(rows: NDArray, weights: Sequence[int]) -> NDArray:
+    """Return ``weights @ rows``; that product itself is slow for integers."""
+    return sum(row * weight for row, weight in zip(rows, weights, strict=True))
 
 
 @lru_cache(maxsize=4096)
-def _box(sides: tuple[int, ...], strides: tuple[int, ...]) -> NDArray[np.int64]:
+def _box(sides: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype) -> NDArray:
     """Return where the voxels of a window lie behind its first one."""
-    box = np.zeros(1, dtype=np.int64)
+    box = np.zeros(1, dtype=dtype)
     for side, stride in zip(sides, strides, strict=True):
-        box = (box[:, None] + np.arange(side) * stride).ravel()
+        box = (box[:, None] + np.arange(side, dtype=dtype) * stride).ravel()
     return box
-
-
-def _permutations(random: NDArray[np.uint32], count: int) -> NDArray:
-    """Return one permutation (W, count) for each of the ``random`` numbers (W,), by sorting hashes of the places."""
-    places = np.arange(count, dtype=np.uint32)
-    keys = _mixed(random[:, None] + places * np.uint32(0x9E3779B9))
-    bits = (count - 1).bit_length()
-    if count > _PACKED:
-        wide = keys.astype(np.uint64) << np.uint64(bits) | places
-        wide.sort(1)
-        return wide & np.uint64((1 << bits) - 1)
-    keys &= np.uint32(0xFFFFFFFF << bits & 0xFFFFFFFF)
-    keys |= places
-    keys.sort(1)
-    keys &= np.uint32((1 << bits) - 1)
-    return keys
 
 
 def _mixed(x: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -37,11 +37,13 @@ def last_windows(done, spatial):
     return owner
 
 
-@pytest.fixture(params=["cpu", "accelerator"])
+@pytest.fixture(params=["cpu", "cpu, 64 bits", "accelerator"])
 def path(request, monkeypatch):
-    """Both ways to shuffle, on the CPU."""
+    """All ways to shuffle, on the CPU."""
     if request.param == "accelerator":
         monkeypatch.setattr(shuffling, "shuffle_by_size", shuffling._shuffle)
+    if request.param == "cpu, 64 bits":
+        monkeypatch.setattr(shuffling_cpu, "_PACKED", 0)
 
 
 @pytest.mark.parametrize("spatial", [(20, 17, 30), (40, 33)])
@@ -120,11 +122,11 @@ def test_constant_image_is_unchanged():
 
 
 def test_a_window_over_thousands_of_voxels_is_permuted():
-    x = numbered(96, 96)
+    x = numbered(192, 192)
     transform = RandLocalShufflingd("image", 1.0, num_windows=12, max_fraction=1.0, params_key="done")
     out = transform.set_random_state(1).batch({"image": x})
-    owner = last_windows(out["done"], (96, 96))[0]
-    assert (out["done"]["size"].prod(-1) > shuffling_cpu._PACKED).any()
+    owner = last_windows(out["done"], (192, 192))[0]
+    assert (out["done"]["size"].prod(-1) > 1 << shuffling_cpu._PACKED).any()
     for number in owner.unique().tolist():
         taken = out["image"][0, 0][owner == number]
         assert len(taken.unique()) == len(taken)
