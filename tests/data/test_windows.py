@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from monai.data import MetaTensor
 from monai.transforms import Randomizable
 
 from monai_ssl.data.stream import SampleStream
@@ -70,8 +71,52 @@ def test_draws_depend_on_the_position_alone(workers):
 def test_all_scans_are_seen_equally_often():
     dataset = WindowDataset([torch.full((1, 1, 1), float(i)) for i in range(3)], [lambda d: {"x": d["image"]}], 0, 4)
     stream = SampleStream(len(dataset), 4)
-    seen = Counter(int(dataset[item]["x"]) for batch in take(stream, 3) for item in batch)
-    assert seen == {0: 4, 1: 4, 2: 4}
+    samples = [dataset[item] for batch in take(stream, 3) for item in batch]
+    assert Counter(int(sample["x"]) for sample in samples) == {0: 4, 1: 4, 2: 4}
+    assert all(sample["scan"] == str(int(sample["x"])) for sample in samples)
+
+
+def test_another_seed_draws_other_windows():
+    values = {
+        WindowDataset([torch.zeros(1, 2, 2)], [Draw()], seed)[position]["value"].item()
+        for seed in range(4)
+        for position in range(4)
+    }
+    assert len(values) == 16
+
+
+class Named:
+    shape = (1, 2, 2)
+
+    def __init__(self, key):
+        self.key = key
+
+
+def test_a_sample_names_its_scan_and_leaves_it_behind():
+    """A whole scan would be sent from worker to trainer for nothing."""
+    sample = WindowDataset([Named("abc"), Named("def")], [Draw()])[1]
+    assert sample["scan"] == "def" and set(sample) == {"value", "scan"}
+
+
+def test_a_loader_gives_the_part_of_its_process_in_the_order_of_its_seed():
+    dataset = WindowDataset([torch.zeros(1, 2, 2)] * 7, [Draw()], seed=1)
+    for seed, rank in itertools.product((0, 4), (0, 1)):
+        loader = endless_loader(dataset, 3, seed=seed, rank=rank, world_size=2)
+        got = [batch["scan"] for batch in itertools.islice(loader, 4)]
+        assert got == [[str(index) for _, index in batch] for batch in take(SampleStream(7, 3, seed, rank, 2), 4)]
+
+
+def test_options_of_the_loader_reach_it():
+    dataset = WindowDataset([torch.zeros(1, 2, 2)], [Draw()])
+    one, two = endless_loader(dataset, 1), endless_loader(dataset, 1, 2, pin_memory=True)
+    assert (one.num_workers, one.pin_memory, one.persistent_workers) == (0, False, False)
+    assert (two.num_workers, two.pin_memory, two.persistent_workers) == (2, True, True)
+
+
+def test_batches_are_plain_tensors():
+    image = MetaTensor(torch.zeros(1, 2), meta={"filename_or_obj": "a"})
+    batch = collate_views([{"view": image, "locals": [image, image]}] * 2)
+    assert type(batch["view"]) is torch.Tensor and type(batch["locals"]) is torch.Tensor
 
 
 def test_lists_are_joined_sample_major():

@@ -46,8 +46,15 @@ def test_weight_of_the_redundancy_counts():
 def test_is_symmetric_in_the_views():
     method, data = make(), batch()
     swapped = {"view1": data["view2"], "view2": data["view1"]}
-    first, second = (method.losses(d)["cross_correlation"].item() for d in (data, swapped))
-    assert first == pytest.approx(second, rel=1e-4)
+    losses, gradients = [], []
+    for views in (data, swapped):
+        method.zero_grad()
+        loss = method.losses(views)["cross_correlation"]
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append(torch.cat([p.grad.flatten() for p in method.parameters()]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[0].norm()
 
 
 def test_projector_is_that_of_the_paper():

@@ -283,6 +283,11 @@ def test_a_single_sample_is_refused(training):
         make().train(training)(views(size=1))
 
 
+def test_a_process_may_have_one_sample_of_a_larger_batch(monkeypatch):
+    monkeypatch.setattr("monai_ssl.methods.moco.shuffle_batch", lambda x, generator: (x, torch.arange(2)))
+    assert make()(views(size=1))["contrast"].isfinite()
+
+
 def test_it_learns_to_find_the_other_view():
     method = make(queue_size=32, dim=8)
     g = torch.Generator().manual_seed(0)
