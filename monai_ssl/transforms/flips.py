@@ -47,7 +47,20 @@ class RandFlipBatchd(RandBatchTransform):
 
     @staticmethod
     def kernel(x: Tensor, params: Params) -> Tensor:
-        out = x
-        for axis, flip in enumerate(params["flip"].unbind(1), start=2):
-            out = torch.where(expand(flip, x.ndim), out.flip(axis), out)
-        return out
+        return _flip_each(x, params["flip"]) if x.device.type == "cpu" else _flip_all(x, params["flip"])
+
+
+def _flip_each(x: Tensor, flip: Tensor) -> Tensor:
+    """Return the samples of ``x`` flipped one after the other, each only along its axes."""
+    out = torch.empty_like(x)
+    for sample, axes, to in zip(x, flip.tolist(), out, strict=True):
+        to.copy_(sample.flip([axis for axis, chosen in enumerate(axes, start=1) if chosen]) if any(axes) else sample)
+    return out
+
+
+def _flip_all(x: Tensor, flip: Tensor) -> Tensor:
+    """Return ``x`` flipped without waiting for an accelerator to say which sample along which axis."""
+    out = x
+    for axis, chosen in enumerate(flip.unbind(1), start=2):
+        out = torch.where(expand(chosen, x.ndim), out.flip(axis), out)
+    return out

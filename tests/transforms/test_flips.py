@@ -2,7 +2,7 @@ import pytest
 import torch
 from contract import SHAPES, check_contract, images, run
 
-from monai_ssl.transforms import RandFlipBatchd
+from monai_ssl.transforms import RandFlipBatchd, flips
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -24,10 +24,16 @@ def test_only_the_named_axis(axis):
     assert torch.equal(run(RandFlipBatchd("image", [float(a == axis) for a in range(3)]), x), x.flip(axis + 2))
 
 
+def test_an_accelerator_flips_like_a_cpu():
+    flip = torch.cartesian_prod(*[torch.tensor([False, True])] * 3)
+    x = images((2, 6, 5, 4), batch=len(flip))
+    assert torch.equal(flips._flip_all(x, flip), flips._flip_each(x, flip))
+
+
 def test_frequencies():
     transform = RandFlipBatchd("image", (0.5, 0.0, 0.2), params_key="done").set_random_state(0)
-    flips = transform.batch({"image": torch.zeros(4000, 1, 2, 2, 2)})["done"]["flip"].float().mean(0)
-    torch.testing.assert_close(flips, torch.tensor([0.5, 0.0, 0.2]), atol=0.03, rtol=0)
+    drawn = transform.batch({"image": torch.zeros(4000, 1, 2, 2, 2)})["done"]["flip"].float().mean(0)
+    torch.testing.assert_close(drawn, torch.tensor([0.5, 0.0, 0.2]), atol=0.03, rtol=0)
 
 
 def test_identity_at_zero():
