@@ -92,6 +92,21 @@ def test_a_second_round_of_turns_has_another_order_and_epochs_can_be_resumed():
     assert list(MeanResampler([0] * 40 + [1] * 10, seed=4)) != epochs[0]
 
 
+def test_classes_come_in_any_order():
+    labels = [0] * 40 + [1] * 10
+    for epoch in range(3):
+        sampler = MeanResampler(labels, seed=3)
+        sampler.set_epoch(epoch)
+        drawn = [labels[i] for i in sampler]
+        # of 20 in a random order, each half of one class has the probability 1 in 92,378
+        assert drawn != sorted(drawn) and 0 < sum(drawn[:10]) < 10
+
+
+def test_exactly_enough_images_are_enough():
+    subset = imbalanced_subset(POSITIVES, NEGATIVES[:100], ratio=1, total=200)
+    assert (subset.minority, subset.majority) == (tuple(POSITIVES), tuple(NEGATIVES[:100]))
+
+
 def test_several_classes_are_brought_to_the_rarest():
     labels = [0] * 30 + [1] * 5 + [2] * 8
     assert Counter(labels[i] for i in MeanResampler(labels)) == {0: 5, 1: 5, 2: 5}

@@ -48,6 +48,13 @@ def test_a_stream_continues_from_any_position(num_samples, batch_size, done):
     assert take(stream, 3) == whole[done:]
 
 
+@pytest.mark.parametrize(
+    ("samples", "batch", "world", "batches"), [(12, 2, 3, 2), (17, 2, 3, 2), (12, 4, 1, 3), (3, 2, 2, 1)]
+)
+def test_an_epoch_has_as_many_batches_as_all_processes_fill(samples, batch, world, batches):
+    assert {len(SampleStream(samples, batch, 0, rank, world)) for rank in range(world)} == {batches}
+
+
 def test_order_differs_by_epoch_and_seed():
     orders = {
         tuple(i for b in take(SampleStream(30, 30, seed), 2)[e : e + 1] for _, i in b)

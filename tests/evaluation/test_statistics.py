@@ -146,6 +146,8 @@ def test_label_saving_is_where_the_baseline_gets_as_good():
     assert found[1].saving == pytest.approx(2 / 3) and found[3].saving == pytest.approx(-0.5)
     errors = label_saving({10: 0.3}, {n: 1 - s for n, s in scratch.items()}, higher_is_better=False)
     assert errors[0].equivalent == pytest.approx(30) and errors[0].score == 0.3
+    as_good = label_saving({20: 0.8, 5: 0.5}, scratch)
+    assert [(s.labels, s.equivalent, s.bound) for s in as_good] == [(5, 10, "exact"), (20, 40, "exact")]
 
 
 def test_a_curve_that_falls_again_counts_where_it_first_gets_there():
@@ -165,11 +167,19 @@ def test_reduction_of_the_annotation_cost():
     assert found.saving == pytest.approx(0.8)
     assert cost_reduction({10: 0.3, 50: 0.4}, scratch).bound == "at least"
     assert cost_reduction({10: 0.85, 50: 0.9}, scratch).labels == 10
+    most = cost_reduction(method, {10: 0.9, 100: 0.8})
+    assert (most.score, most.equivalent, most.labels) == (0.8, 100, pytest.approx(20)), "all labels, though worse"
+    errors = [{n: 1 - score for n, score in curve.items()} for curve in (method, scratch)]
+    fewer = cost_reduction(*errors, higher_is_better=False)
+    assert (fewer.labels, fewer.equivalent, fewer.bound) == (pytest.approx(20), 100, "exact")
 
 
 def test_mistakes_of_label_saving_are_named():
     with pytest.raises(ValueError, match=r"two numbers of labels at least, and one score of the other; got 1 and 1"):
         label_saving({1: 0.5}, {1: 0.5})
+    for compare, curves in ((label_saving, ({}, {1: 0.5, 2: 0.6})), (cost_reduction, ({1: 0.5, 2: 0.6}, {}))):
+        with pytest.raises(ValueError, match=r"one score of the other; got 2 and 0"):
+            compare(*curves)
     with pytest.raises(ValueError, match=r"above 0 and finite scores, got 0: 0.5"):
         label_saving({0: 0.5}, {1: 0.5, 2: 0.6})
     with pytest.raises(ValueError, match=r"finite scores, got 2: nan"):
