@@ -66,6 +66,12 @@ class RandBatchTransform(Randomizable, MapTransform):
         return {}
 
     @staticmethod
+    def prepare(params: Params, spatial: Sequence[int]) -> Params:
+        """Return parameters for the kernel that follow from all others, once for all keys; none by default."""
+        del params, spatial
+        return {}
+
+    @staticmethod
     @abstractmethod
     def kernel(x: Tensor, params: Params) -> Tensor:
         """Return a new tensor of the shape of ``x`` (B, C, *spatial), given parameters with a leading batch axis."""
@@ -100,8 +106,7 @@ class RandBatchTransform(Randomizable, MapTransform):
                 )
         applied, params = self._draw_batch(first)
         params |= self.measure(out)
-        for key in keys:
-            out[key] = self._apply(plain(out[key]), applied, params)
+        out |= zip(keys, self._apply([plain(out[key]) for key in keys], applied, params), strict=True)
         if self.params_key is not None:
             out[self.params_key] = {"applied": applied.to(first.device), **params}
         return out
@@ -115,15 +120,20 @@ class RandBatchTransform(Randomizable, MapTransform):
             drawn.append(self.draw(shape))
         return torch.tensor(applied), _stack(drawn, x.device)
 
-    def _apply(self, x: Tensor, applied: Tensor, params: Params) -> Tensor:
+    def _apply(self, images: Sequence[Tensor], applied: Tensor, params: Params) -> list[Tensor]:
+        spatial = images[0].shape[2:]
         if applied.all():
-            return self.kernel(x, params)
+            params = params | self.prepare(params, spatial)
+            return [self.kernel(x, params) for x in images]
         # found on the host: asking the device would wait for it
         chosen = applied.nonzero().flatten()
-        out = x.clone()
+        out = [x.clone() for x in images]
         if len(chosen):
-            some = chosen.to(x.device)
-            out[some] = self.kernel(x[some], {k: v[chosen.to(v.device)] for k, v in params.items()})
+            params = {k: v[chosen.to(v.device)] for k, v in params.items()}
+            params |= self.prepare(params, spatial)
+            for x, to in zip(images, out, strict=True):
+                some = chosen.to(x.device)
+                to[some] = self.kernel(x[some], params)
         return out
 
 

@@ -6,7 +6,7 @@ of Medical Images" (TOWER), 2022, Sec. III-B2. https://arxiv.org/abs/2211.14715
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from monai.config import KeysCollection
@@ -90,7 +90,10 @@ class RandRaysMaskd(RandKnowledgeMask):
         return {"origin": brightest(image, sigma)}
 
     @staticmethod
+    def prepare(params: Params, spatial: Sequence[int]) -> Params:
+        rays = ray_mask(params["origin"], params["ends"], params["thickness"], params["offsets"], spatial)
+        return {"hidden": rays | ball_mask(params["origin"], params["radius"], spatial)}
+
+    @staticmethod
     def kernel(x: Tensor, params: Params) -> Tensor:
-        spatial = x.shape[2:]
-        hidden = ray_mask(params["origin"], params["ends"], params["thickness"], params["offsets"], spatial)
-        return x.masked_fill(hidden | ball_mask(params["origin"], params["radius"], spatial), 0.0)
+        return x.masked_fill(params["hidden"], 0.0)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from contract import images, run
 
-from monai_ssl.transforms import RandBezierd, RandRaysMaskd, Snapshotd
+from monai_ssl.transforms import RandBezierd, RandRaysMaskd, Snapshotd, rays_mask
 from monai_ssl.transforms.rays import brightest, ray_ends, ray_mask, ray_offsets
 
 
@@ -128,6 +128,20 @@ def test_only_treated_samples_are_masked_each_around_its_own_origin():
     applied = some["done"]["applied"]
     assert applied.any() and not applied.all()
     assert torch.equal(some["image"][applied], every[applied]) and torch.equal(some["image"][~applied], x[~applied])
+
+
+@pytest.mark.parametrize("prob", [1.0, 0.5])
+def test_rays_are_traced_once_for_all_keys(prob, monkeypatch):
+    traced = []
+    monkeypatch.setattr(rays_mask, "ray_mask", lambda *args: traced.append(len(args[0])) or ray_mask(*args))
+    x = images((2, 40, 30), batch=6)
+    transform = RandRaysMaskd(["image", "other"], prob=prob, visible_key="seen", params_key="done")
+    out = transform.set_random_state(0).batch({"image": x, "other": x + 1})
+    assert traced == [out["done"]["applied"].sum()]
+    hidden = out["seen"] == 0
+    assert hidden.any() and torch.equal(out["image"], x.masked_fill(hidden, 0))
+    assert torch.equal(out["other"], (x + 1).masked_fill(hidden, 0))
+    assert set(out["done"]) == {"applied", "ends", "thickness", "radius", "offsets", "origin"}
 
 
 def test_same_rays_for_the_same_seed():
