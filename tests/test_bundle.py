@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from PIL import Image
 
 from monai_ssl import bundle, overrides
 from monai_ssl.data import LabelledImages, PretrainingScans
@@ -135,12 +137,23 @@ def test_labelled_images_of_a_probe(cohort, tmp_path):
     assert torch.equal(images[0]["image"], torch.full((1, 16, 16, 8), 2.0))
     plain = LabelledImages(tmp_path / "list.json", (16, 16, 8), channels=3)[0]["image"]
     assert plain.shape == (3, 16, 16, 8) and 0 <= plain.min() < plain.max() <= 1
-    (tmp_path / "bad.json").write_text('[{"image": "x"}]')
-    with pytest.raises(ValueError, match=r"`probe_list` .*bad.json must be a JSON list"):
-        LabelledImages(tmp_path / "bad.json", (8, 8))
-    (tmp_path / "gone.json").write_text('[{"image": "gone.nii", "label": 0}]')
-    with pytest.raises((ValueError, FileNotFoundError), match=r"gone\.nii"):
-        LabelledImages(tmp_path / "gone.json", (8, 8, 8))[0]
+
+
+def test_what_is_no_list_of_labelled_images_is_refused(tmp_path):
+    nothing, infinite = '[{"image": "x"}]', '[{"image": "x", "label": Infinity}]'
+    for text in ("{", '{"a": 1}', "7", nothing, infinite, "[" * 200_000):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(ValueError, match=r"`probe_list` .*bad.json must be a JSON list"):
+            LabelledImages(tmp_path / "bad.json", (8, 8))
+    with pytest.raises(ValueError, match=r"`probe_list` .*none.json must be a JSON list"):
+        LabelledImages(tmp_path / "none.json", (8, 8))
+    for name in "ab":
+        Image.fromarray(np.eye(9, dtype=np.uint8) * 200).save(tmp_path / f"{name}.png")
+    for place, reason in [("gone.nii", "which does not exist"), (".", "not one image: 2 images found there")]:
+        (tmp_path / "gone" / "list.json").parent.mkdir(exist_ok=True)
+        (tmp_path / "gone" / "list.json").write_text(json.dumps([{"image": f"../{place}", "label": 0}]))
+        with pytest.raises(ValueError, match=rf"`probe_list` .*list.json names .*{reason}"):
+            LabelledImages(tmp_path / "gone" / "list.json", (8, 8))[0]
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

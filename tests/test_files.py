@@ -28,3 +28,10 @@ def test_json_holds_no_number_that_is_none(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
     assert read_json(tmp_path / "a.json") == {"x": 1.5} and read_json(tmp_path / "b.json", 0) == 0
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"x": NaN}', "[-Infinity]", "[" * 200_000, "\x00"])
+def test_damaged_json_is_refused_in_a_sentence(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(ValueError, match=r"a\.json is not valid JSON .*: it is damaged; restore it or make it again"):
+        read_json(tmp_path / "a.json", 0)

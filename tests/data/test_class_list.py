@@ -60,7 +60,15 @@ def test_mistakes_are_named(tmp_path):
         ("path,label\nx,a\n", "needs a column `image`"),
         ("image,label\nx.png,a\n", r"`x.png` of the data list .* does not exist"),
         ("image,label,section\na/a0.png,a,train\n", "`section` in .* must be one of"),
+        ("", "needs a column `image`"),
+        ("image,label\n", "needs a column `image`"),
+        ("image\na/a0.png\n", "and `label` or one column for each class"),
+        ("image,label\na/a0.png,a\na/a0.png,a,b\n", "Line 3 of the data list .* has not as many columns"),
+        ("image,label\na/a0.png\n", "Line 2 of the data list .* has not as many columns"),
+        ("image,cyst\na/a0.png,0.5\n", "column `cyst` of the data list .* must hold 0 or 1, got '0.5'"),
+        ("image,label\n\xff,a\n", "is no CSV in UTF-8"),
+        (f"image,label\n{'x' * 200_000},a\n", "is no CSV in UTF-8"),
     ]:
-        (tmp_path / "bad.csv").write_text(text)
+        (tmp_path / "bad.csv").write_bytes(text.encode("latin-1"))
         with pytest.raises((ValueError, FileNotFoundError), match=match):
             classification_cases("training", tmp_path, ["a"], "bad.csv")

@@ -79,6 +79,15 @@ def test_mistakes_are_named(tmp_path):
         ("[]", "needs a list `training`"),
         ('{"training": [{"image": "x.nii"}]}', r"`x.nii` of the data list .* does not exist"),
         ('{"training": [{"label": "x.nii"}]}', "has no `image`"),
+        ("[" * 200_000, "is not valid JSON"),
+        ('"training"', "needs a list `training`"),
+        ('["training"]', "needs a list `training`"),
+        ('{"training": {"image": "x.nii"}}', "`training` of the data list .* is no list"),
+        ('{"training": [], "test": 5}', "`test` of the data list .* is no list"),
+        ('{"training": [{"image": 5, "label": "x.nii"}]}', "`image` in the data list .* must be a path, got 5"),
+        # names that no system takes
+        ('{"training": [{"image": "a\\u0000b", "label": "x.nii"}]}', "of the data list .* does not exist"),
+        (f'{{"training": [{{"image": "{"x" * 5000}", "label": "x.nii"}}]}}', "of the data list .* does not exist"),
     ]:
         bad.write_text(text)
         with pytest.raises((ValueError, FileNotFoundError), match=match):

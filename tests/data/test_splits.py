@@ -1,5 +1,7 @@
 """Splits are by patient, repeatable, and stable when patients join."""
 
+import json
+
 import pytest
 
 from monai_ssl.data import label_fractions, load_split, save_split, split_by_patient
@@ -69,6 +71,30 @@ def test_messages(tmp_path):
     bad.write_text('{"seed": 0, "fractions": {}, "parts": {"train": ["a"], "test": ["a"]}}')
     with pytest.raises(ValueError, match="a patient in two parts"):
         load_split(bad)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *([], None, {"parts": {"train": ["a"]}}, {"seed": 0, "fractions": {}}),
+        *({"seed": 0, "fractions": {}, "parts": parts} for parts in ([], "train", {"train": 5}, {"train": ["a", 7]})),
+        {"seed": 0, "fractions": {}, "parts": {"train": [["a"]], "test": ["b"]}},
+    ],
+)
+def test_a_file_that_is_no_split_is_refused(tmp_path, content):
+    (tmp_path / "split.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"split\.json is not a split written by `save_split` .*make it again"):
+        load_split(tmp_path / "split.json")
+
+
+def test_fractions_must_be_positive():
+    with pytest.raises(ValueError, match="`fractions` must be positive and add up to 1"):
+        split_by_patient(PATIENTS, {"train": 1.5, "val": -0.5})
+
+
+def test_shares_of_patients_are_rounded_up():
+    chosen = label_fractions(PATIENTS[:40], [0.01, 0.26, 0.5, 0.99])
+    assert [len(members) for members in chosen.values()] == [1, 11, 20, 40]
 
 
 def test_an_empty_part_is_refused_with_a_seed_that_works():

@@ -214,6 +214,33 @@ def test_a_file_that_is_no_list_is_refused(tmp_path, content):
         WordList.load(tmp_path / "none.json")
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        *({"label": label} for label in (1, "0", None)),
+        *({"windows": windows} for windows in (None, 5, [7], [{}])),
+        *(
+            {"windows": [{"scan": "a", "start": start, "size": [3, 3]}]}
+            for start in (5, [0], [-1, 0], [0.5, 0], ["0", 0])
+        ),
+        *(
+            {"windows": [{"scan": "a", "start": [0, 0], "size": size}]}
+            for size in ([3, 0], [3, -1], [3, 3, 3], [3, True])
+        ),
+    ],
+)
+def test_a_forged_word_is_refused(tmp_path, forged):
+    window = {"scan": "a", "start": [0, 0], "size": [3, 3]}
+    word = {"label": 0, "reference": "a", "center": [0.5, 0.5], "windows": [window], "held_out": [window]}
+    path = tmp_path / "words.json"
+    for content in (word, word | forged):
+        path.write_text(json.dumps({"format": 1, "request": {}, "words": [content]}))
+        if content == word:
+            assert WordList.load(path).words[0].windows[0].size == (3, 3)
+    with pytest.raises(ValueError, match=r"is not a word list of this version .* make it with"):
+        WordList.load(path)
+
+
 def run_scans(scans, held_out=2):
     return SimpleNamespace(train=scans[held_out:], held_out=scans[:held_out])
 

@@ -229,6 +229,13 @@ def test_all_watches_speak_through_one_line():
     assert "`spare`" in spoken and "repeats itself" in spoken
 
 
+def test_watches_that_measure_and_those_of_labels_are_among_them():
+    trainer = ssl_trainer([Watch()], epochs=15, method=Task(4), data=labelled([[0, 1, 3, 3], [0, 0, 1, 1]]))
+    spoken = " ".join(said(trainer.run))
+    assert "1 of 4 labels never occurred" in spoken
+    assert {"time/data_wait_share", "collapse/spread"} <= trainer.state.metrics.keys()
+
+
 class Resuming:
     """Loads another state when the run starts, as a checkpoint does, after the watches were attached."""
 

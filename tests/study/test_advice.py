@@ -177,6 +177,20 @@ def test_where_all_is_worse_scratch_is_advised():
     assert found.ranked[0].evidence and "crop" not in found.choices
 
 
+@pytest.mark.parametrize("facts", [{}, {"task": "segmentation", "symmetry": "rotation_invariant"}])
+def test_what_the_own_study_could_not_tell_changes_nothing(facts):
+    plain = advise(Situation(**facts))
+    for name in {*methods(plain.ranked), *methods(plain.avoid), "moco"}:
+        found = advise(Situation(**facts), [own(name, "unclear")])
+        assert (found.ranked, found.avoid, found.choices) == (plain.ranked, plain.avoid, plain.choices)
+
+
+def test_a_method_to_avoid_is_named_once():
+    found = advise(Situation(task="segmentation", symmetry="rotation_invariant"), [own("rotation", "worse")])
+    assert methods(found.avoid) == ["rotation", "rubik", "rubik_plus"]
+    assert found.avoid[0].evidence == ("own:rotation",)
+
+
 def write_cell(folder, method, score, *, seed, labels=10, task="liver", scheme="full", higher=True):
     cell = folder / "cells" / f"{method}-{seed}-{labels}-{task}-{scheme}"
     cell.mkdir(parents=True)
