@@ -91,3 +91,17 @@ def test_decompression_bombs(tmp_path, monkeypatch, limit):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
     with pytest.raises(ReadError, match="DecompressionBombError"):
         read_path(tmp_path / "a.png")
+
+
+def test_every_bit_of_the_check_sums_of_a_png_is_looked_at(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(COLOR).save(path)
+    good = path.read_bytes()
+    size = int.from_bytes(good[33:37], "big")
+    assert good[37:41] == b"IDAT"
+    for bit in range(32):
+        damaged = bytearray(good)
+        damaged[41 + size + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(ReadError, match="the picture cannot be decoded"):
+            read_path(path)

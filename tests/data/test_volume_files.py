@@ -106,6 +106,10 @@ def test_unknown_orientation_and_shear_are_noted(tmp_path):
     shear[1, 2] = np.tan(np.radians(10))
     nifti(tmp_path / "b.nii", SCAN, shear)
     assert "the axes are 10.0 degrees off right angles" in read_path(tmp_path / "b.nii")[0].notes[0]
+    for degrees, said in ((0.4, False), (0.6, True)):
+        shear[1, 2] = np.tan(np.radians(degrees))
+        notes = read_path(nifti(tmp_path / "b.nii", SCAN, shear))[0].notes
+        assert bool(notes) == said and all(f"{degrees} degrees off" in note for note in notes)
 
 
 def test_four_dimensions_are_refused_or_split(tmp_path):

@@ -60,6 +60,13 @@ def test_health_and_an_untrained_network_are_silent(method, value):
         assert trainer.state.metrics["collapse/effective_rank"] > 4.5
 
 
+@pytest.mark.parametrize(("value", "bad"), [(0.24, False), (0.21, False), (0.19, True), (0.0, True)])
+def test_a_spread_above_the_alarm_is_never_a_collapse(value, bad):
+    monitor = CollapseMonitor(alarm=0.2)
+    assert not monitor._is_bad(1.0)
+    assert monitor._is_bad(value) == bad
+
+
 def test_a_recovery_starts_the_count_anew():
     method, monitor = Collapsing(), CollapseMonitor(every=1, patience=3)
     trainer = ssl_trainer([monitor], method=method, epochs=1, data=batches(3))

@@ -148,8 +148,16 @@ def test_identical_views_are_named_once():
 
 def test_views_that_differ_once_are_silent():
     data = two_views()
-    data[1]["view2"][0, 0, 0, 0] += 1e-6
+    data[1]["view2"] *= 1 + 1e-6
     assert words(IdenticalViews(4), data=data) == []
+
+
+def test_an_anchor_that_is_its_positive_is_named_but_no_equal_answers():
+    data = [{**b, "anchor": b["view1"], "positive": b["view1"].clone()} for b in batches()]
+    (message,) = words(IdenticalViews(2), data=[{**b, "view1": b["view1"] + 1} for b in data])
+    assert "`anchor` and `positive`" in message and "`view1`" not in message
+    answers = {"view3": torch.arange(4), "view4": torch.arange(4)}
+    assert words(IdenticalViews(2), data=[b | answers for b in batches()]) == []
 
 
 def test_blank_windows_and_targets_are_no_identical_views():
@@ -184,6 +192,23 @@ class Fresh:
         return iter([{k: v * (i >= self.blank) for k, v in b.items()} for i, b in enumerate(data)])
 
 
+class Alternating:
+    """The images of every second epoch."""
+
+    epoch = 0
+
+    def __len__(self):
+        return 6
+
+    def __iter__(self):
+        self.epoch += 1
+        return iter(batches(6, seed=self.epoch % 2))
+
+
+def test_an_epoch_is_compared_with_the_one_before_only():
+    assert words(RepeatedSamples(), data=Alternating(), epochs=4) == []
+
+
 def test_fresh_data_blank_windows_and_short_epochs_are_silent():
     assert words(RepeatedSamples(), data=Fresh()) == []
     assert words(RepeatedSamples(fewest=4), data=Fresh(twice=0, blank=5)) == []
@@ -205,6 +230,23 @@ def test_rare_labels_are_waited_for():
     data = labelled([[0, 1, 1, 1], [0, 0, 1, 2]])
     assert words(MissingLabels(samples=4), Task(3), data=data, epochs=4) == []
     assert words(MissingLabels(samples=100), Task(9), data=data, epochs=4) == []
+
+
+class Unsupervised(Task):
+    """Has a classifier, but its loss reads no labels."""
+
+    def losses(self, batch):
+        return Healthy.losses(self, batch)
+
+
+def test_a_label_that_occurs_once_is_not_missing():
+    data = labelled([[0, 1, 1, 1], [0, 0, 1, 2], [0, 1, 0, 1]])
+    assert words(MissingLabels(samples=4), Task(3), data=data, epochs=1) == []
+
+
+@pytest.mark.parametrize("labels", [[[0.5, 1.0, 0.0, 0.2]], [[0, 1, 2, 5]]])
+def test_labels_of_another_kind_or_range_do_not_end_the_run(labels):
+    assert words(MissingLabels(samples=1), Unsupervised(3), data=labelled(labels), epochs=3) == []
 
 
 def test_a_method_without_labels_is_not_watched():

@@ -185,6 +185,27 @@ def test_what_the_own_study_could_not_tell_changes_nothing(facts):
         assert (found.ranked, found.avoid, found.choices) == (plain.ranked, plain.avoid, plain.choices)
 
 
+ROUND = {"task": "segmentation", "symmetry": "rotation_invariant"}
+
+
+def test_evidence_from_elsewhere_lowers_the_confidence_and_what_is_not_told_lies_nowhere():
+    assert advise(Situation(**ROUND)).confidence == "medium"
+    assert advise(Situation(**ROUND, modality="mr")).confidence == "low"
+    assert advise(Situation(**ROUND, modality=None, spatial_dims=None)).outside == ()
+
+
+def test_a_better_method_keeps_the_options_that_the_rules_give_it():
+    found = advise(Situation(**ROUND), [own("models_genesis", "better")])
+    assert found.ranked[0].overrides == {"skips": False}
+    assert found.ranked[0].evidence == ("own:models_genesis", "G2")
+
+
+def test_without_a_patch_the_size_is_said_in_words():
+    rotation = advise(Situation(), [own("rotation", "better")]).choices["crop"]
+    assert rotation.value == "cubes as large as the task's patches, 64 at least"
+    assert advise(Situation()).choices["crop"].value == "48 to 96 a side"
+
+
 def test_a_method_to_avoid_is_named_once():
     found = advise(Situation(task="segmentation", symmetry="rotation_invariant"), [own("rotation", "worse")])
     assert methods(found.avoid) == ["rotation", "rubik", "rubik_plus"]

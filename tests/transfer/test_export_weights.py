@@ -84,3 +84,23 @@ def test_export_refuses_other_suffixes_and_missing_parts(tmp_path):
             nn.ModuleDict({"encoder": ConvEncoder()})["encoder"], tmp_path / "w.safetensors", CARD, ["decoder"]
         )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "null", "7", "{}", "[" * 200_000),
+        *(
+            json.dumps(dataclasses.asdict(CARD) | forged)
+            for forged in (
+                *({"method": 7}, {"modality": None}, {"encoder": ["a"]}, {"intensity": "x"}, {"versions": []}),
+                *({"epochs": "many"}, {"scans": 1.5}, {"spacing": 5}, {"spacing": ["x"]}, {"spacing": [10**400]}),
+            )
+        ),
+    ],
+)
+def test_a_damaged_card_is_refused_in_a_sentence(text):
+    with pytest.raises(
+        ValueError, match=r"The model card in w.safetensors cannot be read .*; export the weights again"
+    ):
+        ModelCard.from_json(text, "w.safetensors")
