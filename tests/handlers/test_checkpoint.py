@@ -196,6 +196,7 @@ def test_a_run_ends_when_patience_does(tmp_path):
     assert ended(tmp_path / "a", scores) == 6
     assert ended(tmp_path / "b", scores, resume_after=5) == 6
     assert ended(tmp_path / "c", [0.5, 0.4, 0.3]) == 3
+    assert ended(tmp_path / "d", [0.5, 0.5, 0.5, 0.4]) == 3, "as good is not better"
 
 
 def test_patience_needs_something_to_wait_for(tmp_path):

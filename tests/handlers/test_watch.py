@@ -17,6 +17,7 @@ from monai_ssl.handlers import (
     Watch,
     ZeroGradient,
 )
+from monai_ssl.handlers.frozen_parts import _sums
 
 
 class Healthy(Toy):
@@ -121,6 +122,14 @@ def test_a_part_that_the_optimizer_does_not_hold_is_named():
     trainer = SSLTrainer("cpu", 1, batches(), method, optimizer, train_handlers=[FrozenParts(3)])
     (message,) = said(trainer.run)
     assert "2 part(s)" in message and "(the optimizer does not hold it): `net.body.0`, `net.body.1`" in message
+
+
+def test_a_part_whose_changes_cancel_out_is_not_frozen():
+    part = nn.Linear(2, 1, bias=False)
+    before = _sums(part)[""]
+    with torch.no_grad():
+        part.weight += torch.tensor([[0.5, -0.5]])
+    assert torch.allclose(_sums(part)[""][0], before[0]) and not torch.equal(_sums(part)[""], before)
 
 
 def test_what_is_frozen_on_purpose_is_no_news():
