@@ -79,7 +79,8 @@ def encoder_name(recipe: Mapping[str, Any]) -> str:
     arguments = inspect.signature(made).bind(**{k: v for k, v in recipe.items() if k != "_target_"})
     arguments.apply_defaults()
     sizes = {name: value for name, value in arguments.arguments.items() if name != "in_channels"}
-    return f"{str(recipe['_target_']).rsplit('.', 1)[-1]} {json.dumps(sizes, sort_keys=True)}"
+    named = ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(sizes.items()))
+    return f"{str(recipe['_target_']).rsplit('.', 1)[-1]}({named})"
 
 
 def spatial_dims(recipe: Mapping[str, Any]) -> int:

@@ -54,10 +54,15 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """How the arm stands to scratch: ``"better"``, ``"worse"``, ``"unclear"``, or nothing where none compares."""
+        """How the arm stands to scratch: ``"better"``, ``"worse"``, ``"unclear"``, ``"not tested"``.
+
+        Not tested is a score that no single case has, such as an AUC; nothing stands where there is no scratch.
+        """
         if self.difference is None:
             return ""
-        if self.paired is None or self.p_holm is None or self.p_holm >= 0.05:
+        if self.paired is None:
+            return "not tested"
+        if self.p_holm is None or self.p_holm >= 0.05:
             return "unclear"
         # a test over cases cannot vouch for a score that moved the other way
         sides = {self.difference > 0, self.paired.difference > 0, self.paired.rank_biserial > 0}

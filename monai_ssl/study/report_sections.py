@@ -15,7 +15,7 @@ from monai_ssl.study.report_pictures import CasePicture, case_pictures
 from monai_ssl.study.report_text import count, in_short, number, p_value, saving
 from monai_ssl.study.results import Cell
 
-_MARKS = {"better": "▲ better", "worse": "▼ worse", "unclear": "unclear", "": ""}
+_MARKS = {"better": "▲ better", "worse": "▼ worse", "unclear": "unclear", "not tested": "not tested", "": ""}
 _HEAD = (
     "Scheme",
     "Labels",
@@ -92,6 +92,8 @@ def _key(rows: Sequence[Row], colors: Mapping[str, str]) -> str:
 
 
 def _label_efficiency(rows: Sequence[Row], colors: Mapping[str, str]) -> str:
+    if len({row.labels for row in rows}) < 2:
+        return ""
     figures = []
     for scheme in dict.fromkeys(row.scheme for row in rows):
         wanted = {row.baseline for row in rows if row.scheme == scheme}

@@ -44,10 +44,15 @@ def in_short(rows: Sequence[Row]) -> str:
     if not compared:
         return "No method stands beside scratch with the same labels, scheme and seed yet, so nothing can be compared."
     verdicts = [row.verdict for row in compared]
-    text = (
-        f"{count(len(compared), 'comparison')} with scratch: {verdicts.count('better')} better, "
-        f"{verdicts.count('worse')} worse, {verdicts.count('unclear')} without a significant difference. "
-    )
+    found = {
+        "better": verdicts.count("better"),
+        "worse": verdicts.count("worse"),
+        "without a significant difference": verdicts.count("unclear"),
+        "not tested": verdicts.count("not tested"),
+    }
+    tested = found["not tested"] < len(compared)
+    said = ", ".join(f"{n} {what}" for what, n in found.items() if (n or what != "not tested") and tested)
+    text = f"{count(len(compared), 'comparison')} with scratch: {said or 'not tested'}. "
     sign = 1 if compared[0].higher_is_better else -1
     best = max(compared, key=lambda row: sign * (row.difference or 0.0))
     gain = sign * (best.difference or 0.0)

@@ -173,6 +173,16 @@ def test_one_seed_and_few_cases_claim_nothing(tmp_path):
     assert [r["verdict"] for r in rows_of(tmp_path / "summary.csv")] == ["", "unclear"]
 
 
+def test_a_score_that_no_case_has_is_not_tested_and_one_number_of_labels_draws_no_line(tmp_path):
+    write_study(tmp_path, ("scratch", "byol"), (5,), metric="auc", per_case=dict.fromkeys(CASES))
+    page = page_of(tmp_path)
+    assert [r["verdict"] for r in rows_of(tmp_path / "summary.csv")] == ["", "not tested"]
+    assert "1 comparison with scratch: not tested." in page.text
+    assert "one standard deviation" not in page.text
+    write_study(tmp_path, ("scratch", "byol"), (20,))
+    assert "3 comparisons" not in page_of(tmp_path).text and "one standard deviation" in page_of(tmp_path).text
+
+
 def test_score_and_cases_must_agree(tmp_path):
     up = {case: 0.5 + 0.01 * i for i, case in enumerate(CASES)}
     write_cell(tmp_path, result("scratch", per_case=up, score=0.9))
