@@ -15,7 +15,7 @@ from monai_ssl.files import write_json
 from monai_ssl.study.cells import Job, Status, StudyFolder
 from monai_ssl.study.matrix import arms
 from monai_ssl.study.mlflow_nesting import StudyRun
-from monai_ssl.study.parallel import Launch, Processes, executor_for, run_jobs
+from monai_ssl.study.parallel import Launch, Processes, pool, run_jobs, visible_gpus
 from monai_ssl.study.plan import Study
 from monai_ssl.study.study_data import Prepared, prepare_study
 
@@ -63,7 +63,6 @@ def conduct(
     for name, count in prepared.held_back.items():
         say(f"{name}: {count} test patients found in its data, {_what(study)}")
     run = StudyRun(folder.root, _params(study))
-    executor, slots = executor_for(backend, workers)
     begun, counts = time.monotonic(), Counter[str]()
     total = len(prepared.jobs)
     already = sum(folder.is_done(job) for job in prepared.jobs)
@@ -75,8 +74,8 @@ def conduct(
         elapsed = time.monotonic() - begun
         say(f"[{already + sum(counts.values())}/{total}, {elapsed:.0f} s] {job.title}: {status}{reason}")
 
-    with executor:
-        launch = launch or Processes(slots, run.environment())
+    with pool(backend, workers) as (executor, slots):
+        launch = launch or Processes(slots, run.environment(), visible_gpus() if backend == "processes" else ())
         run_jobs(folder, prepared.jobs, launch, executor, slots, tell)
     failed = tuple((j.title, str(folder.failure(j))) for j in prepared.jobs if not folder.is_done(j))
     done = sum(job.kind == "cell" and folder.is_done(job) for job in prepared.jobs)

@@ -6,12 +6,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from monai_ssl.study.cells import Job, Status, StudyFolder
+from monai_ssl.study.cells import Job, Status, StudyFolder, reason_of
 from monai_ssl.study.worker import CODES
 
 BUSY_SECONDS = 1.0
@@ -65,7 +65,7 @@ def run_jobs(
         for future in finished:
             job, slot = running.pop(future)
             free.append(slot)
-            outcome = future.result()
+            outcome = _outcome(future, folder, job)
             if outcome == "busy":
                 waiting[job.key] = job
                 time.sleep(BUSY_SECONDS)
@@ -81,12 +81,13 @@ class Processes:
     Args:
         workers: processes at once.
         environment: variables to add.
+        gpus: names of those to share out; none leaves a process what its machine offers.
     """
 
-    def __init__(self, workers: int, environment: Mapping[str, str]) -> None:
+    def __init__(self, workers: int, environment: Mapping[str, str], gpus: Sequence[str]) -> None:
         self.workers = workers
         self.environment = dict(environment)
-        self.gpus = visible_gpus()
+        self.gpus = tuple(gpus)
 
     def __call__(self, folder: StudyFolder, job: Job, slot: int) -> Status:
         environment = {**os.environ, **self.environment}
@@ -125,26 +126,43 @@ def visible_gpus() -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def executor_for(backend: str, workers: int) -> tuple[Executor, int]:
-    """Return what runs the launches, and how many at once.
+@contextmanager
+def pool(backend: str, workers: int) -> Iterator[tuple[Executor, int]]:
+    """Open what runs the launches; yields it, and how many it runs at once.
 
     Args:
         backend: ``"processes"``, or ``"dask"``: the cluster of ``DASK_SCHEDULER_ADDRESS``, else one on this machine.
         workers: at once, with processes.
 
     Raises:
-        ValueError: for another backend, or when Dask is not installed.
+        ValueError: for another backend, when Dask is not installed, or when nobody answers at the address.
     """
     if backend == "processes":
-        return ThreadPoolExecutor(workers, thread_name_prefix="study"), workers
+        with ThreadPoolExecutor(workers, thread_name_prefix="study") as executor:
+            yield executor, workers
+        return
     if backend != "dask":
         raise ValueError(f"`--backend` must be 'processes' or 'dask', got {backend!r}.")
     try:
         from dask.distributed import Client
     except ImportError as error:
         raise ValueError("`--backend dask` needs Dask: `pip install distributed`.") from error
-    client: Any = Client(os.environ.get("DASK_SCHEDULER_ADDRESS"))
-    return client.get_executor(), sum(client.nthreads().values())
+    address = os.environ.get("DASK_SCHEDULER_ADDRESS")
+    try:
+        client = Client(address)
+    except OSError as error:
+        raise ValueError(f"No Dask scheduler answers at DASK_SCHEDULER_ADDRESS={address}: {error}") from error
+    # a job that was busy is asked for again: Dask would answer "pure" calls from memory
+    with client, client.get_executor(pure=False) as executor:
+        yield executor, sum(client.nthreads().values())
+
+
+def _outcome(future: Future[Status], folder: StudyFolder, job: Job) -> Status:
+    try:
+        return future.result()
+    except Exception as error:
+        folder.write_failure(job, f"the worker that had it was lost: {reason_of(error)}")
+        return "failed"
 
 
 def _why(folder: StudyFolder, key: str) -> str:

@@ -16,7 +16,7 @@ import pytest
 from monai_ssl.files import write_json
 from monai_ssl.study import locks
 from monai_ssl.study.cells import Job, StudyFolder, execute, reason_of
-from monai_ssl.study.parallel import Processes, executor_for, run_jobs, visible_gpus
+from monai_ssl.study.parallel import Processes, pool, run_jobs, visible_gpus
 from tests.study import fake_study
 
 JOB = Job("k1", "cell", "one cell", {"method": "scratch", "seed": 3}, {"lr": 0.1})
@@ -222,7 +222,7 @@ def started(root):
 
 def test_a_process_that_dies_leaves_a_reason(tmp_path, monkeypatch):
     folder = StudyFolder(tmp_path)
-    launch = Processes(1, {})
+    launch = Processes(1, {}, ())
     assert launch(folder, JOB, 0) == "failed"
     assert "ended with code 1" in folder.failure(JOB) and "has no job k1" in folder.failure(JOB)
     monkeypatch.setattr("monai_ssl.study.parallel.sys.executable", "/bin/false")
@@ -237,11 +237,56 @@ def test_gpus_of_the_environment(monkeypatch):
 
 
 def test_backends(monkeypatch):
-    executor, slots = executor_for("processes", 3)
-    assert slots == 3
-    executor.shutdown()
-    with pytest.raises(ValueError, match="`--backend` must be 'processes' or 'dask', got 'slurm'"):
-        executor_for("slurm", 1)
+    with pool("processes", 3) as (executor, slots):
+        assert slots == 3 and executor.submit(max, 1, 2).result() == 2
+    with pytest.raises(ValueError, match="`--backend` must be 'processes' or 'dask', got 'slurm'"), pool("slurm", 1):
+        pass
     monkeypatch.setitem(sys.modules, "dask", None)
-    with pytest.raises(ValueError, match="needs Dask: `pip install distributed`"):
-        executor_for("dask", 1)
+    with pytest.raises(ValueError, match="needs Dask: `pip install distributed`"), pool("dask", 1):
+        pass
+
+
+def test_a_lost_worker_costs_its_job_only(tmp_path):
+    def launch(folder, job, slot):
+        if job.key == "cell00":
+            raise ConnectionError("worker left")
+        return execute(folder, job, lambda *_: {})
+
+    folder = StudyFolder(tmp_path)
+    with ThreadPoolExecutor(2) as executor:
+        status = run_jobs(folder, fake_study.jobs(1, 3), launch, executor, 2, lambda *_: None)
+    assert status == {"pre0": "done", "cell00": "failed", "cell01": "done", "cell02": "done"}
+    assert "worker that had it was lost: ConnectionError: worker left" in folder.failure(fake_study.jobs(1, 1)[1])
+
+
+def busy_at_first(folder, job, slot):
+    with (folder.root / f"{job.key}.asked").open("a") as asked:
+        asked.write(f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES')}\n")
+    asked_before = len((folder.root / f"{job.key}.asked").read_text().splitlines()) > 1
+    return execute(folder, job, fake_study.work) if asked_before else "busy"
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_does_the_jobs(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr("monai_ssl.study.parallel.BUSY_SECONDS", 0.01)
+    folder = StudyFolder(tmp_path)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as nodes:
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", nodes.scheduler_address)
+        with pool("dask", 1) as (executor, slots):
+            status = run_jobs(folder, fake_study.jobs(2, 3), busy_at_first, executor, slots, lambda *_: None)
+    assert slots == 2 and set(status.values()) == {"done"} and len(results(tmp_path)) == 8
+    asked = [line.split()[0] for path in tmp_path.glob("*.asked") for line in path.read_text().splitlines()]
+    assert len(asked) == 16 and len(set(asked)) == 2 and str(os.getpid()) not in asked
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_not_there(monkeypatch):
+    dask = pytest.importorskip("dask")
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://127.0.0.1:9")
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(ValueError, match="No Dask scheduler answers at DASK_SCHEDULER_ADDRESS=tcp://127.0.0.1:9"),
+        pool("dask", 1),
+    ):
+        pass
