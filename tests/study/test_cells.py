@@ -286,7 +286,7 @@ def test_a_scheduler_that_is_not_there(monkeypatch):
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://127.0.0.1:9")
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
-        pytest.raises(ValueError, match="No Dask scheduler answers at DASK_SCHEDULER_ADDRESS=tcp://127.0.0.1:9"),
+        pytest.raises(ValueError, match="No Dask scheduler answers at DASK_SCHEDULER_ADDRESS=tcp:"),
         pool("dask", 1),
     ):
         pass
