@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,7 +31,8 @@ class Row:
         scratch: whether it started from random weights.
         baseline: (scheme, method) of the scratch arm that it is compared with.
         difference: to it, mean over the seeds that both have; ``None`` for scratch or where none compares.
-        paired: comparison with it over the test cases, each the mean over those seeds.
+        paired: comparison with it over the test cases, each the mean over those seeds: Wilcoxon's test of their scores,
+            a t-test of their pseudo-values where no case has a score.
         p_holm: p-value of ``paired`` after Holm's correction for all comparisons of the task.
         saving: what the mean is worth in labels from scratch.
     """
@@ -56,7 +57,7 @@ class Row:
     def verdict(self) -> str:
         """How the arm stands to scratch: ``"better"``, ``"worse"``, ``"unclear"``, ``"not tested"``.
 
-        Not tested is a score that no single case has, such as an AUC; nothing stands where there is no scratch.
+        Not tested is what has neither scores nor pseudo-values of its cases; nothing stands where there is no scratch.
         """
         if self.difference is None:
             return ""
@@ -65,7 +66,9 @@ class Row:
         if self.p_holm is None or self.p_holm >= 0.05:
             return "unclear"
         # a test over cases cannot vouch for a score that moved the other way
-        sides = {self.difference > 0, self.paired.difference > 0, self.paired.rank_biserial > 0}
+        sides = {self.difference > 0, self.paired.difference > 0}
+        if self.paired.test == "wilcoxon":
+            sides.add(self.paired.rank_biserial > 0)
         if len(sides) > 1:
             return "unclear"
         return "better" if (self.difference > 0) == self.higher_is_better else "worse"
@@ -118,15 +121,20 @@ def _row(cells: Sequence[Cell], scratch: Sequence[Cell]) -> Row:
 
 
 def _over_cases(pairs: Sequence[tuple[Cell, Cell]]) -> PairedComparison | None:
-    """Compare by case; a seed counts for a case when both arms have a score of it."""
+    by_score = _means([(cell.per_case, other.per_case) for cell, other in pairs])
+    if len(by_score[0]) > 1:
+        return compare_paired(*by_score, test="wilcoxon")
+    by_pseudo_value = _means([(cell.pseudo_values, other.pseudo_values) for cell, other in pairs])
+    return compare_paired(*by_pseudo_value, test="t") if len(by_pseudo_value[0]) > 1 else None
+
+
+def _means(pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]]) -> tuple[dict[str, float], ...]:
+    """Average each case over the seeds in which both arms have a value of it."""
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for cell, other in pairs:
-        for case in cell.per_case.keys() & other.per_case.keys():
-            found[case].append((cell.per_case[case], other.per_case[case]))
-    if len(found) < 2:
-        return None
-    means = {case: np.mean(found[case], axis=0) for case in sorted(found)}
-    return compare_paired({c: float(m[0]) for c, m in means.items()}, {c: float(m[1]) for c, m in means.items()})
+    for ours, theirs in pairs:
+        for case in sorted(ours.keys() & theirs.keys()):
+            found[case].append((ours[case], theirs[case]))
+    return tuple({case: float(np.mean(values, axis=0)[side]) for case, values in found.items()} for side in (0, 1))
 
 
 def _corrected(rows: Sequence[Row]) -> list[Row]:

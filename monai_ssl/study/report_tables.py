@@ -26,7 +26,7 @@ _CELL = (
     "fingerprint",
 )
 _ROW = ("task", "labels", "scheme", "method", "metric", "higher_is_better", "mean", "sd", "seeds")
-_TEST = ("n", "difference", "low", "high", "p_value", "cohens_dz", "rank_biserial")
+_TEST = ("test", "n", "difference", "low", "high", "p_value", "cohens_dz", "rank_biserial")
 _COMPARISON = ("baseline", "to_scratch", *(f"cases_{name}" for name in _TEST), "p_holm", "verdict")
 _SAVING = ("scratch_labels", "scratch_labels_bound", "saving")
 

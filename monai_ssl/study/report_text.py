@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from monai_ssl.evaluation.statistics import PairedComparison
 from monai_ssl.study.comparison import Row
 from monai_ssl.study.results import Cell
 
@@ -98,14 +99,23 @@ def _about_seeds(rows: Sequence[Row]) -> str:
 
 
 def _about_cases(task: str, rows: Sequence[Row], cells: Sequence[Cell]) -> str:
-    names = {case for cell in cells if cell.task == task for case in cell.per_case}
+    names = {case for cell in cells if cell.task == task for case in cell.per_case or cell.pseudo_values}
     tests = [row.paired for row in rows if row.task == task and row.paired is not None]
     if not names:
         return f"{task}: no scores by patient, so no test."
-    text = f"{task}: {count(len(names), 'test patient')}, {count(len(tests), 'comparison')} corrected together (Holm)"
+    text = f"{task}: {count(len(names), 'test patient')}, {count(len(tests), 'comparison')} {_by(tests)}"
     if tests and all(test.smallest_p * len(tests) >= 0.05 for test in tests):
         text += ", so few cases for so many comparisons that none can be significant, whatever the methods do"
     return text + "."
+
+
+def _by(tests: Sequence[PairedComparison]) -> str:
+    names = {
+        "wilcoxon": "by Wilcoxon's signed ranks of their scores",
+        "t": "by a t-test of their pseudo-values, since no single patient has an AUC (jackknife, like DeLong's test)",
+    }
+    used = sorted({test.test for test in tests})
+    return f"{' and '.join(names[test] for test in used)}, corrected together (Holm)".lstrip(", ")
 
 
 def _without_scratch(row: Row) -> bool:

@@ -31,6 +31,7 @@ class Cell:
         higher_is_better: whether more of the metric is better.
         score: over all test cases.
         per_case: score of each test case that has one.
+        pseudo_values: what each test patient contributes to a score that no case has; see `auc_pseudo_values`.
         per_class: score of each class.
         curve: (step, value) while training, by step.
         seconds: of training and testing.
@@ -50,6 +51,7 @@ class Cell:
     higher_is_better: bool
     score: float
     per_case: Mapping[str, float]
+    pseudo_values: Mapping[str, float]
     per_class: Mapping[str, float]
     curve: tuple[tuple[float, float], ...]
     seconds: float
@@ -125,6 +127,7 @@ def _read_cell(folder: Path) -> Cell:
         higher_is_better=bool(result["higher_is_better"]),
         score=float(result["score"]),
         per_case=_numbers(result.get("per_case")),
+        pseudo_values=_numbers(result.get("pseudo_values")),
         per_class=_numbers(result.get("per_class")),
         curve=tuple(curve),
         seconds=float(result.get("seconds") or 0.0),

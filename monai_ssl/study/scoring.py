@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.metrics import compute_roc_auc
 from torch import Tensor
 
 from monai_ssl.data.datalist import Case, patient_of
+from monai_ssl.evaluation.auc_pseudo_values import auc_pseudo_values
 from monai_ssl.study.pictures import Slice, draw, thickest_slice
 
 
@@ -21,7 +23,7 @@ class Scoring:
     """Follows the evaluator of a downstream bundle over the test cases, which come in the order of their list.
 
     The score is the mean over patients of the mean over classes and scans, where a class that a scan does not have
-    counts for nothing. An AUC has no value for one patient.
+    counts for nothing. An AUC has no value for one patient; its pseudo-values stand for that.
 
     Args:
         kind: ``"segmentation"`` or ``"classification"``.
@@ -57,7 +59,7 @@ class Scoring:
             self.table = torch.as_tensor(details).detach().cpu().double()
 
     def result(self) -> dict[str, Any]:
-        """Return ``score``, ``per_case``, ``per_class`` and ``pictures``.
+        """Return ``score``, ``per_case``, ``per_class`` and ``pictures``; ``pseudo_values`` of an AUC.
 
         Raises:
             ValueError: when no test case has a score.
@@ -90,14 +92,25 @@ class Scoring:
             right = self._right(pred, label)
             per_case = self._by_patient(right)
             per_class = {n: _mean(right[label[:, i] == 1].tolist()) for i, n in enumerate(self.classes)}
-            score = _mean(per_case.values())
+            result = {"score": _mean(per_case.values()), "per_case": per_case}
         else:
-            aucs = torch.tensor([_auc(pred[:, i], label[:, i]) for i in range(len(self.classes))])
-            per_case = dict.fromkeys(self.patients)
-            per_class = dict(zip(self.classes, aucs.tolist(), strict=True))
-            score = float(aucs.nanmean())
+            per_class = {n: _auc(pred[:, i], label[:, i]) for i, n in enumerate(self.classes)}
+            judged = [i for i, auc in enumerate(per_class.values()) if math.isfinite(auc)]
+            result = {
+                "score": _mean(per_class.values()),
+                "per_case": dict.fromkeys(self.patients),
+                "pseudo_values": self._pseudo_values(pred[:, judged], label[:, judged]),
+            }
         finite = {name: value for name, value in per_class.items() if math.isfinite(value)}
-        return {"score": score, "per_case": per_case, "per_class": finite, "pictures": []}
+        return {**result, "per_class": finite, "pictures": []}
+
+    def _pseudo_values(self, pred: Tensor, label: Tensor) -> dict[str, float]:
+        found: dict[str, list[float]] = defaultdict(list)
+        for scores, truth in zip(pred.T.double().numpy(), label.T.numpy(), strict=True):
+            for patient, value in auc_pseudo_values(scores, truth, self.patients).items():
+                found[patient].append(value)
+        means = {patient: float(np.mean(values)) for patient, values in found.items()}
+        return {patient: mean for patient, mean in means.items() if math.isfinite(mean)}
 
     def _right(self, pred: Tensor, label: Tensor) -> Tensor:
         # one label of several is decided at one half, see `monai_ssl.transfer.decisions`

@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from fabricated_study import CASES, PIXEL, result, write_cell, write_study
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scipy.stats import wilcoxon
+from scipy.stats import ttest_1samp, wilcoxon
 
 from monai_ssl.study.charts import Series, line_chart, ticks
 from monai_ssl.study.comparison import compare
@@ -181,6 +182,23 @@ def test_a_score_that_no_case_has_is_not_tested_and_one_number_of_labels_draws_n
     assert "one standard deviation" not in page.text
     write_study(tmp_path, ("scratch", "byol"), (20,))
     assert "3 comparisons" not in page_of(tmp_path).text and "one standard deviation" in page_of(tmp_path).text
+
+
+def test_an_auc_is_tested_by_pseudo_values(tmp_path):
+    auc = {"metric": "auc", "per_case": dict.fromkeys(CASES)}
+    values = {case: 0.5 + 0.3 * (-1) ** i for i, case in enumerate(CASES)}
+    gain = {case: value + 0.1 + 0.01 * (i % 3) for i, (case, value) in enumerate(values.items())}
+    # ranks that point the other way than the mean must not silence a test of means
+    gain[CASES[0]] += 4
+    write_cell(tmp_path, result("scratch", score=0.7, pseudo_values=values, **auc))
+    write_cell(tmp_path, result("byol", score=0.8, pseudo_values=gain, **auc))
+    page, row = page_of(tmp_path), rows_of(tmp_path / "summary.csv")[1]
+    differences = np.array([gain[case] - values[case] for case in CASES])
+    assert float(row["cases_p_value"]) == pytest.approx(ttest_1samp(differences, 0).pvalue) and row["cases_test"] == "t"
+    assert int(row["cases_n"]) == len(CASES) and "t-test of their pseudo-values" in page.text
+    up = compare(read_cells(tmp_path)[0])[1]
+    down = replace(up, p_holm=0.01, paired=replace(up.paired, rank_biserial=-0.5))
+    assert down.verdict == "better" and replace(down, paired=replace(down.paired, test="wilcoxon")).verdict == "unclear"
 
 
 def test_score_and_cases_must_agree(tmp_path):

@@ -96,12 +96,19 @@ def test_auc_is_that_of_scikit_learn_in_any_order(tmp_path, order):
     assert list(result["per_class"].values()) == pytest.approx(expected, abs=1e-6)
     assert result["score"] == pytest.approx(sum(expected) / 3, abs=1e-6)
     assert set(result["per_case"].values()) == {None} and len(result["per_case"]) == 10
+    without = torch.arange(20) >= 2
+    left = sum(roc_auc_score(index[without] == i, pred[without, i]) for i in range(3)) / 3
+    assert result["pseudo_values"]["p0"] == pytest.approx(10 * result["score"] - 9 * left, abs=1e-5)
+    assert len(result["pseudo_values"]) == 10
 
 
 def test_auc_of_one_side_only_is_no_number(tmp_path):
     label = torch.tensor([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0]])
     result = classification("auc", tmp_path, torch.rand(4, 3).softmax(1), label)
     assert result["per_class"].keys() == {"x", "y"}
+    assert set(result["pseudo_values"]) == {"p0", "p1"}
+    only_one_patient_has_it = torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1]])
+    assert classification("auc", tmp_path, torch.rand(4, 2).softmax(1), only_one_patient_has_it)["pseudo_values"] == {}
 
 
 def test_accuracy_of_patients_and_classes(tmp_path):
