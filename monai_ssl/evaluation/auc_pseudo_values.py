@@ -44,8 +44,8 @@ def auc_pseudo_values(scores: ArrayLike, truth: ArrayLike, patients: Sequence[st
         return dict.fromkeys(names.tolist(), np.nan)
     won = _won(above, below)
     lost = len(above) - _won(below, above)
-    removed = np.bincount(of_above, won, len(names)) + np.bincount(of_below, lost, len(names))
-    removed -= _within(above, below, of_above, of_below, len(names))
+    shared = _within(above, below, of_above, of_below, len(names))
+    removed = np.bincount(of_above, won, len(names)) + np.bincount(of_below, lost, len(names)) - shared
     without = (won.sum() - removed) / ((len(above) - count_above) * (len(below) - count_below))
     auc = won.sum() / (len(above) * len(below))
     return dict(zip(names.tolist(), (len(names) * auc - (len(names) - 1) * without).tolist(), strict=True))
