@@ -178,6 +178,9 @@ class Checkpoint:
         better = -value if name.endswith("loss") else value
         if self.best and self.best["name"] == name and better <= self.best["better"]:
             return False
+        # after a continuation a rare probe has no score yet: a loss must not take the place of its best
+        if self.best and self.best["name"] in self.key_metric[: self.key_metric.index(name)]:
+            return False
         self.best = {"name": name, "value": value, "better": better, "epoch": trainer.state.epoch}
         return True
 

@@ -68,15 +68,19 @@ class FrozenParts:
             self._say(self._message(engine, frozen))
 
     def _message(self, engine: SSLTrainer, frozen: list[str]) -> str:
-        named = ", ".join(f"`{name}`" for name in frozen[:_NAMED]) + (", ..." if len(frozen) > _NAMED else "")
         held = {id(p) for o in engine.optimizers.values() for group in o.param_groups for p in group["params"]}
         modules = dict(engine.method.named_modules())
-        missing = all(id(p) not in held for name in frozen for p in modules[name].parameters(recurse=False))
-        why = "the optimizer does not hold it" if missing else "no loss reaches it"
+
+        def named(name: str) -> str:
+            own = (p for p in modules[name].parameters(recurse=False) if p.requires_grad)
+            why = "no loss reaches it" if all(id(p) in held for p in own) else "the optimizer does not hold it"
+            return f"`{name}` ({why})"
+
+        parts = ", ".join(map(named, frozen[:_NAMED])) + (", ..." if len(frozen) > _NAMED else "")
         return (
-            f"{len(frozen)} part(s) of the network that should be trained did not change in {self.after} iterations "
-            f"({why}): {named}. Give `optimizer` all parameters, or set `requires_grad` to false where a part is to "
-            "stay as it is."
+            f"{len(frozen)} part(s) of the network that should be trained did not change in {self.after} iterations: "
+            f"{parts}. Give `optimizer` all parameters, or set `requires_grad` to false where a part is to stay as it "
+            "is."
         )
 
     def _say(self, message: str) -> None:

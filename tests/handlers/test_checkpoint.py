@@ -170,6 +170,32 @@ def test_the_best_epoch_is_kept(tmp_path):
     assert same(best["method"], values[2])
 
 
+def scored(folder, epochs, metrics, **options):
+    """Run with these metrics, one dictionary an epoch."""
+    run = build(folder, epochs, **options)
+
+    @run.on(Events.EPOCH_STARTED)
+    def score(engine):
+        engine.state.metrics = dict(metrics[engine.state.epoch - 1])
+
+    run.run()
+    return torch.load(folder / "best.pt", weights_only=True)["best"]
+
+
+def test_the_best_epoch_is_kept_though_it_is_not_one_to_save(tmp_path):
+    best = scored(tmp_path, 3, [{"held_out/loss": loss} for loss in (0.5, 0.2, 0.9)], every_epochs=3)
+    assert best["epoch"] == 2 and best["value"] == 0.2
+
+
+def test_scores_of_two_names_are_not_compared(tmp_path):
+    metrics = [{"held_out/loss": 0.01}, {"held_out/loss": 0.02, "probe/knn": 0.3}, {"probe/knn": 0.2}]
+    best = scored(tmp_path / "a", 3, metrics)
+    assert (best["name"], best["epoch"]) == ("probe/knn", 2)
+    without = [{"probe/knn": 0.3}, {"held_out/loss": 0.9}]
+    best = scored(tmp_path / "b", 2, without)
+    assert (best["name"], best["epoch"]) == ("probe/knn", 1), "as after a continuation, before the next probe"
+
+
 def ended(folder, scores, resume_after=None):
     """The epoch in which a run with a patience of 2 ends, by the held-out losses of its epochs."""
 

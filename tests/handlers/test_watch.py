@@ -103,6 +103,23 @@ def test_a_term_that_is_drawn_now_and_then_is_healthy():
     assert words(ZeroGradient([1, 2, 3, 4, 5]), Drawing(), epochs=2) == []
 
 
+class Tiny(Healthy):
+    """Its second term has derivatives that float32 cannot hold unless they are scaled."""
+
+    def losses(self, batch):
+        terms = super().losses(batch)
+        return {**terms, "size": terms["size"] * 1e-44}
+
+
+def test_a_gradient_that_only_the_scaler_lifts_above_zero_is_healthy():
+    def run(enabled):
+        trainer = ssl_trainer([ZeroGradient([1, 2])], method=Tiny(), epochs=3)
+        trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**20, enabled=enabled)
+        return said(trainer.run)
+
+    assert len(run(False)) == 1 and run(True) == []
+
+
 def test_a_term_is_judged_by_what_its_own_step_trains():
     method = TwoSteps()
     optimizers = {s: torch.optim.SGD(list(method.step_parameters(s)), 0.1) for s in method.steps}
@@ -113,7 +130,7 @@ def test_a_term_is_judged_by_what_its_own_step_trains():
 
 def test_a_part_that_no_loss_reaches_is_named():
     (message,) = words(FrozenParts(4), Unused())
-    assert "1 part(s)" in message and "did not change in 4 iterations (no loss reaches it): `spare`" in message
+    assert "1 part(s)" in message and "did not change in 4 iterations: `spare` (no loss reaches it)." in message
 
 
 def test_a_part_that_the_optimizer_does_not_hold_is_named():
@@ -121,7 +138,16 @@ def test_a_part_that_the_optimizer_does_not_hold_is_named():
     optimizer = torch.optim.SGD(method.head.parameters(), 0.1)
     trainer = SSLTrainer("cpu", 1, batches(), method, optimizer, train_handlers=[FrozenParts(3)])
     (message,) = said(trainer.run)
-    assert "2 part(s)" in message and "(the optimizer does not hold it): `net.body.0`, `net.body.1`" in message
+    why = "(the optimizer does not hold it)"
+    assert "2 part(s)" in message and f"`net.body.0` {why}, `net.body.1` {why}." in message
+
+
+def test_each_frozen_part_is_told_its_own_reason():
+    method = Unused()
+    optimizer = torch.optim.SGD([*method.head.parameters(), *method.spare.parameters()], 0.1)
+    trainer = SSLTrainer("cpu", 1, batches(), method, optimizer, train_handlers=[FrozenParts(3)])
+    (message,) = said(trainer.run)
+    assert "`net.body.1` (the optimizer does not hold it)" in message and "`spare` (no loss reaches it)" in message
 
 
 def test_a_part_whose_changes_cancel_out_is_not_frozen():
