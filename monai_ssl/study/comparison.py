@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from monai_ssl.evaluation.label_saving import LabelSaving, label_saving
+from monai_ssl.evaluation.runs_and_cases import compare_runs_and_cases
 from monai_ssl.evaluation.statistics import PairedComparison, compare_paired, holm
 from monai_ssl.study.results import Arm, Cell
 
@@ -31,8 +33,8 @@ class Row:
         scratch: whether it started from random weights.
         baseline: (scheme, method) of the scratch arm that it is compared with.
         difference: to it, mean over the seeds that both have; ``None`` for scratch or where none compares.
-        paired: comparison with it over the test cases, each the mean over those seeds: Wilcoxon's test of their scores,
-            a t-test of their pseudo-values where no case has a score.
+        paired: comparison with it over runs and test cases; of a single seed over cases alone: Wilcoxon's test of their
+            scores, a t-test of their pseudo-values where no case has a score.
         p_holm: p-value of ``paired`` after Holm's correction for all comparisons of the task.
         saving: what the mean is worth in labels from scratch.
     """
@@ -121,20 +123,21 @@ def _row(cells: Sequence[Cell], scratch: Sequence[Cell]) -> Row:
 
 
 def _over_cases(pairs: Sequence[tuple[Cell, Cell]]) -> PairedComparison | None:
-    by_score = _means([(cell.per_case, other.per_case) for cell, other in pairs])
-    if len(by_score[0]) > 1:
-        return compare_paired(*by_score, test="wilcoxon")
-    by_pseudo_value = _means([(cell.pseudo_values, other.pseudo_values) for cell, other in pairs])
-    return compare_paired(*by_pseudo_value, test="t") if len(by_pseudo_value[0]) > 1 else None
+    """Compare by the scores of cases; where no case has one, by pseudo-values."""
+    by_score = [(dict(cell.per_case), dict(other.per_case)) for cell, other in pairs]
+    by_pseudo_value = [(dict(cell.pseudo_values), dict(other.pseudo_values)) for cell, other in pairs]
+    return _compared(by_score, "wilcoxon") or _compared(by_pseudo_value, "t")
 
 
-def _means(pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]]) -> tuple[dict[str, float], ...]:
-    """Average each case over the seeds in which both arms have a value of it."""
-    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for ours, theirs in pairs:
-        for case in sorted(ours.keys() & theirs.keys()):
-            found[case].append((ours[case], theirs[case]))
-    return tuple({case: float(np.mean(values, axis=0)[side]) for case, values in found.items()} for side in (0, 1))
+def _compared(
+    values: Sequence[tuple[dict[str, float], dict[str, float]]], test: Literal["wilcoxon", "t"]
+) -> PairedComparison | None:
+    """Compare on the cases that both arms have a value of in every run; ``test`` is for a single run."""
+    shared = sorted(set.intersection(*(ours.keys() & theirs.keys() for ours, theirs in values)))
+    if len(shared) < 2:
+        return None
+    ours, theirs = ([{case: run[case] for case in shared} for run in side] for side in zip(*values, strict=True))
+    return compare_runs_and_cases(ours, theirs) if len(values) > 1 else compare_paired(ours[0], theirs[0], test=test)
 
 
 def _corrected(rows: Sequence[Row]) -> list[Row]:

@@ -102,6 +102,7 @@ def table_of(study: Study) -> str:
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     repeats = len(study.labels) * len(study.seeds)
     trained = sum(method.bundle is not None for method in study.pretraining)
+    trained *= len(study.seeds) if study.pretrain == "per_seed" else 1
     lines.append(
         f"{trained} pre-trainings; {len(found)} arms x {len(study.labels)} numbers of labels "
         f"({', '.join(map(str, study.labels))}) x {len(study.seeds)} seeds = {len(found) * repeats} cells"
@@ -144,6 +145,7 @@ def _params(study: Study) -> dict[str, object]:
         "labels": list(study.labels),
         "select": study.select,
         "allow_leak": study.allow_leak,
+        "pretrain": study.pretrain,
     }
 
 

@@ -23,6 +23,10 @@ PAPER_ENCODERS = {
 }
 
 
+Trained = Mapping[tuple[str, int], Job]
+"""The pre-training of a method that cells of a seed start from."""
+
+
 @dataclass(frozen=True)
 class Arm:
     """A row of the table: a method, or a network from scratch, on a task under a scheme.
@@ -71,7 +75,9 @@ def _from_scratch(task: Task, fitting: list[Pretraining]) -> Iterator[Arm]:
         yield Arm(SCRATCH if number == 0 else f"{SCRATCH} ({name})", task, "full", recipes[name], None)
 
 
-def pretraining_job(method: Pretraining, store: Path, store_print: str, exclude: Path, excluded: list[str]) -> Job:
+def pretraining_job(
+    method: Pretraining, store: Path, store_print: str, exclude: Path, excluded: list[str], seed: int | None = None
+) -> Job:
     """Return the job of a pre-training on ``store`` without some patients.
 
     Args:
@@ -80,20 +86,23 @@ def pretraining_job(method: Pretraining, store: Path, store_print: str, exclude:
         store_print: fingerprint of its content.
         exclude: file for the bundle.
         excluded: scans that it keeps out, by content.
+        seed: of the pre-training; that of the bundle by default.
     """
     assert method.bundle is not None
+    overrides = dict(method.overrides) if seed is None else {**method.overrides, "seed": seed}
+    title = f"pre-training {method.name}" + ("" if seed is None else f", seed {seed}")
     identity = {
         "bundle": _text_digest(config_file(method.bundle, method.config)),
-        "overrides": dict(method.overrides),
+        "overrides": overrides,
         "data": store_print,
         "excluded": excluded,
         "version": __version__,
     }
     work = {
         "config": str(config_file(method.bundle, method.config)),
-        "overrides": {**method.overrides, "dataset_dir": str(store), "exclude": str(exclude), "resume": True},
+        "overrides": {**overrides, "dataset_dir": str(store), "exclude": str(exclude), "resume": True},
     }
-    return Job(digest(identity), "pretraining", f"pre-training {method.name}", {"method": method.name}, work)
+    return Job(digest(identity), "pretraining", title, {"method": method.name}, work)
 
 
 @dataclass(frozen=True)
@@ -112,27 +121,27 @@ class CellMaker:
     hashes: ContentHashes
     lists: Path
 
-    def cells(self, trained: Mapping[str, Job]) -> list[Job]:
+    def cells(self, trained: Trained) -> list[Job]:
         """Return the cells, those with few labels first.
 
         Args:
-            trained: pre-training by method, for those that are not given as weights.
+            trained: pre-training by method and seed, for those that are not given as weights.
         """
         jobs = [
             job for arm in arms(self.study) for seed in self.study.seeds for job in self._of_arm(arm, seed, trained)
         ]
         return sorted(jobs, key=lambda job: (job.facts["seed"], job.facts["labels"]))
 
-    def _of_arm(self, arm: Arm, seed: int, trained: Mapping[str, Job]) -> Iterator[Job]:
+    def _of_arm(self, arm: Arm, seed: int, trained: Trained) -> Iterator[Job]:
         cohort = self.cohorts[arm.task.name]
         for count, patients in subsets(cohort, self.study.labels, seed, arm.task.name).items():
             data = fingerprint(cohort, patients, self.hashes)
             listed = self.lists / f"{arm.task.name}_{count}_{seed}"
             yield self._cell(arm, seed, count, data, write_list(arm.task, cohort, patients, listed), trained)
 
-    def _cell(self, arm: Arm, seed: int, count: int, data: str, listed: Path, trained: Mapping[str, Job]) -> Job:
+    def _cell(self, arm: Arm, seed: int, count: int, data: str, listed: Path, trained: Trained) -> Job:
         task, method = arm.task, arm.pretraining
-        source = trained.get(arm.method) if method is not None else None
+        source = trained.get((arm.method, seed)) if method is not None else None
         weights = method.weights if method is not None else None
         options = self.study.schemes[arm.scheme] if method is not None else {"scheme": "full"}
         train, evaluate = (config_file(task.bundle, name) for name in ("train", "evaluate"))

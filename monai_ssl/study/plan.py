@@ -16,6 +16,7 @@ PHANTOMS = "phantoms:"
 """``dataset_dir`` of this form is generated: ``phantoms:ct`` with labels, ``phantoms:xray`` of two classes."""
 
 _STUDY = {"name", "output_dir", "seeds", "pretraining", "tasks", "labels", "schemes", "shared", "select", "allow_leak"}
+_STUDY |= {"pretrain"}
 _PRETRAINING = {"bundle", "config", "dataset_dir", "overrides", "weights"}
 _TASK = {"bundle", "dataset_dir", "overrides", "metric", "higher_is_better", "test_share", "val_share"}
 _BUNDLES = ("segmentation", "classification")
@@ -80,7 +81,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Study:
-    """A checked study file; see :func:`read_study`."""
+    """A checked study file; see :func:`read_study`.
+
+    ``pretrain`` is ``"once"``: all seeds start from one pre-training, or ``"per_seed"``: each from its own, so that the
+    spread over seeds is that of the whole method.
+    """
 
     name: str
     output_dir: Path
@@ -91,6 +96,7 @@ class Study:
     schemes: Mapping[str, Mapping[str, Any]]
     select: str
     allow_leak: bool
+    pretrain: str = "once"
 
 
 def read_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> Study:
@@ -149,7 +155,15 @@ def check_study(content: Mapping[str, Any], base: Path) -> Study:
         schemes=checks.schemes(content.get("schemes", ["full"])),
         select=str(content.get("select", "last")),
         allow_leak=content.get("allow_leak", False) is True,
+        pretrain=str(content.get("pretrain", "once")),
     )
+    if study.pretrain not in ("once", "per_seed"):
+        raise ValueError(f"`pretrain` must be 'once' or 'per_seed', got {study.pretrain!r}.")
+    for method in study.pretraining:
+        if study.pretrain == "per_seed" and "seed" in method.overrides:
+            raise ValueError(
+                f"`pretraining#{method.name}#overrides#seed`: `pretrain` 'per_seed' sets it; leave it out."
+            )
     if study.select not in ("last", "best"):
         raise ValueError(f"`select` must be 'last' or 'best' (on validation patients), got {study.select!r}.")
     for task in study.tasks:

@@ -24,7 +24,7 @@ _HEAD = (
     "SD",
     "Seeds",
     "To scratch",
-    "95 % CI over patients",
+    "95 % CI",
     "Patients",
     "p (Holm)",
     "Rank-biserial",
@@ -79,7 +79,7 @@ def _scores(rows: Sequence[Row]) -> str:
         line.append(number(row.difference, signed=True))
         interval = f"{number(test.low, True)} to {number(test.high, True)}" if test else "–"
         line += [interval, str(test.n) if test else "–", p_value(row.p_holm)]
-        line += [number(test.rank_biserial, True) if test and test.test == "wilcoxon" else "–"]
+        line += [number(test.rank_biserial, True) if test and test.test != "t" else "–"]
         line += [cell(_MARKS[row.verdict], f"text {row.verdict}".strip()), saving(row)]
         lines.append(("scratch" if row.scratch else "", line))
     return table(_HEAD, lines, (0, 2, 11, 12), f"Scores of {rows[0].task}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from monai_ssl.evaluation.runs_and_cases import TEST
 from monai_ssl.evaluation.statistics import PairedComparison
 from monai_ssl.study.comparison import Row
 from monai_ssl.study.results import Cell
@@ -82,11 +84,25 @@ def limits(rows: Sequence[Row], cells: Sequence[Cell], study: Mapping[str, Any])
     bare = sorted({f"{row.task} / {row.scheme} / {_labels(row)}" for row in rows if _without_scratch(row)})
     if bare:
         said.append(f"Without a scratch run of the same seed, so that a gain cannot be told: {'; '.join(bare)}.")
+    if once := sorted({cell.method for cell in cells} & _trained_once(cells)):
+        said.append(
+            f"All seeds of {', '.join(once)} start from one pre-training, so the spread over seeds leaves out what "
+            'another pre-training would give; `"pretrain": "per_seed"` includes it.'
+        )
     said.append(
-        "The tests are over test patients of trained networks. They tell whether these networks differ on patients "
-        "like these, not whether other data, another scanner or another training length would show the same."
+        "The tests tell whether networks trained like these differ on patients like these, not whether other data, "
+        "another scanner or another training length would show the same."
     )
     return said
+
+
+def _trained_once(cells: Sequence[Cell]) -> set[str]:
+    """Return the methods of which several seeds stand on a single pre-training."""
+    runs: dict[str, set[tuple[int, str]]] = defaultdict(set)
+    for cell in cells:
+        if cell.pretraining is not None:
+            runs[cell.method].add((cell.seed, cell.pretraining))
+    return {name for name, found in runs.items() if len({start for _, start in found}) < len({s for s, _ in found})}
 
 
 def _about_seeds(rows: Sequence[Row]) -> str:
@@ -111,6 +127,7 @@ def _about_cases(task: str, rows: Sequence[Row], cells: Sequence[Cell]) -> str:
 
 def _by(tests: Sequence[PairedComparison]) -> str:
     names = {
+        TEST: "by runs and patients as two sources of chance (Dorfman, Berbaum, Metz; Hillis)",
         "wilcoxon": "by Wilcoxon's signed ranks of their scores",
         "t": "by a t-test of their pseudo-values, since no single patient has an AUC (jackknife, like DeLong's test)",
     }

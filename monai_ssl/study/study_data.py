@@ -51,11 +51,12 @@ def prepare_study(study: Study, folder: StudyFolder) -> Prepared:
     hashes = ContentHashes(folder.root / "hashes.json")
     cohorts = {task.name: read_cohort(task, _place(task.dataset_dir, folder)) for task in study.tasks}
     fix_split(cohorts, folder.root / "split.json")
-    trained: dict[str, Job] = {}
+    trained: dict[tuple[str, int], Job] = {}
     found: dict[str, int] = {}
     for method in study.pretraining:
         if method.bundle is not None:
-            trained[method.name], found[method.name] = _pretraining(study, method, folder, cohorts, hashes)
+            jobs, found[method.name] = _pretraining(study, method, folder, cohorts, hashes)
+            trained |= {(method.name, seed): job for seed, job in jobs.items()}
     cells = CellMaker(study, cohorts, hashes, folder.root / "lists").cells(trained)
     hashes.save()
     unique = {job.key: job for job in (*trained.values(), *cells)}
@@ -66,7 +67,8 @@ def prepare_study(study: Study, folder: StudyFolder) -> Prepared:
 
 def _pretraining(
     study: Study, method: Pretraining, folder: StudyFolder, cohorts: Mapping[str, Cohort], hashes: ContentHashes
-) -> tuple[Job, int]:
+) -> tuple[dict[int, Job], int]:
+    """Return the job that cells of each seed start from, and how many test patients its data has."""
     source = _place(method.dataset_dir, folder, labeled=False)
     store = source if Store.is_store(source) else folder.root / "stores" / _short(str(source))
     if store != source:
@@ -78,7 +80,10 @@ def _pretraining(
     # one file for each store and test set, since a study file may change between two runs
     name = f"{_short(str(store))}_{_short(' '.join(patients))}.json"
     exclude = write_exclusion(patients, folder.root / "exclude" / name)
-    return pretraining_job(method, store.resolve(), Store(store).fingerprint, exclude.resolve(), scans), len(patients)
+    data = method, store.resolve(), Store(store).fingerprint, exclude.resolve(), scans
+    once = pretraining_job(*data)
+    jobs = {seed: pretraining_job(*data, seed) if study.pretrain == "per_seed" else once for seed in study.seeds}
+    return jobs, len(patients)
 
 
 def _place(dataset_dir: str, folder: StudyFolder, labeled: bool = True) -> Path:

@@ -64,6 +64,11 @@ def test_shared_overrides_go_where_the_bundle_has_the_key():
         ({"labels": [1.5]}, "`labels` must be a list of numbers of patients"),
         ({"labels": 5}, "`labels` must be a list of numbers of patients"),
         ({"select": "luck"}, "`select` must be 'last' or 'best'"),
+        ({"pretrain": "twice"}, "`pretrain` must be 'once' or 'per_seed', got 'twice'"),
+        (
+            {"pretrain": "per_seed", "pretraining__rotation__overrides": {"seed": 3}},
+            "`pretraining#rotation#overrides#seed`: `pretrain` 'per_seed' sets it",
+        ),
         ({"schemes": ["frozen"]}, "`schemes#frozen` needs `scheme`, one of"),
         ({"schemes": []}, "`schemes` is empty"),
         ({"schemes": {"slow": {"scheme": "full", "lr": 1}}}, "`schemes#slow` has an unknown key `lr`"),

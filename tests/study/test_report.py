@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp, wilcoxon
 
+from monai_ssl.evaluation.runs_and_cases import compare_runs_and_cases
 from monai_ssl.study.charts import Series, line_chart, ticks
 from monai_ssl.study.comparison import compare
 from monai_ssl.study.report import write_report
@@ -100,15 +101,19 @@ def test_numbers_of_the_page_are_numpys(study_dir, scores):
         else:
             difference = found.mean() - scores["scratch", int(cells["Labels"])].mean()
             assert number(cells["To scratch"]) == pytest.approx(difference, abs=5.1e-4)
-            low, high = map(number, cells["95 % CI over patients"].split(" to "))
+            low, high = map(number, cells["95 % CI"].split(" to "))
             assert low < difference < high
+
+
+def runs(row):
+    return [result(row["method"], int(row["labels"]), seed)["per_case"] for seed in SEEDS]
 
 
 def test_summary_tests_over_cases_with_holm(study_dir):
     write_report(study_dir)
     rows = [row for row in rows_of(study_dir / "summary.csv") if row["method"] != "scratch"]
     differences = [per_case(r["method"], int(r["labels"])) - per_case("scratch", int(r["labels"])) for r in rows]
-    p = np.array([wilcoxon(difference).pvalue for difference in differences])
+    p = np.array([compare_runs_and_cases(runs(r), runs(r | {"method": "scratch"})).p_value for r in rows])
     np.testing.assert_allclose([float(r["cases_p_value"]) for r in rows], p)
     np.testing.assert_allclose([float(r["cases_difference"]) for r in rows], [d.mean() for d in differences])
     order = np.argsort(p, kind="stable")
@@ -182,6 +187,24 @@ def test_a_score_that_no_case_has_is_not_tested_and_one_number_of_labels_draws_n
     assert "one standard deviation" not in page.text
     write_study(tmp_path, ("scratch", "byol"), (20,))
     assert "3 comparisons" not in page_of(tmp_path).text and "one standard deviation" in page_of(tmp_path).text
+
+
+def test_one_pretraining_behind_all_seeds_is_said(tmp_path):
+    write_study(tmp_path, ("scratch", "byol"), (5,))
+    for seed in SEEDS:
+        write_cell(tmp_path, result("pcrl2", 5, seed, pretraining=f"pcrl2 of seed {seed}"))
+    assert "All seeds of byol start from one pre-training" in page_of(tmp_path).text
+    assert {r["cases_test"] for r in rows_of(tmp_path / "summary.csv")} == {"", "runs and cases"}
+
+
+def test_one_seed_is_judged_by_its_cases(tmp_path):
+    write_study(tmp_path, ("scratch", "byol"), (5,), (0,))
+    page, row = page_of(tmp_path), rows_of(tmp_path / "summary.csv")[1]
+    differences = np.array(list(result("byol", 5)["per_case"].values())) - list(
+        result("scratch", 5)["per_case"].values()
+    )
+    assert float(row["cases_p_value"]) == pytest.approx(wilcoxon(differences).pvalue)
+    assert "Wilcoxon" in page.text and "start from one pre-training" not in page.text
 
 
 def test_an_auc_is_tested_by_pseudo_values(tmp_path):

@@ -274,3 +274,20 @@ def test_phantoms_are_made_once(tmp_path):
     with pytest.raises(ValueError, match="phantoms are phantoms:ct or phantoms:xray"):
         prepare_study(wrong, folder)
     assert not Store.is_store(tmp_path)
+
+
+def test_a_pretraining_for_each_seed(prepared, tmp_path):
+    study, _, ready = prepared
+    out = StudyFolder(tmp_path / "out")
+    study = replace(study, seeds=(0, 7), pretrain="per_seed", output_dir=out.root)
+    jobs = {job.key: job for job in prepare_study(study, out).jobs}
+    trained = {job.title: job for job in jobs.values() if job.kind == "pretraining"}
+    names = [f"pre-training {method}, seed {seed}" for method in ("models_genesis", "rotation") for seed in (0, 7)]
+    assert sorted(trained) == sorted(names)
+    assert {t: job.work["overrides"]["seed"] for t, job in trained.items()} == {t: int(t[-1]) for t in names}
+    cells = [job for job in jobs.values() if job.kind == "cell"]
+    assert {job.facts["seed"] for job in cells} == {0, 7}
+    for job in cells:
+        expected = f"pre-training {job.facts['method']}, seed {job.facts['seed']}"
+        assert (jobs[job.needs].title if job.needs else SCRATCH) in (expected, job.facts["method"])
+    assert not trained.keys() & {job.title for job in ready.jobs}
