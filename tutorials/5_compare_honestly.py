@@ -2,8 +2,8 @@
 # # Compare methods honestly
 #
 # "Pre-training helped" is a claim about patients, seeds and labels. A study trains every method, and the same network
-# from scratch, on few and on many labels, several times, keeps the test patients out of pre-training, and tests the
-# differences paired by patient. Here it is as small as can be, on generated scans.
+# from scratch, on few and on many labels, several times, keeps the test patients out of pre-training, and judges a
+# difference by seeds and patients together. Here it is as small as can be, on generated scans.
 
 # %%
 import csv
