@@ -61,7 +61,8 @@ def conduct(
         prepared = prepare_study(study, folder)
         write_json(folder.root / "study.json", _account(study, prepared))
     for name, count in prepared.held_back.items():
-        say(f"{name}: {count} test patients found in its data, {_what(study)}")
+        found = f"{count} test patients found in its data, {_what(study)}" if count else "no test patients in its data"
+        say(f"{name}: {found}")
     run = StudyRun(folder.root, _params(study))
     begun, counts = time.monotonic(), Counter[str]()
     total = len(prepared.jobs)
