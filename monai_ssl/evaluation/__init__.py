@@ -1,5 +1,6 @@
 """Measures of representations and of predictions, and what differences between them are worth."""
 
+from monai_ssl.evaluation.auc_pseudo_values import auc_pseudo_values
 from monai_ssl.evaluation.bn_statistics import (
     BNDistance,
     bn_distance,
@@ -22,6 +23,7 @@ from monai_ssl.evaluation.probes import (
     leave_one_out_knn,
     linear_probe,
 )
+from monai_ssl.evaluation.runs_and_cases import compare_runs_and_cases
 from monai_ssl.evaluation.spread import effective_rank, spread
 from monai_ssl.evaluation.statistics import PairedComparison, average_runs, bootstrap_interval, compare_paired, holm
 from monai_ssl.evaluation.voxel_probe import voxel_probe
@@ -33,12 +35,14 @@ __all__ = [
     "LabelSaving",
     "PairedComparison",
     "Summary",
+    "auc_pseudo_values",
     "average_runs",
     "binary_scores",
     "bn_distance",
     "bootstrap_interval",
     "class_aucs",
     "compare_paired",
+    "compare_runs_and_cases",
     "cost_reduction",
     "cross_validated_linear_probe",
     "draw_embedding",
