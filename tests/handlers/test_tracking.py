@@ -3,7 +3,7 @@ import multiprocessing
 import re
 import shutil
 import socket
-import time
+import threading
 
 import pytest
 import torch
@@ -176,12 +176,12 @@ def test_a_dead_server_costs_nothing(tmp_path, caplog):
     output = {"loss": torch.tensor(1.0)}
     engine._process_function = lambda e, batch: output
     tracking = Tracking(tmp_path, uri=f"http://127.0.0.1:{closed_port()}", every=1)
+    tries, connect = [], tracking._writer._connect
+    tracking._writer._connect = lambda: tries.append(threading.current_thread()) or connect()
     tracking.attach(engine)
     with caplog.at_level(logging.WARNING):
-        start = time.monotonic()
         engine.run([0] * 200, max_epochs=4)
-        cost = time.monotonic() - start
-    assert cost < 3.0, "about 0.6 s of it is the last try; the rest is slack for a busy machine"
+    assert threading.main_thread() not in tries and 0 < len(tries) < 40, "far fewer tries than the 800 records"
     texts = [r.getMessage() for r in caplog.records if r.name.startswith("monai_ssl")]
     assert sum("cannot be written" in t for t in texts) == 1
     assert any(re.search("80. records did not reach MLflow.*not closed there", t) for t in texts)
@@ -194,9 +194,8 @@ def test_a_silent_server_does_not_slow_training(tmp_path, monkeypatch):
         tracking = Tracking(tmp_path, uri=f"http://127.0.0.1:{server.getsockname()[1]}", every=1)
         monkeypatch.setattr(tracking, "flush", lambda: False)
         tracking.attach(engine)
-        start = time.monotonic()
         engine.run([0] * 200, max_epochs=1)
-        assert time.monotonic() - start < 2.0
+        assert tracking._writer.waiting > 200, "the server still has not answered the first call"
 
 
 def test_the_environment_names_the_server(tmp_path, empty_database, monkeypatch):
