@@ -34,6 +34,8 @@ class RandAffineBatchd(RandBatchTransform):
         allow_missing_keys: see :class:`RandBatchTransform`.
     """
 
+    float32_kernel = True
+
     def __init__(
         self,
         keys: KeysCollection,

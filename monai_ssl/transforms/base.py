@@ -51,6 +51,9 @@ class RandBatchTransform(Randomizable, MapTransform):
     reads: tuple[str, ...] = ()
     """Keys that :meth:`measure` looks at; they are not changed."""
 
+    float32_kernel: bool = False
+    """Whether :meth:`kernel` takes float32 only; images of other floating types are converted there and back."""
+
     @abstractmethod
     def draw(self, shape: tuple[int, ...]) -> Params:
         """Draw the parameters of one sample of shape (C, *spatial) from ``self.R``; nothing else draws.
@@ -124,7 +127,7 @@ class RandBatchTransform(Randomizable, MapTransform):
         spatial = images[0].shape[2:]
         if applied.all():
             params = params | self.prepare(params, spatial)
-            return [self.kernel(x, params) for x in images]
+            return [self._run(x, params) for x in images]
         # found on the host: asking the device would wait for it
         chosen = applied.nonzero().flatten()
         out = [x.clone() for x in images]
@@ -133,8 +136,13 @@ class RandBatchTransform(Randomizable, MapTransform):
             params |= self.prepare(params, spatial)
             for x, to in zip(images, out, strict=True):
                 some = chosen.to(x.device)
-                to[some] = self.kernel(x[some], params)
+                to[some] = self._run(x[some], params)
         return out
+
+    def _run(self, x: Tensor, params: Params) -> Tensor:
+        if not self.float32_kernel or not x.is_floating_point():
+            return self.kernel(x, params)
+        return self.kernel(x.float(), params).to(x.dtype)
 
 
 def plain(x: Any) -> Tensor:

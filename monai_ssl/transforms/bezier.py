@@ -41,6 +41,8 @@ class RandBezierd(RandBatchTransform):
         allow_missing_keys: see :class:`RandBatchTransform`.
     """
 
+    float32_kernel = True
+
     def __init__(
         self,
         keys: KeysCollection,

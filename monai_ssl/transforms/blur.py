@@ -31,6 +31,8 @@ class RandGaussianBlurd(RandBatchTransform):
         allow_missing_keys: see :class:`RandBatchTransform`.
     """
 
+    float32_kernel = True
+
     def __init__(
         self,
         keys: KeysCollection,

@@ -61,6 +61,8 @@ class RandColorJitterd(RandBatchTransform):
         allow_missing_keys: see :class:`RandBatchTransform`.
     """
 
+    float32_kernel = True
+
     def __init__(
         self,
         keys: KeysCollection,

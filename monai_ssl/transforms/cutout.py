@@ -59,4 +59,5 @@ class RandCutoutd(RandBatchTransform):
 
     @staticmethod
     def kernel(x: Tensor, params: Params) -> Tensor:
-        return torch.where(box_mask(params["start"], params["size"], x.shape[2:]), expand(params["fill"], x.ndim), x)
+        fill = expand(params["fill"], x.ndim).to(x.dtype)
+        return torch.where(box_mask(params["start"], params["size"], x.shape[2:]), fill, x)

@@ -43,6 +43,8 @@ class RandElasticBatchd(RandBatchTransform):
         ValueError: when ``alpha`` is negative or ``sigma`` below 0.5.
     """
 
+    float32_kernel = True
+
     def __init__(
         self,
         keys: KeysCollection,

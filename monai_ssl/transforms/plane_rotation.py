@@ -41,6 +41,8 @@ class RandPlaneRotationd(RandBatchTransform):
         ValueError: when a probability is outside [0, 1], a range is none, or ``fill`` is unknown.
     """
 
+    float32_kernel = True
+
     def __init__(
         self,
         keys: KeysCollection,

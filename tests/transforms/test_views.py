@@ -1,19 +1,79 @@
+import inspect
+
 import monai.transforms
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import RandGaussianNoised, ScaleIntensityd
+from monai.transforms import MapTransform, RandGaussianNoised, Randomizable, ScaleIntensityd
 
 import monai_ssl.transforms
 from monai_ssl.transforms import (
     BatchViews,
+    RandBatchTransform,
     RandGaussianBlurd,
     RandGaussianNoiseBatchd,
     RandSignedGammad,
+    RandTask,
     Snapshotd,
     ZScored,
+    permutation_table,
 )
+
+CUBES = {"cube": (4, 4, 4), "gap": 1, "jitter": 1}
+ARGUMENTS = {
+    "RandBlockMaskd": {"grid": (4, 4, 4)},
+    "RandJigsawd": {**CUBES, "permutations": permutation_table(8, 50)},
+    "RandPatchGridd": {"patch": (6, 6, 6), "cells": (2, 2, 2), "jitter": 2},
+    "RandRelativeLocationd": CUBES,
+    "RandRubikd": {**CUBES, "permutations": permutation_table(8, 50)},
+}
+RANDOM = {
+    name: kind
+    for name, kind in vars(monai_ssl.transforms).items()
+    if inspect.isclass(kind) and issubclass(kind, (RandBatchTransform, RandTask)) and not inspect.isabstract(kind)
+}
+
+
+def treated(name, image, prob=1.0, rounds=1, seed=0):
+    """Images and answers of each round."""
+    kind = RANDOM[name]
+    options = {"prob": prob} if "prob" in inspect.signature(kind).parameters else {}
+    transform = kind("image", **options, **ARGUMENTS.get(name, {})).set_random_state(seed)
+    return [
+        [v for v in transform.batch({"image": image}).values() if isinstance(v, torch.Tensor)] for _ in range(rounds)
+    ]
+
+
+def same(first, second):
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.fixture(scope="module")
+def noise():
+    return torch.rand(3, 3, 24, 24, 24, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_every_random_transform_repeats_by_its_seed_and_draws_anew(name, noise):
+    """X1 of the study's specification."""
+    assert issubclass(RANDOM[name], Randomizable) and issubclass(RANDOM[name], MapTransform)
+    rounds, again, other = (treated(name, noise, 0.5, 8, seed) for seed in (0, 0, 1))
+    assert all(map(same, rounds, again)) and not all(map(same, rounds, other))
+    assert not all(same(rounds[0], one) for one in rounds[1:])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+@pytest.mark.parametrize("name", RANDOM)
+def test_every_random_transform_keeps_type_and_input(name, dtype, noise):
+    """X3 of the study's specification."""
+    x = noise.to(dtype)
+    before = x.clone()
+    (done,), (expected,) = treated(name, x), treated(name, noise)
+    assert torch.equal(x, before)
+    for a, b in zip(done, expected, strict=True):
+        assert a.dtype == (dtype if b.is_floating_point() else b.dtype) and a.shape == b.shape and a.isfinite().all()
+    assert same(treated(name, MetaTensor(noise))[0], expected)
 
 
 def test_snapshot_keeps_the_clean_state():
