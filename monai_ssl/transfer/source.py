@@ -21,6 +21,9 @@ _CONTAINERS = ("method", "model", "network", "state_dict")
 
 _PARTS = {"encoder", "decoder"}
 
+# of a method that trains two encoders of equal standing, the top levels they stand under: BYOL
+_EQUALS = {"online", "target"}
+
 # DistributedDataParallel puts it before all names
 _WRAPPER = "module."
 
@@ -117,7 +120,8 @@ def _pick(stored: Mapping[str, Tensor], part: str, origin: str) -> tuple[dict[st
             raise ValueError(f"{origin} holds no `{part}`, only `{'`, `'.join(sorted(others))}`; ask for that part.")
         return tensors, wrapper
     depth = min(prefix.count(".") for prefix in prefixes)
-    nearest = sorted(prefix for prefix in prefixes if prefix.count(".") == depth)
+    equals = sorted(prefix for prefix in prefixes if prefix.split(".", 1)[0] in _EQUALS)
+    nearest = equals if len(equals) > 1 else sorted(prefix for prefix in prefixes if prefix.count(".") == depth)
     if len(nearest) > 1:
         raise ValueError(
             f"{origin} holds `{part}` more than once ({', '.join(p.rstrip('.') for p in nearest)}); export the one "

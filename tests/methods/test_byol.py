@@ -138,6 +138,25 @@ def test_the_other_encoder_can_be_exported_later(tmp_path):
     assert not torch.equal(task.encoder.stages[0].conv1.weight, trained.online.encoder.stages[0].conv1.weight)
 
 
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_state_with_both_encoders_is_not_loaded_without_saying_which(prefix):
+    from monai_ssl.transfer import load_weights
+
+    trained, network = make(), ConvEncoder(widths=(2, 4, 8, 16))
+    train_step(trained, batch())
+    trained.after_step()
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    state = {prefix + k: v for k, v in trained.state_dict().items()}
+    with pytest.raises(
+        ValueError, match=r"`encoder` more than once \(online.encoder, target.network.encoder\); export"
+    ):
+        load_weights(network, {"method": state})
+    assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
+    one = {k: v for k, v in state.items() if not k.startswith(f"{prefix}target.")}
+    load_weights(network, one)
+    assert torch.equal(network.stages[0].conv1.weight, trained.online.encoder.stages[0].conv1.weight)
+
+
 def test_heads_are_those_of_the_study():
     method = BYOL(ConvEncoder())
     for head, first in ((method.online.projector, 512), (method.predictor, 256)):

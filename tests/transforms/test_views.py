@@ -1,4 +1,5 @@
 import inspect
+from itertools import product
 
 import monai.transforms
 import numpy as np
@@ -8,11 +9,15 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandGaussianNoised, Randomizable, ScaleIntensityd
 
 import monai_ssl.transforms
+from monai_ssl.engines.randomness import seed_iteration
+from monai_ssl.methods import Exemplar
+from monai_ssl.networks import ConvEncoder
 from monai_ssl.transforms import (
     BatchViews,
     RandBatchTransform,
     RandGaussianBlurd,
     RandGaussianNoiseBatchd,
+    RandRotationTaskd,
     RandSignedGammad,
     RandTask,
     Snapshotd,
@@ -98,6 +103,20 @@ def test_the_seed_decides_and_transforms_differ():
     first, second, other = result(1), result(1), result(2)
     assert torch.equal(first["a"], second["a"]) and not torch.equal(first["a"], other["a"])
     assert not torch.equal(first["a"], first["b"]), "two transforms share one stream"
+
+
+def test_each_iteration_and_process_draws_its_own_labels():
+    """X1 and ROT-4 of the study's specification, as a training seeds its views."""
+    x = torch.zeros(24, 1, 4, 4, 4)
+    views = BatchViews([RandRotationTaskd("view")])
+
+    def labels(seed, iteration, rank):
+        seed_iteration(Exemplar(ConvEncoder(widths=(2,))), views, seed, iteration, rank)
+        return tuple(views({"view": x})["label"].tolist())
+
+    places = list(product((3, 4), range(3), range(3)))
+    assert len({labels(*place) for place in places}) == len(places)
+    assert labels(3, 1, 2) == labels(3, 1, 2)
 
 
 def test_another_transform_runs_sample_by_sample_and_says_so():
