@@ -21,6 +21,7 @@ from monai_ssl.handlers import Export, HeldOutLoss, Pictures, Probe, Tracking
 from monai_ssl.methods import Method
 from monai_ssl.networks import Encoder
 from monai_ssl.overrides import read_json_words, refuse_unknown_keys, resolved, running_parser
+from monai_ssl.transfer.export import hash_tensors
 from monai_ssl.transfer.source import read_checkpoint
 from monai_ssl.transforms import BatchViews, ImageNetNormalized, ZScored
 
@@ -136,6 +137,8 @@ def export(
 class Record:
     """The record of a run: sheets of pictures on disk, and MLflow with them, all terms, metrics and parameters.
 
+    The parameters hold the hash of the table of permutations, where the method has one.
+
     Args:
         name: of the bundle; the run's name begins with it.
         output_dir: where pictures and the default database go.
@@ -154,6 +157,9 @@ class Record:
 
     def attach(self, engine: Any) -> None:
         """Attach MLflow last, so that it sees what others put into the metrics."""
+        tables = [b for name, b in engine.method.named_buffers() if name.rpartition(".")[2] == "permutations"]
+        if tables:
+            self.tracking.params["permutations_sha256"] = hash_tensors({"permutations": tables[0]})
         self.pictures.attach(engine)
         self.tracking.attach(engine)
 

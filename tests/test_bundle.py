@@ -11,8 +11,12 @@ from PIL import Image
 from monai_ssl import bundle, overrides
 from monai_ssl.data import LabelledImages, PretrainingScans
 from monai_ssl.data.phantom import write_phantom_cohort
+from monai_ssl.engines import SSLTrainer
 from monai_ssl.errors import sentence_of
+from monai_ssl.methods import Exemplar, Jigsaw, Rubik
+from monai_ssl.networks import ConvEncoder
 from monai_ssl.overrides import read_json_words, refuse_unknown_keys
+from monai_ssl.transforms import permutation_table
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +75,25 @@ def test_setup_refuses_before_anything_runs():
     with pytest.raises(RuntimeError) as caught:
         parser.get_parsed_content("initialize")
     assert "Nothing in this bundle reads `sed`" in sentence_of(caught.value)
+
+
+def recorded(method, out, **settings):
+    """The parameters that a bundle with these settings records."""
+    record = {"_target_": "monai_ssl.bundle.Record", "name": "toy", "output_dir": str(out)}
+    record = ConfigParser({**settings, "record": record}).get_parsed_content("record")
+    record.attach(SSLTrainer("cpu", 1, [{}], method, torch.optim.SGD(method.parameters(), 0.1)))
+    return record.tracking.params
+
+
+def test_the_record_holds_what_decides_the_labels_and_the_loss(tmp_path):
+    """X10 of the study's specification; one hash for one table, whatever the method."""
+    encoder = ConvEncoder(widths=(2,))
+    settings = {"weights": [0.5, 2], "gap": 3, "jitter": [4, 4, 2], "kept": "target", "exclusive": True}
+    rubik = recorded(Rubik(encoder, permutation_table(8, 20)), tmp_path, **settings)
+    assert {name: rubik[name] for name in settings} == settings
+    jigsaw, other = (recorded(Jigsaw(encoder, permutation_table(8, 20, seed=s)), tmp_path) for s in (0, 1))
+    assert rubik["permutations_sha256"] == jigsaw["permutations_sha256"] != other["permutations_sha256"]
+    assert "permutations_sha256" not in recorded(Exemplar(encoder), tmp_path)
 
 
 def test_only_our_own_mistakes_become_sentences():

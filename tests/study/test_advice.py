@@ -103,7 +103,7 @@ def test_decoder_and_skips():
 GRID = {
     "task": ("classification", "segmentation", None),
     "modality": ("ct", "mr", None),
-    "domain_gap": ("none", "large", None),
+    "domain_gap": ("none", "small", "large", None),
     "symmetry": ("rotation_invariant", "oriented", None),
     "imbalance": (0.01, 0.15, None),
     "minority": (100, 2000, None),

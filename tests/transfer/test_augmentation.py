@@ -115,18 +115,26 @@ def test_flips_are_independent_and_as_frequent_as_told():
     assert np.abs(np.corrcoef(bits) - np.eye(3)).max() < 3 / 400**0.5
 
 
-def test_probabilities_of_all_steps():
-    expected = {"S4": {RandRotate90d: 0.5, RandRotated: 0.3}, "S5": {RandRotated: 0.6}, "S6": {RandZoomd: 0.4}}
-    image, draws = torch.rand(1, 12, 12), 200
-    for level, probabilities in expected.items():
-        for step in augmentations(level, (12, 12), None):
-            p = probabilities.get(type(step))
-            if p is not None:
-                step.set_random_state(2)
-                share = np.mean([not torch.equal(step({"image": image})["image"], image) for _ in range(draws)])
-                # small scales leave so small an image as it is
-                slack = 0.1 if isinstance(step, RandZoomd) else 0
-                assert abs(share - p) < 3 * (p * (1 - p) / draws) ** 0.5 + slack, (level, type(step))
+PROBABILITIES = {
+    "S1": {RandFlipd: 0.5},
+    "S2": {RandRotate90d: 0.5},
+    "S3": {RandFlipd: 0.5, RandRotated: 0.3},
+    "S4": {RandRotate90d: 0.5, RandRotated: 0.3},
+    "S5": {RandFlipd: 0.5, RandRotate90d: 0.5, RandRotated: 0.6},
+    "S6": {RandFlipd: 0.5, RandRotate90d: 0.5, RandRotated: 0.6, RandZoomd: 0.4},
+}
+
+
+@pytest.mark.parametrize("level", AUGMENTATION_LEVELS)
+def test_probabilities_of_all_steps(level):
+    image, draws = torch.rand(1, 12, 12), 400
+    for step in augmentations(level, (12, 12), None):
+        p = PROBABILITIES[level][type(step)]
+        step.set_random_state(2)
+        share = np.mean([not torch.equal(step({"image": image})["image"], image) for _ in range(draws)])
+        # small scales leave so small an image as it is
+        slack = 0.1 if isinstance(step, RandZoomd) else 0
+        assert abs(share - p) < 3 * (p * (1 - p) / draws) ** 0.5 + slack, type(step)
 
 
 def test_scales_lie_between_0_8_and_1_2():

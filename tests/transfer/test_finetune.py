@@ -55,6 +55,12 @@ def test_warmup_frees_the_encoder_after_its_epochs():
     assert moved(states[2], states[3], "encoder.stages.0.norm1.running_mean")
 
 
+def test_warmup_lasts_25_epochs_unless_told():
+    states = train(network(), "warmup", 26)
+    assert not moved(states[0], states[25], "encoder.") and moved(states[0], states[25], "head.")
+    assert moved(states[25], states[26], "encoder.stages.0.conv1")
+
+
 def test_full_moves_all_from_the_start_and_scale_0_only_statistics():
     first, second = train(network(), "full", 1)
     assert moved(first, second, "encoder.stages.0.conv1.weight")
