@@ -50,6 +50,15 @@ def test_both_presets_build(path, settings):
         assert all(t.isfinite() for t in first_terms(path, settings(path, preset=preset))[2].values())
 
 
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_each_optimizer_holds_what_its_step_trains_and_nothing_else(path, settings):
+    parser = parsed(path, settings(path))
+    method, made = (parser.get_parsed_content(i) for i in ("network_def", "optimizer"))
+    for step, optimizer in (made if isinstance(made, dict) else {"losses": made}).items():
+        held = sorted(id(p) for group in optimizer.param_groups for p in group["params"])
+        assert held == sorted(id(p) for p in method.step_parameters(step)), step
+
+
 @pytest.mark.parametrize("path", [p for p in CONFIGS if p.parts[-3] == "pcrlv2"], ids=name)
 def test_targets_are_the_views_before_they_were_disturbed(path, settings):
     """B10: in [0, 1] in 3-D; with the disturbance off, the input before normalization is the target."""
@@ -63,7 +72,7 @@ def test_targets_are_the_views_before_they_were_disturbed(path, settings):
             assert torch.allclose(normal, batch[view], atol=1e-4)
         else:
             assert torch.equal(batch[view], batch[target])
-        assert not torch.equal(loud[view], batch[view])
+        assert torch.equal(loud[target], batch[target]) and not torch.equal(loud[view], batch[view])
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)

@@ -63,6 +63,7 @@ def test_stages_follow_each_other(path, settings, tmp_path, caplog):
     state = second.method.state_dict()
     assert all(torch.equal(state[k], v) for k, v in first.method.state_dict().items())
     assert list(second.optimizers) == ["losses", "discriminator_losses"]
+    assert second.method.weights == ((1, 10, 0.001) if dims(path) == 2 else (1, 100, 1))
     second.run()
     assert second.optimizers["discriminator_losses"].param_groups[0]["lr"] == (2e-4 if dims(path) == 2 else 1e-3)
 

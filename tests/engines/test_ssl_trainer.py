@@ -86,6 +86,18 @@ def test_equals_a_loop_written_by_hand():
     assert all(torch.equal(a, b) for a, b in zip(run.method.parameters(), method.parameters(), strict=True))
 
 
+def test_ranks_agree_on_what_the_method_chooses_and_on_nothing_else():
+    choices, draws = [], []
+    for iteration in (1, 2):
+        for rank in range(3):
+            method = Toy()
+            seed_iteration(method, None, 3, iteration, rank)
+            choices.append(torch.rand(4, generator=method.generator).tolist())
+            draws.append(torch.rand(4).tolist())
+    assert choices[0] == choices[1] == choices[2] != choices[3] == choices[4] == choices[5]
+    assert len({tuple(d) for d in draws}) == 6
+
+
 def test_output_names_every_term_and_their_sum():
     run = trainer(epochs=1)
     run.run()

@@ -139,6 +139,7 @@ def test_the_teacher_follows_after_the_step():
     for before, new, s in zip(old, method.teacher.parameters(), method.student.parameters(), strict=True):
         torch.testing.assert_close(new, 0.9 * before + 0.1 * s.detach(), atol=1e-6, rtol=0)
         assert new.grad is None and not new.requires_grad and s.grad is not None
+    assert make().momentum == 0.999
 
 
 # 4, 5: the queue -------------------------------------------------------------------------------------------------

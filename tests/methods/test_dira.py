@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from monai.networks.nets import resnet50
 from torch import nn
 
 from monai_ssl.engines import SSLTrainer
@@ -157,6 +158,7 @@ def test_the_networks_step_leaves_the_discriminator_alone_and_goes_through_it(ba
     def look(step, optimizer, batch, last):
         out = SSLTrainer._minimize(run, step, optimizer, batch, last)
         seen[step] = copy.deepcopy(method.discriminator.state_dict())
+        assert all(p.grad is None for p in method.discriminator.parameters())
         return out
 
     head = method.network.head[0].weight.detach().clone()
@@ -298,6 +300,20 @@ def test_export_holds_the_unet_and_nothing_else(tmp_path):
     from safetensors.torch import load_file
 
     assert {name.split(".")[0] for name in load_file(path)} == {"encoder", "decoder"}
+
+
+def test_the_encoder_fills_a_plain_resnet_50_but_for_its_classifier(tmp_path):
+    from safetensors.torch import load_file
+
+    unet = RestorationUNet(ResNetEncoder(depth=50), 1)
+    method = DiRA(BASES["moco"](unet), unet, Discriminator(2, width=4)).eval()
+    path = export_weights(method, tmp_path / "encoder.safetensors", ModelCard("dira", "dira", {}, "xray"))
+    plain = resnet50(spatial_dims=2, n_input_channels=3, num_classes=2, conv1_t_stride=2, bias_downsample=False).eval()
+    state = {name.removeprefix("encoder.net."): tensor for name, tensor in load_file(path).items()}
+    report = plain.load_state_dict(state, strict=False)
+    assert report.missing_keys == ["fc.weight", "fc.bias"] and not report.unexpected_keys
+    x = batch(size=2)["view1"]
+    torch.testing.assert_close(plain(x), plain.fc(method.representation(x)))
 
 
 def test_a_stage_starts_from_the_one_before(tmp_path, caplog):

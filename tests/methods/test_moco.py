@@ -145,6 +145,10 @@ def test_random_vectors_lose_the_logarithm_of_the_choices():
     assert loss.item() == pytest.approx(math.log(4096), abs=0.5)
 
 
+def test_the_key_network_follows_as_slowly_as_in_the_paper():
+    assert [make(version).momentum for version in ("v1", "v2")] == [0.999, 0.999]
+
+
 def test_the_temperature_can_be_set():
     assert (
         make("v1").temperature == 0.07

@@ -65,3 +65,6 @@ def test_two_dimensional_views_end_in_holes_of_the_normalized_mean():
     mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     torch.testing.assert_close(out["target1"], (x["view1"] - mean) / std, atol=1e-5, rtol=1e-5)
     assert (out["view1"] == 0).float().mean() > 0.1 and (out["target1"] == 0).float().mean() < 0.01
+    quiet = of_bundle("views", 2, spatial=[], disturb=[], cutout=[]).set_random_state(0)(x)
+    assert all(torch.equal(quiet[f"view{i}"], quiet[f"target{i}"]) for i in (1, 2))
+    assert torch.equal(quiet["target1"], out["target1"])

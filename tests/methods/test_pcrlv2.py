@@ -96,11 +96,11 @@ def test_every_head_restores_the_shape_of_the_image(dims):
         assert all(r.min() >= 0 and r.max() <= 1 for r in restored.values())
 
 
-@pytest.mark.parametrize("scale", [0, 1, 2])
-def test_restoration_at_a_scale_trains_what_lies_below_it_and_nothing_above(scale):
-    method = forced([scale], tasks=["restoration"])
-    total(method.losses(batch())).backward()
-    assert method.encoder.stages[0].conv1.weight.grad.abs().sum() > 0
+@pytest.mark.parametrize(("dims", "scale"), [(d, s) for d, scales in ((3, 3), (2, 5)) for s in range(scales)])
+def test_restoration_at_a_scale_trains_what_lies_below_it_and_nothing_above(dims, scale):
+    method = forced([scale], dims=dims, tasks=["restoration"])
+    total(method.losses(batch(dims))).backward()
+    assert next(method.encoder.parameters()).grad.abs().sum() > 0
     for level, block in enumerate(method.decoder.blocks):
         grads = [p.grad for p in block.parameters()]
         assert all(g is not None for g in grads) if level <= scale else all(g is None for g in grads)
@@ -124,12 +124,16 @@ def test_scales_are_drawn_uniformly_and_repeat_with_the_seed():
 
 
 def test_restoration_and_global_comparison_share_the_scale():
-    for scale in range(3):
-        method = forced([scale])
+    method, scales = make(), set()
+    for seed in range(8):
+        method.generator.manual_seed(seed)
+        method.zero_grad(set_to_none=True)
         total(method.losses(batch(num_locals=0))).backward()
         trained = {level for level, head in method.restorers.items() if next(head.parameters()).grad is not None}
         compared = {level for level, head in method.comparers.items() if next(head.parameters()).grad is not None}
-        assert trained == compared == {str(scale)}
+        assert trained == compared and len(trained) == 1
+        scales |= trained
+    assert scales == {"0", "1", "2"}
 
 
 # B5 -------------------------------------------------------------------------------------------------------------
@@ -190,6 +194,18 @@ def test_local_views_are_compared_with_the_globals_of_their_own_sample():
     assert value.item() == pytest.approx(torch.stack(expected).mean().item(), abs=1e-6)
 
 
+@pytest.mark.parametrize("preset", ["paper", "reference"])
+def test_local_views_are_not_restored_and_leave_the_restoration_as_it_is(preset):
+    data, restored, losses = batch(), [], []
+    for views in (data, {k: v for k, v in data.items() if k != "locals"}):
+        method = make(preset)
+        method.generator.manual_seed(3)
+        for head in (*method.restorers.values(), *filter(None, [method.full_resolution])):
+            head.register_forward_hook(lambda head, inputs, output: restored.append(len(output)))
+        losses.append(method.losses(views)["restoration"])
+    assert restored == [len(data["view1"])] * 4 and torch.equal(*losses)
+
+
 def test_local_scales_are_drawn_for_each_pair_or_once():
     method = make()
     assert len(set(method._draw_local_scales(batch()))) > 1 and len(method._draw_local_scales(batch())) == 12
@@ -223,10 +239,12 @@ def test_predictor_counts():
 
 
 def test_reference_restoration_fades_by_a_cosine():
-    method = forced([0], preset="reference").eval()
+    method, data = forced([0], preset="reference").eval(), batch()
     values = []
     for method.progress in (0.0, 0.5, 1.0):
-        values.append(method.losses(batch())["scale_restoration"].item())
+        values.append(method.losses(data)["scale_restoration"].item())
+    error = method.restore(data["view1"])["restored at 1/4"] - data["target1"]
+    assert values[0] == pytest.approx(error.square().mean().item(), rel=1e-5)
     assert values[1] == pytest.approx(values[0] / 2, rel=1e-4) and values[2] == pytest.approx(0, abs=1e-9)
 
 

@@ -1,8 +1,10 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from torch import nn
 
 from monai_ssl.losses import nt_xent
@@ -130,6 +132,29 @@ def test_clean_and_transformed_images_pass_the_encoder_apart():
     method.losses(data)
     assert len(seen) == 2 and torch.equal(seen[0], data["view"]) and torch.equal(seen[1], data["target"])
     assert len(decoded) == 1 and len(decoded[0][-1]) == 4
+
+
+@pytest.mark.parametrize("mask", ["rays", "stripes", "blocks"])
+@pytest.mark.parametrize(("config", "shape"), [("pretrain", (1, 24, 20, 16)), ("pretrain_2d", (3, 64, 56))])
+def test_the_view_is_the_mapped_image_under_a_mask_that_looks_at_the_clean_one(config, shape, mask):
+    outs = {}
+    for prob in (0.0, 1.0):
+        parser = ConfigParser()
+        parser.read_config(str(Path(__file__).parents[2] / f"bundles/tower/configs/{config}.json"))
+        changed = {"mask": mask, "masks#rays#num_rays": 3, "nonlinear#prob": prob, "nonlinear#params_key": "curve"}
+        # the identity or, in half of the samples, its reverse
+        changed |= {"roi_size": list(shape[1:]), "nonlinear#curves": [[[0, 0], [1, 1]]], "masks#blocks#grid": 8}
+        for key, value in changed.items():
+            parser[key] = value
+        x = torch.rand(8, *shape, generator=torch.Generator().manual_seed(0))
+        outs[prob] = parser.get_parsed_content("views").set_random_state(0)({"view": x})
+    clean, seen = outs[0.0]["target"], outs[0.0]["visible"]
+    assert torch.equal(clean, outs[1.0]["target"]) and torch.equal(seen, outs[1.0]["visible"])
+    assert 0 < seen.mean() < 1 and torch.equal(outs[0.0]["view"], clean * seen)
+    reverse = outs[1.0]["curve"]["decreasing"]
+    assert reverse.any() and not reverse.all()
+    mapped = torch.where(reverse.reshape(-1, *[1] * len(shape)), 1 - clean, clean)
+    torch.testing.assert_close(outs[1.0]["view"], mapped * seen, atol=1e-3, rtol=0)
 
 
 def test_l1():

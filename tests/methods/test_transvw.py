@@ -1,8 +1,11 @@
-"""Acceptance properties of the TransVW specification that concern the method."""
+"""Acceptance properties of the TransVW specification that concern the method and the views of its bundles."""
+
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from monai.bundle import ConfigParser
 from torch import nn
 
 from monai_ssl.methods import TransVW
@@ -119,6 +122,35 @@ def test_panels_show_input_target_and_restoration():
     assert list(panels) == ["input", "target", "restored"]
     assert panels["input"] is not None and torch.equal(panels["target"], data["target"])
     assert not any(image.requires_grad for image in panels.values())
+
+
+# small enough for thousands; out-painting needs 14 voxels
+@pytest.mark.parametrize(
+    ("config", "shape"),
+    [
+        ("transvw/configs/pretrain.json", (1, 14, 15, 16)),
+        ("transvw/configs/pretrain_2d.json", (3, 32, 30)),
+        ("dira/configs/pretrain.json", (1, 14, 15, 16)),
+    ],
+)
+def test_the_target_is_the_word_as_it_was_cut_and_one_of_four_disturbs_the_view(config, shape):
+    parser = ConfigParser()
+    parser.read_config(str(Path(__file__).parents[2] / "bundles" / config))
+    parser["roi_size"] = list(shape[1:])
+    views = parser.get_parsed_content("views").set_random_state(0)
+    assert [type(t).__name__ for t in views.transforms] == ["Snapshotd", "RandElasticBatchd", "RandOneOfd"]
+    one_of = views.transforms[-1]
+    one_of.params_key = "done"
+    kinds = [type(t).__name__ for t in one_of.transforms]
+    assert kinds == ["RandLocalShufflingd", "RandBezierd", "RandPaintingd", "RandPaintingd"]
+    assert all(t.prob == 1 for t in one_of.transforms) and [t.in_prob for t in one_of.transforms[2:]] == [1, 0]
+    x = torch.rand(1600, *shape, generator=torch.Generator().manual_seed(0))
+    before = x.clone()
+    out = views({"view": x})
+    assert torch.equal(out["target"], before)
+    assert (out["view"] != out["target"]).flatten(1).any(1).all()
+    shares = out["done"]["choice"].bincount(minlength=4) / len(x)
+    torch.testing.assert_close(shares, torch.full((4,), 0.25), atol=0.03, rtol=0)
 
 
 def test_two_words_are_told_apart_and_restored():

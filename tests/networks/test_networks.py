@@ -34,14 +34,18 @@ def test_decoders_have_the_papers_sizes():
     assert [count(b) for b in SkipUNet(resnet, 1).decoder.blocks] == expected
 
 
-def test_pyramid_is_a_function_of_the_coarsest_map_alone(small):
-    features = small.encoder(torch.rand(2, 1, 16, 16, 8))
-    expected = small.decoder(features)
+@pytest.mark.parametrize(
+    ("encoder", "shape"), [(ConvEncoder(widths=(4, 8, 16, 32)), (1, 16, 16, 8)), (ResNetEncoder(width=4), (3, 64, 32))]
+)
+def test_pyramid_is_a_function_of_the_coarsest_map_alone(encoder, shape):
+    pyramid, x = PyramidUNet(encoder).eval(), torch.rand(2, *shape)
+    features = encoder(x)
+    expected = pyramid.decoder(features)
     disturbed = [torch.rand_like(f) for f in features[:-1]] + [features[-1]]
-    for a, b in zip(small.decoder(disturbed), expected, strict=True):
-        assert torch.equal(a, b)
+    for a, b, c in zip(pyramid.decoder(disturbed), pyramid(x), expected, strict=True):
+        assert torch.equal(a, c) and torch.equal(b, c)
     changed = [*features[:-1], features[-1] + 1]
-    assert not torch.equal(small.decoder(changed)[0], expected[0])
+    assert not torch.equal(pyramid.decoder(changed)[0], expected[0])
 
 
 def test_skips_make_the_finer_maps_matter():
@@ -57,7 +61,8 @@ def test_skips_make_the_finer_maps_matter():
 )
 def test_no_decoder_convolution_sees_more_channels_than_were_enlarged(encoder, widths):
     blocks = PyramidUNet(encoder).decoder.blocks
-    assert [block.convs.conv1.in_channels for block in blocks] == widths
+    sees = [max(m.in_channels for m in block.modules() if hasattr(m, "in_channels")) for block in blocks]
+    assert sees == [block.convs.conv1.in_channels for block in blocks] == widths
 
 
 def test_levels_have_halved_strides(small):
@@ -89,6 +94,18 @@ def test_group_norm_keeps_scale_and_shift_and_leaves_heads_alone():
     for name, parameter in encoder.named_parameters():
         assert torch.equal(parameter, names[name])
     assert not any("running" in name for name in encoder.stages[1].state_dict())
+
+
+def test_group_norm_replaces_every_norm_of_a_resnet():
+    encoder = ResNetEncoder(width=8)
+    for p in encoder.parameters():
+        torch.nn.init.normal_(p)
+    before = {n: p.clone() for n, p in encoder.named_parameters()}
+    batch_to_group_norm(encoder, 8)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in encoder.modules())
+    assert set(before) == set(encoder.state_dict()) and all(
+        torch.equal(p, before[n]) for n, p in encoder.named_parameters()
+    )
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,7 @@ def test_inflated_convolution_answers_equal_channels_as_before(have, repeats, di
     conv = nn.Conv2d if dims == 2 else nn.Conv3d
     narrow, wide = conv(have, 5, 3), conv(have * repeats, 5, 3)
     wide.weight.data, wide.bias.data = inflate_channels(narrow.weight.data, have * repeats), narrow.bias.data
+    assert torch.equal(wide.weight, torch.cat([narrow.weight / repeats] * repeats, 1))
     x = torch.rand(2, have, *(6,) * dims)
     torch.testing.assert_close(wide(x.repeat(1, repeats, *(1,) * dims)), narrow(x), atol=1e-5, rtol=1e-5)
 
@@ -135,6 +136,7 @@ def test_loading_inflates_only_the_first_convolution():
     source, target = encoder(seed=1).eval(), encoder(channels=4, seed=2).eval()
     account = load_weights(target, source.state_dict(), channels="inflate")
     assert list(account.inflated) == ["stages.0.conv1.weight"] and account.complete
+    assert torch.equal(target.stages[0].conv1.weight, source.stages[0].conv1.weight.expand(-1, 4, -1, -1, -1) / 4)
     x = torch.rand(1, 1, 8, 8, 8)
     torch.testing.assert_close(target(x.expand(-1, 4, -1, -1, -1))[-1], source(x)[-1], atol=1e-4, rtol=1e-4)
     with pytest.raises(ValueError, match="`channels` must be 'refuse' or 'inflate', got 'maybe'"):
