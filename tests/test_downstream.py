@@ -106,6 +106,7 @@ def test_segmentation_from_weights_to_files(tmp_path, volumes):
     experiments = [e.experiment_id for e in client.search_experiments()]
     (run,) = client.search_runs(experiments)
     assert run.info.status == "FINISHED" and run.data.params["scheme"] == "fixed"
+    assert {"weights", "part", "bn_frozen", "norm", "seed"} <= run.data.params.keys()
     assert {"loss", "val_mean_dice"} <= run.data.metrics.keys()
 
 

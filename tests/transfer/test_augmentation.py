@@ -31,7 +31,7 @@ def test_levels_nest_and_angles_grow():
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-@pytest.mark.parametrize(("level", "degrees"), [("S3", 10), ("S4", 20), ("S5", 30)])
+@pytest.mark.parametrize(("level", "degrees"), [("S3", 10), ("S4", 20), ("S5", 30), ("S6", 30)])
 def test_angles_are_in_degrees_about_the_long_axis(dims, level, degrees):
     (rotation,) = (step for step in augmentations(level, ROI[dims]) if isinstance(step, RandRotated))
     rotation = rotation.rand_rotate
