@@ -57,6 +57,11 @@ def test_each_optimizer_holds_what_its_step_trains_and_nothing_else(path, settin
     for step, optimizer in (made if isinstance(made, dict) else {"losses": made}).items():
         held = sorted(id(p) for group in optimizer.param_groups for p in group["params"])
         assert held == sorted(id(p) for p in method.step_parameters(step)), step
+        fixed, wanted = (
+            {id(p) for group in groups if group.get("fixed_lr") for p in group["params"]}
+            for groups in (optimizer.param_groups, method.parameter_groups(step))
+        )
+        assert fixed == wanted, step
 
 
 @pytest.mark.parametrize("path", [p for p in CONFIGS if p.parts[-3] == "pcrlv2"], ids=name)

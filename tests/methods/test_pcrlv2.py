@@ -1,9 +1,12 @@
 """Acceptance properties B3-B16 of the PCRLv2 specification."""
 
 from collections import Counter
+from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from torch import nn
 
 from monai_ssl.methods import PCRLv2
@@ -158,6 +161,49 @@ class Detach(nn.Module):
 def make_terms(method, tasks):
     method.tasks = tasks
     return method.losses(batch())
+
+
+# B7, B8, B9, B13: what the bundle asks of crops and rates -------------------------------------------------------
+
+
+def of_bundle(key, config="pretrain", **overrides):
+    parser = ConfigParser()
+    parser.read_config(str(Path(__file__).parents[2] / f"bundles/pcrlv2/configs/{config}.json"))
+    for name, value in overrides.items():
+        parser[name] = value
+    return parser.get_parsed_content(key)
+
+
+def test_crops_of_the_bundle_have_the_papers_sizes_and_overlap():
+    crop = of_bundle("crops", roi_size=[8, 8, 4], **{"crops#0#params_key": "cut", "crops#0#local_out_size": [4, 4, 4]})
+    crop = crop[0].set_random_state(0)
+    scan = torch.full((1, 1, 1, 1), 0.52).expand(1, 170, 160, 130)
+    pairs, local_sizes = set(), set()
+    for _ in range(170):
+        out = crop({"image": scan})
+        cut = out["cut"]
+        assert cut["iou"] > 0.3 and not cut["fallback"] and len(out["locals"]) == 6
+        low, high = cut["starts"].min(0), (cut["starts"] + cut["sizes"]).max(0)
+        assert (cut["local_starts"] >= low).all() and (cut["local_starts"] + cut["local_sizes"] <= high).all()
+        pairs.add(tuple(map(tuple, cut["sizes"].tolist())))
+        local_sizes |= set(map(tuple, cut["local_sizes"].tolist()))
+    smallest, larger = (64, 64, 32), [(96, 96, 64), (96, 96, 96), (112, 112, 64)]
+    assert pairs == {(smallest, smallest), *product(larger, larger)}
+    assert local_sizes == {(8, 8, 8), (16, 16, 16), (32, 32, 16), (32, 32, 32)}
+    assert crop({"image": torch.zeros(1, 1, 1, 1).expand(scan.shape)})["cut"]["fallback"]
+
+
+def test_views_of_the_bundle_have_the_papers_extents():
+    out = of_bundle("crops")[0].set_random_state(0)({"image": torch.rand(1, 100, 90, 60)})
+    assert out["view1"].shape == out["view2"].shape == (1, 64, 64, 32)
+    assert [x.shape for x in out["locals"]] == [(1, 16, 16, 16)] * 6
+
+
+@pytest.mark.parametrize("config", ["pretrain", "pretrain_2d"])
+def test_the_rate_of_the_bundle_falls_by_half_a_cosine_of_epochs(config):
+    handler = of_bundle("train#handlers#0", config, lr=0.4)
+    assert handler.per == "epoch"
+    assert [handler.schedule(p) for p in (0, 0.5, 1)] == pytest.approx([0.4, 0.2, 0])
 
 
 # B11 ------------------------------------------------------------------------------------------------------------
