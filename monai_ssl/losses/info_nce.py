@@ -39,9 +39,6 @@ class FeatureQueue(nn.Module):
     Keys of a step are held back by :meth:`hold` while losses are computed, and enter by :meth:`release` after the
     optimizer step: no key meets a query of its own step, and validation leaves nothing behind.
 
-    Keys of a step are held back by :meth:`hold` while losses are computed, and enter by :meth:`release` after the
-    optimizer step: no key meets a query of its own step, and validation leaves nothing behind.
-
     Args:
         dim: of a key.
         size: keys that are kept.
@@ -59,18 +56,6 @@ class FeatureQueue(nn.Module):
             raise ValueError(f"The queue must hold at least 1 key, got `queue_size` {size}.")
         self.register_buffer("features", F.normalize(torch.randn(size, dim), dim=1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
-        self.held: list[Tensor] = []
-
-    def hold(self, *keys: Tensor) -> None:
-        """Keep ``keys``, each (B, D), until :meth:`release`; in training only."""
-        if self.training:
-            self.held.extend(k.detach() for k in keys)
-
-    def release(self) -> None:
-        """Enqueue all that was held back, in order; several batches under gradient accumulation."""
-        for keys in self.held:
-            self.enqueue(keys)
-        self.held.clear()
         self.held: list[Tensor] = []
 
     def hold(self, *keys: Tensor) -> None:
