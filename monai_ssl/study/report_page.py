@@ -16,14 +16,14 @@ _STYLE = """
 --good:#5bd67f;--bad:#ff8f8f;--c0:#5ab4f0;--c1:#ff9650;--c2:#3fcfa0;--c3:#f08cc4;--c4:#e0b83f;--c5:#9ad4ff;
 --c6:#b79aff;--c7:#c3d04a}}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:1180px;padding:1rem clamp(.75rem,3vw,2rem) 4rem;background:var(--page);
+body{margin:0 auto;max-width:1260px;padding:1rem clamp(.75rem,3vw,2rem) 4rem;background:var(--page);
 color:var(--text);font:16px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
 h1{line-height:1.2;margin:.5rem 0}h2{margin:2.5rem 0 .5rem;border-bottom:1px solid var(--rule);padding-bottom:.25rem}
 h3{margin:1.5rem 0 .5rem}p{max-width:75ch;margin:.5rem 0}li{max-width:75ch}.faint{color:var(--faint)}
 .scroll{overflow-x:auto;margin:.75rem 0;border:1px solid var(--rule);border-radius:6px}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;overflow-wrap:normal}
-th,td{padding:.35rem .6rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
-td.text,th.text{text-align:left}
+table{border-collapse:collapse;width:100%;font-size:.875rem;font-variant-numeric:tabular-nums;overflow-wrap:normal}
+th,td{padding:.3rem .45rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
+td.text,th.text{text-align:left}td.text:last-child{white-space:normal;min-width:9rem}
 thead th{background:var(--band);font-weight:600;vertical-align:bottom;white-space:normal}
 tbody tr:last-child>*{border-bottom:0}tr.scratch{background:var(--band)}
 .wide{white-space:normal;min-width:16rem;overflow-wrap:anywhere}
