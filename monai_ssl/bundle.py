@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from monai_ssl.data import LabelledImages, PretrainingScans, WindowDataset
 from monai_ssl.data.windows import collate_views, endless_loader
 from monai_ssl.engines import WindowMeanInferer
+from monai_ssl.engines.benchmark import cores
 from monai_ssl.errors import explain_mistakes
 from monai_ssl.handlers import Export, HeldOutLoss, Pictures, Probe, Tracking
 from monai_ssl.methods import Method
@@ -73,6 +74,8 @@ def setup(seed: int) -> None:
 def loader(dataset: Dataset, batch_size: int, num_workers: int, device: torch.device | str, seed: int) -> DataLoader:
     """The endless loader of a pre-training run, sharded under ``torchrun``.
 
+    No more workers are started than there are cores; samples do not depend on their number.
+
     Raises:
         ValueError: for a batch of fewer than two samples, with which comparisons and batch norm mean nothing.
     """
@@ -84,7 +87,7 @@ def loader(dataset: Dataset, batch_size: int, num_workers: int, device: torch.de
     return endless_loader(
         dataset,
         batch_size,
-        num_workers,
+        min(num_workers, cores()),
         seed=seed,
         rank=idist.get_rank(),
         world_size=world_size,

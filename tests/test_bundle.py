@@ -113,6 +113,11 @@ def test_only_our_own_mistakes_become_sentences():
         assert sentence_of(chained(e)).startswith("Nothing in this bundle reads `epoch`")
 
 
+def test_no_more_workers_than_cores(monkeypatch):
+    monkeypatch.setattr(bundle, "cores", lambda: 2)
+    assert [bundle.loader([0, 1, 2, 3], 2, asked, "cpu", 0).num_workers for asked in (0, 1, 4)] == [0, 1, 2]
+
+
 def test_a_mistake_in_a_loader_worker_becomes_its_sentence():
     from monai_ssl.data import WindowDataset, endless_loader
     from monai_ssl.transforms import RandIoUPairCropd

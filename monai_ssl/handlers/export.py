@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from ignite.engine import Engine, Events
 from monai_ssl.engines.ssl_trainer import SSLTrainer
 from monai_ssl.handlers.checkpoint import save_atomically
 from monai_ssl.transfer import ModelCard, export_weights
+
+_logger = logging.getLogger(__name__)
 
 
 class Export:
@@ -47,6 +50,7 @@ class Export:
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self._tell)
 
     def __call__(self, trainer: SSLTrainer) -> None:
         state = trainer.state
@@ -64,3 +68,10 @@ class Export:
         self.directory.mkdir(parents=True, exist_ok=True)
         export_weights(trainer.method, self.directory / "encoder.safetensors", card)
         save_atomically(trainer.method.state_dict(), self.directory / "model.pt")
+
+    def _tell(self, trainer: SSLTrainer) -> None:
+        encoder = self.directory / "encoder.safetensors"
+        if idist.get_rank() == 0 and encoder.is_file():
+            _logger.info(
+                "The encoder for fine-tuning (`--weights`) is %s, described in MODEL_CARD.md beside it.", encoder
+            )
