@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.bundle import ConfigParser
 from PIL import Image
 
@@ -13,6 +14,7 @@ from monai_ssl.data import LabelledImages, PretrainingScans
 from monai_ssl.data.phantom import write_phantom_cohort
 from monai_ssl.engines import SSLTrainer
 from monai_ssl.errors import sentence_of
+from monai_ssl.handlers import Export
 from monai_ssl.methods import Exemplar, Jigsaw, Rubik
 from monai_ssl.networks import ConvEncoder
 from monai_ssl.overrides import read_json_words, refuse_unknown_keys
@@ -111,6 +113,16 @@ def test_only_our_own_mistakes_become_sentences():
         refuse_unknown_keys(config(epoch=3))
     except ValueError as e:
         assert sentence_of(chained(e)).startswith("Nothing in this bundle reads `epoch`")
+
+
+def test_the_end_of_a_run_names_the_encoder(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(Export, "__call__", lambda self, engine: (tmp_path / "encoder.safetensors").touch())
+    engine = Engine(lambda engine, batch: None)
+    Export(tmp_path, "byol", "paper", {}, {}).attach(engine)
+    with caplog.at_level("INFO"):
+        engine.run([0], max_epochs=2)
+    (said,) = [r.getMessage() for r in caplog.records if r.name.startswith("monai_ssl")]
+    assert f"(`--weights`) is {tmp_path / 'encoder.safetensors'}" in said
 
 
 def test_no_more_workers_than_cores(monkeypatch):
