@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -148,8 +149,10 @@ def pool(backend: str, workers: int) -> Iterator[tuple[Executor, int]]:
     except ImportError as error:
         raise ValueError("`--backend dask` needs Dask: `pip install distributed`.") from error
     address = os.environ.get("DASK_SCHEDULER_ADDRESS")
+    # a cluster of our own ends with the study, which its workers would report as lost connections
+    options = {} if address else {"silence_logs": logging.CRITICAL}
     try:
-        client = Client(address)
+        client = Client(address, **options)
     except OSError as error:
         raise ValueError(f"No Dask scheduler answers at DASK_SCHEDULER_ADDRESS={address}: {error}") from error
     # a job that was busy is asked for again: Dask would answer "pure" calls from memory
