@@ -210,15 +210,16 @@ def probe(cohort: Cohort, widths: tuple[int, ...], weights: str, seed: int) -> d
 
 def report(work: Path) -> None:
     """Mean and spread over seeds, and what runs and test patients together say of the difference."""
-    cells: dict[tuple[int, str], list[np.ndarray]] = {}
+    cells: dict[tuple[int, str], dict[str, np.ndarray]] = {}
     for file in sorted(work.glob("*.json")):
-        name, labels, *_ = file.stem.rsplit("_", 3)
-        cells.setdefault((int(labels), name), []).append(np.array(json.loads(file.read_text())["dice"]))
+        name, labels, seed, _ = file.stem.rsplit("_", 3)
+        cells.setdefault((int(labels), name), {})[seed] = np.array(json.loads(file.read_text())["dice"])
     for labels, name in sorted(cells):
-        scores = [float(np.nanmean(dice)) for dice in cells[labels, name]]
+        scores = [float(np.nanmean(dice)) for dice in cells[labels, name].values()]
         line = f"{labels:4d} labels  {name:10s} {np.mean(scores):.3f} +- {np.std(scores):.3f} over {len(scores)} seeds"
-        if name != "scratch" and (labels, "scratch") in cells:
-            runs = ([by_patient(dice) for dice in cells[labels, arm]] for arm in (name, "scratch"))
+        shared = sorted(cells[labels, name].keys() & cells.get((labels, "scratch"), {}).keys())
+        if name != "scratch" and len(shared) > 1:
+            runs = ([by_patient(cells[labels, arm][seed]) for seed in shared] for arm in (name, "scratch"))
             found = compare_runs_and_cases(*runs)
             line += f", against scratch {found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
             line += f", p = {found.p_value:.2g}"

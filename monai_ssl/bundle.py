@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 from monai_ssl.data import LabelledImages, PretrainingScans, WindowDataset
 from monai_ssl.data.windows import collate_views, endless_loader
 from monai_ssl.engines import WindowMeanInferer
-from monai_ssl.engines.benchmark import cores
 from monai_ssl.errors import explain_mistakes
 from monai_ssl.handlers import Export, HeldOutLoss, Pictures, Probe, Tracking
+from monai_ssl.machine import cores
 from monai_ssl.methods import Method
 from monai_ssl.networks import Encoder
 from monai_ssl.overrides import read_json_words, refuse_unknown_keys, resolved, running_parser

@@ -35,9 +35,10 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a table and a verdict, and record them in the MLflow database of the bundle's ``output_dir``."""
     from monai_ssl.cli.preview import build, parse_overrides, read_bundle
-    from monai_ssl.engines.benchmark import cores, measure
+    from monai_ssl.engines.benchmark import measure
     from monai_ssl.engines.benchmark_verdict import verdict
     from monai_ssl.files import write_json
+    from monai_ssl.machine import cores
 
     parser = read_bundle([str(args.bundle / "configs" / f"{args.config}.json")], parse_overrides(args.overrides))
     for name in ("train#trainer", "train#handlers"):

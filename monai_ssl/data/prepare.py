@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from monai_ssl.data.pool import JobPool, WorkerKilledError
 from monai_ssl.data.report import Report
 from monai_ssl.data.selection import refusal
 from monai_ssl.files import read_json, write_json
+from monai_ssl.machine import cores
 
 _MODALITIES = ("auto", "ct", "mr", "xray", "us")
 _KILLED = "its worker process was killed, probably for want of memory: use fewer --workers or a larger machine"
@@ -158,7 +158,7 @@ class _Preparation:
         self.folders = Counter(str(Path(source.name).parent) for source in sources)
 
     def run(self) -> Report:
-        workers = self.options.workers if self.options.workers is not None else min(8, os.cpu_count() or 1)
+        workers = self.options.workers if self.options.workers is not None else min(8, cores())
         pool: JobPool[Job, Outcome] = JobPool(convert, workers, ["monai_ssl.data.readers", "monai_ssl.data.convert"])
         interval = 0.2 if sys.stderr.isatty() else 30.0
         # the manifest exists from the start, so that the options bind a run that is interrupted

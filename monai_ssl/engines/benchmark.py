@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import statistics
 import sys
 import threading
@@ -220,8 +219,3 @@ def _utilization(device: torch.device) -> Iterator[list[float]]:
         stop.set()
         if device.type == "cuda":
             thread.join()
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

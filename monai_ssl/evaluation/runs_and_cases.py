@@ -40,11 +40,12 @@ def compare_runs_and_cases(a: Sequence[Scores], b: Sequence[Scores], *, confiden
     """
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(f"Runs must come in pairs, two at least, got {len(a)} and {len(b)}.")
-    found = [_with_score(run) for run in (*a, *b)]
+    ours, theirs = ([_scored(run) for run in runs] for runs in (a, b))
+    found = [set(run) for run in (*ours, *theirs)]
     cases = sorted(set.intersection(*found))
     if len(cases) < 2:
         raise ValueError(f"Only {len(cases)} cases have a score in every run; at least two are needed.")
-    table = np.array([[float(x[c] or 0) - float(y[c] or 0) for c in cases] for x, y in zip(a, b, strict=True)])
+    table = np.array([[x[c] - y[c] for c in cases] for x, y in zip(ours, theirs, strict=True)])
     error, freedom = _error(table)
     difference, spread = float(table.mean()), math.sqrt(error / table.size)
     reach = _quantile((1 + confidence) / 2, freedom) * spread
@@ -89,8 +90,8 @@ def _quantile(probability: float, freedom: float) -> float:
     return float(t.ppf(probability, freedom))
 
 
-def _with_score(run: Scores) -> set[str]:
-    return {case for case, score in run.items() if score is not None and not math.isnan(score)}
+def _scored(run: Scores) -> dict[str, float]:
+    return {case: score for case, score in run.items() if score is not None and not math.isnan(score)}
 
 
 __all__ = ["TEST", "compare_runs_and_cases"]

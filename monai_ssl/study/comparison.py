@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -124,13 +124,13 @@ def _row(cells: Sequence[Cell], scratch: Sequence[Cell]) -> Row:
 
 def _over_cases(pairs: Sequence[tuple[Cell, Cell]]) -> PairedComparison | None:
     """Compare by the scores of cases; where no case has one, by pseudo-values."""
-    by_score = [(dict(cell.per_case), dict(other.per_case)) for cell, other in pairs]
-    by_pseudo_value = [(dict(cell.pseudo_values), dict(other.pseudo_values)) for cell, other in pairs]
+    by_score = [(cell.per_case, other.per_case) for cell, other in pairs]
+    by_pseudo_value = [(cell.pseudo_values, other.pseudo_values) for cell, other in pairs]
     return _compared(by_score, "wilcoxon") or _compared(by_pseudo_value, "t")
 
 
 def _compared(
-    values: Sequence[tuple[dict[str, float], dict[str, float]]], test: Literal["wilcoxon", "t"]
+    values: Sequence[tuple[Mapping[str, float], Mapping[str, float]]], test: Literal["wilcoxon", "t"]
 ) -> PairedComparison | None:
     """Compare on the cases that both arms have a value of in every run; ``test`` is for a single run."""
     shared = sorted(set.intersection(*(ours.keys() & theirs.keys() for ours, theirs in values)))

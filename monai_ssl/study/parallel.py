@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from contextlib import contextmanager
 from pathlib import Path
 
+from monai_ssl.machine import cores
 from monai_ssl.study.cells import Job, Status, StudyFolder, reason_of
 from monai_ssl.study.worker import CODES
 
@@ -92,7 +93,7 @@ class Processes:
 
     def __call__(self, folder: StudyFolder, job: Job, slot: int) -> Status:
         environment = {**os.environ, **self.environment}
-        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.workers)))
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, cores() // self.workers)))
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
         log = folder.log(job)

@@ -15,8 +15,8 @@ from monai_ssl.study.scoring_names import metric_direction
 PHANTOMS = "phantoms:"
 """``dataset_dir`` of this form is generated: ``phantoms:ct`` with labels, ``phantoms:xray`` of two classes."""
 
-_STUDY = {"name", "output_dir", "seeds", "pretraining", "tasks", "labels", "schemes", "shared", "select", "allow_leak"}
-_STUDY |= {"pretrain"}
+_STUDY = {"name", "output_dir", "seeds", "pretrain", "pretraining", "tasks", "labels", "schemes", "shared"}
+_STUDY |= {"select", "allow_leak"}
 _PRETRAINING = {"bundle", "config", "dataset_dir", "overrides", "weights"}
 _TASK = {"bundle", "dataset_dir", "overrides", "metric", "higher_is_better", "test_share", "val_share"}
 _BUNDLES = ("segmentation", "classification")

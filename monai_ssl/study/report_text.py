@@ -119,20 +119,22 @@ def _about_cases(task: str, rows: Sequence[Row], cells: Sequence[Cell]) -> str:
     tests = [row.paired for row in rows if row.task == task and row.paired is not None]
     if not names:
         return f"{task}: no scores by patient, so no test."
-    text = f"{task}: {count(len(names), 'test patient')}, {count(len(tests), 'comparison')} {_by(tests)}"
-    if tests and all(test.smallest_p * len(tests) >= 0.05 for test in tests):
+    text = f"{task}: {count(len(names), 'test patient')}, {count(len(tests), 'comparison')}"
+    if not tests:
+        return text + "."
+    text += f" by {_kinds(tests)}, corrected together (Holm)"
+    if all(test.smallest_p * len(tests) >= 0.05 for test in tests):
         text += ", so few cases for so many comparisons that none can be significant, whatever the methods do"
     return text + "."
 
 
-def _by(tests: Sequence[PairedComparison]) -> str:
+def _kinds(tests: Sequence[PairedComparison]) -> str:
     names = {
-        TEST: "by runs and patients as two sources of chance (Dorfman, Berbaum, Metz; Hillis)",
-        "wilcoxon": "by Wilcoxon's signed ranks of their scores",
-        "t": "by a t-test of their pseudo-values, since no single patient has an AUC (jackknife, like DeLong's test)",
+        TEST: "runs and patients as two sources of chance (Dorfman, Berbaum, Metz; Hillis)",
+        "wilcoxon": "Wilcoxon's signed ranks of their scores",
+        "t": "a t-test of their pseudo-values, since no single patient has an AUC (jackknife, like DeLong's test)",
     }
-    used = sorted({test.test for test in tests})
-    return f"{' and '.join(names[test] for test in used)}, corrected together (Holm)".lstrip(", ")
+    return " and ".join(names[test] for test in sorted({test.test for test in tests}))
 
 
 def _without_scratch(row: Row) -> bool:

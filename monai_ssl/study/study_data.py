@@ -81,9 +81,8 @@ def _pretraining(
     name = f"{_short(str(store))}_{_short(' '.join(patients))}.json"
     exclude = write_exclusion(patients, folder.root / "exclude" / name)
     data = method, store.resolve(), Store(store).fingerprint, exclude.resolve(), scans
-    once = pretraining_job(*data)
-    jobs = {seed: pretraining_job(*data, seed) if study.pretrain == "per_seed" else once for seed in study.seeds}
-    return jobs, len(patients)
+    own = study.pretrain == "per_seed"
+    return {seed: pretraining_job(*data, seed if own else None) for seed in study.seeds}, len(patients)
 
 
 def _place(dataset_dir: str, folder: StudyFolder, labeled: bool = True) -> Path:
