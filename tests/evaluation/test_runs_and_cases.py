@@ -41,6 +41,13 @@ def test_the_formula_by_sums_of_squares():
     assert (found.low, found.high) == pytest.approx(t.interval(0.95, freedom, mean, spread))
 
 
+def test_cases_that_agree_more_than_chance_take_nothing_off_the_error():
+    """MS_R = 1, MS_C = 0, MS_RC = 4: one degree of freedom, Cauchy's distribution."""
+    table = np.array([[1.0, 3.0], [4.0, 2.0]])
+    found = compare_runs_and_cases(as_runs(table), nothing(table))
+    assert found.p_value == pytest.approx(1 - 2 * math.atan(2.5 / 0.5) / math.pi)
+
+
 @pytest.mark.parametrize(("by_run", "by_case"), [(0.0, 1.0), (0.5, 1.0), (2.0, 0.0)])
 @pytest.mark.parametrize("runs", [3, 5])
 def test_equal_methods_are_not_found_different_too_often(runs, by_run, by_case):
@@ -81,10 +88,11 @@ def test_a_case_without_a_score_in_one_run_is_dropped():
     table = draw(np.random.default_rng(3), 3, 6, 1.0, 1.0)
     runs = as_runs(table)
     runs[1]["c0"] = None
+    runs[0]["c1"] = math.nan
     del runs[2]["c5"]
     found = compare_runs_and_cases(runs, nothing(table))
-    without = table[:, 1:5]
-    assert (found.n, found.dropped) == (4, 2)
+    without = table[:, 2:5]
+    assert (found.n, found.dropped) == (3, 3)
     assert found.p_value == pytest.approx(compare_runs_and_cases(as_runs(without), nothing(without)).p_value)
 
 
