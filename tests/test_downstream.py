@@ -17,6 +17,7 @@ from monai.transforms import RandFlipd
 from PIL import Image
 
 from monai_ssl.data.phantom import phantom_ct
+from monai_ssl.evaluation import recollect_bn
 from monai_ssl.networks import PyramidUNet
 from monai_ssl.transfer import ModelCard, export_weights, paper_encoder
 
@@ -176,6 +177,33 @@ def test_classification_from_pictures_to_a_table(tmp_path, pictures, multilabel)
     rows = (tmp_path / "predictions.csv").read_text().splitlines()
     values = np.array([[float(v) for v in row.split(",")[1:]] for row in rows])
     assert values.shape == (6, 2) and (multilabel or np.allclose(values.sum(1), 1, atol=1e-5))
+
+
+def test_evaluation_with_batch_norm_statistics_of_the_target(tmp_path, volumes, pictures):
+    """One batch of all training pictures: the statistics are theirs, without augmentation; weights stay."""
+    more = {"image_size": [32, 32], "in_channels": 3, "modality": "xray", "classes": ["negative", "positive"]}
+    whole = train_options("classification", tmp_path, dataset_dir=str(pictures), batch_size=16, **more)
+    workflow("classification", **whole).run()
+    windows = segmentation(tmp_path / "volumes", volumes)
+    workflow("segmentation", **windows).run()
+    for bundle, overrides in (("classification", whole), ("segmentation", windows)):
+        saved = torch.load(Path(overrides["ckpt_dir"]) / "model.pt", weights_only=True)
+        section = {"section": "validation"}
+        flow = workflow(bundle, ["train", "evaluate"], **overrides, **section, target_bn_batches=1)
+        flow.run()
+        network = flow.parser.get_parsed_content("network")
+        moved = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, saved[name])}
+        running = {name for name in saved if "running_" in name}
+        assert running and running <= moved and all("num_batches" in name for name in moved - running)
+        if bundle == "classification":
+            plain = flow.parser.get_parsed_content("statistics#dataset")
+            cases = [case["image"] for case in flow.parser.get_parsed_content("train#dataset#data")]
+            assert [case["image"].meta["filename_or_obj"] for case in plain] == cases
+            images = torch.stack([case["image"] for case in plain])
+            found = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+            recollect_bn(network, [images])
+            for name in running:
+                torch.testing.assert_close(network.state_dict()[name], found[name])
 
 
 def test_resampling_balances_the_classes_of_an_epoch_and_no_flip_axis_flips_nothing(tmp_path, pictures):

@@ -73,7 +73,9 @@ def test_imports_point_one_way(path):
         top, *rest = module.split(".")
         assert top not in NEVER, f"{path} imports {module}"
         if top == "monai_ssl" and rest and own in ALLOWED:
-            assert rest[0] in (own, "files", "machine") or rest[0] in ALLOWED[own], f"`{own}` must not import `{module}`"
+            assert rest[0] in (own, "files", "machine") or rest[0] in ALLOWED[own], (
+                f"`{own}` must not import `{module}`"
+            )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

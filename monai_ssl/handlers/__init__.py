@@ -13,6 +13,7 @@ from monai_ssl.handlers.probe import Probe
 from monai_ssl.handlers.progress import Progress
 from monai_ssl.handlers.repeated_samples import RepeatedSamples
 from monai_ssl.handlers.start_from import StartFrom
+from monai_ssl.handlers.target_statistics import TargetStatistics
 from monai_ssl.handlers.timing import DataWait
 from monai_ssl.handlers.tracking import Tracking
 from monai_ssl.handlers.watch import Watch
@@ -33,6 +34,7 @@ __all__ = [
     "Progress",
     "RepeatedSamples",
     "StartFrom",
+    "TargetStatistics",
     "Tracking",
     "Watch",
     "ZeroGradient",

@@ -145,6 +145,7 @@ def _params(study: Study) -> dict[str, object]:
         "seeds": list(study.seeds),
         "labels": list(study.labels),
         "select": study.select,
+        "target_bn_batches": study.target_bn_batches,
         "allow_leak": study.allow_leak,
         "pretrain": study.pretrain,
     }

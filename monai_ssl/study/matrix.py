@@ -158,6 +158,8 @@ class CellMaker:
             "select": self.study.select,
             "version": __version__,
         }
+        if self.study.target_bn_batches:
+            identity["target_bn_batches"] = self.study.target_bn_batches
         key = digest(identity)
         facts = {
             "method": arm.method,
@@ -177,6 +179,7 @@ class CellMaker:
             "kind": task.kind,
             "configs": [str(train), str(evaluate)],
             "overrides": {**task.overrides, **options, "datalist": str(listed), "seed": seed},
+            "target_bn_batches": self.study.target_bn_batches,
             "encoder": dict(arm.encoder),
             "weights": str(weights) if weights else None,
         }

@@ -16,7 +16,7 @@ PHANTOMS = "phantoms:"
 """``dataset_dir`` of this form is generated: ``phantoms:ct`` with labels, ``phantoms:xray`` of two classes."""
 
 _STUDY = {"name", "output_dir", "seeds", "pretrain", "pretraining", "tasks", "labels", "schemes", "shared"}
-_STUDY |= {"select", "allow_leak"}
+_STUDY |= {"select", "target_bn_batches", "allow_leak"}
 _PRETRAINING = {"bundle", "config", "dataset_dir", "overrides", "weights"}
 _TASK = {"bundle", "dataset_dir", "overrides", "metric", "higher_is_better", "test_share", "val_share"}
 _BUNDLES = ("segmentation", "classification")
@@ -84,7 +84,8 @@ class Study:
     """A checked study file; see :func:`read_study`.
 
     ``pretrain`` is ``"once"``: all seeds start from one pre-training, or ``"per_seed"``: each from its own, so that the
-    spread over seeds is that of the whole method.
+    spread over seeds is that of the whole method. With ``target_bn_batches``, each network is tested a second time,
+    with batch norm statistics of the target alone, collected from so many batches.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Study:
     select: str
     allow_leak: bool
     pretrain: str = "once"
+    target_bn_batches: int = 0
 
 
 def read_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> Study:
@@ -156,6 +158,7 @@ def check_study(content: Mapping[str, Any], base: Path) -> Study:
         select=str(content.get("select", "last")),
         allow_leak=content.get("allow_leak", False) is True,
         pretrain=str(content.get("pretrain", "once")),
+        target_bn_batches=checks.amount(content.get("target_bn_batches", 0), "target_bn_batches"),
     )
     if study.pretrain not in ("once", "per_seed"):
         raise ValueError(f"`pretrain` must be 'once' or 'per_seed', got {study.pretrain!r}.")

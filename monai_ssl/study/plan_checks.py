@@ -41,6 +41,12 @@ def seeds(seeds: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(seeds))
 
 
+def amount(value: Any, key: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"`{key}` must be a whole number of 0 or more, got {value!r}.")
+    return value
+
+
 def share(value: Any, key: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
         raise ValueError(f"`{key}` must be between 0 and 1, got {value!r}.")

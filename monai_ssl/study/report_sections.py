@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -60,6 +60,7 @@ def task_section(rows: Sequence[Row], cells: Sequence[Cell], colors: Mapping[str
         _label_efficiency(rows, colors),
         folded("Learning curves", _learning_curves(cells, colors)),
         folded("Scores by class", _by_class(cells)),
+        folded("Batch norm statistics of the target", _by_statistics(cells)),
         folded("Test cases: truth on the left, prediction on the right", _pictures(cells)),
     ]
     return "<section>" + "\n".join(parts) + "</section>"
@@ -135,16 +136,40 @@ def _by_class(cells: Sequence[Cell]) -> str:
     names = sorted({name for one in cells for name in one.per_class})
     if not names:
         return ""
+    lines = []
+    for style, where, members in _arms(cells):
+        found = [[m.per_class[name] for m in members if name in m.per_class] for name in names]
+        lines.append((style, [*where, *(number(float(np.mean(values)) if values else None) for values in found)]))
+    head = ("Scheme", "Labels", "Method", *names)
+    return paragraph("Means over seeds.") + table(head, lines, (0, 2), "Scores by class")
+
+
+def _by_statistics(cells: Sequence[Cell]) -> str:
+    lines = []
+    for style, where, members in _arms([one for one in cells if None not in (one.score_target_bn, one.bn_distance)]):
+        mixed, target, distance = (
+            float(np.mean([getattr(one, name) for one in members]))
+            for name in ("score", "score_target_bn", "bn_distance")
+        )
+        values = number(mixed), number(target), number(target - mixed, signed=True), f"{distance:.3g}"
+        lines.append((style, [*where, *values]))
+    if not lines:
+        return ""
+    said = (
+        "Means over seeds of the same networks with the running statistics that fine-tuning left, and with those of "
+        "training images of the target alone; the distance between both is summed over the encoder's layers."
+    )
+    head = ("Scheme", "Labels", "Method", "As trained", "Of the target", "Difference", "Distance")
+    return paragraph(said) + table(head, lines, (0, 2), "Scores by batch norm statistics")
+
+
+def _arms(cells: Sequence[Cell]) -> Iterator[tuple[str, list[str], list[Cell]]]:
+    """Yield the style of its line in a table, its scheme, labels and method, and the cells of each arm of a task."""
     arms: dict[tuple[str, int, bool, str], list[Cell]] = defaultdict(list)
     for one in cells:
         arms[one.scheme, one.labels, not one.is_scratch, one.method].append(one)
-    lines = []
     for (scheme, labels, pretrained, method), members in sorted(arms.items()):
-        found = [[m.per_class[name] for m in members if name in m.per_class] for name in names]
-        means = [number(float(np.mean(values)) if values else None) for values in found]
-        lines.append(("" if pretrained else "scratch", [scheme, str(labels), method, *means]))
-    head = ("Scheme", "Labels", "Method", *names)
-    return paragraph("Means over seeds.") + table(head, lines, (0, 2), "Scores by class")
+        yield "" if pretrained else "scratch", [scheme, str(labels), method], members
 
 
 def _pictures(cells: Sequence[Cell]) -> str:

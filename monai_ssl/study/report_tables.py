@@ -20,6 +20,8 @@ _CELL = (
     "metric",
     "higher_is_better",
     "score",
+    "score_target_bn",
+    "bn_distance",
     "seconds",
     "encoder",
     "pretraining",

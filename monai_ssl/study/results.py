@@ -30,6 +30,8 @@ class Cell:
         metric: name of the metric.
         higher_is_better: whether more of the metric is better.
         score: over all test cases.
+        score_target_bn: the same with batch norm statistics of the target, where that was asked for and is applicable.
+        bn_distance: between the two statistics, in the encoder; see ``monai_ssl.evaluation.bn_distance``.
         per_case: score of each test case that has one.
         pseudo_values: what each test patient contributes to a score that no case has; see `auc_pseudo_values`.
         per_class: score of each class.
@@ -50,6 +52,8 @@ class Cell:
     metric: str
     higher_is_better: bool
     score: float
+    score_target_bn: float | None
+    bn_distance: float | None
     per_case: Mapping[str, float]
     pseudo_values: Mapping[str, float]
     per_class: Mapping[str, float]
@@ -126,6 +130,8 @@ def _read_cell(folder: Path) -> Cell:
         metric=str(result["metric"]),
         higher_is_better=bool(result["higher_is_better"]),
         score=float(result["score"]),
+        score_target_bn=_number_or_none(result.get("score_target_bn")),
+        bn_distance=_number_or_none(result.get("bn_distance")),
         per_case=_numbers(result.get("per_case")),
         pseudo_values=_numbers(result.get("pseudo_values")),
         per_class=_numbers(result.get("per_class")),
@@ -140,6 +146,10 @@ def _read_cell(folder: Path) -> Cell:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _number_or_none(value: Any) -> float | None:
+    return float(value) if _is_number(value) else None
 
 
 def _numbers(values: Mapping[str, Any] | None) -> dict[str, float]:

@@ -12,7 +12,8 @@ import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
-from monai_ssl.handlers import Export
+from monai_ssl.evaluation import encoder_statistics
+from monai_ssl.handlers import Export, TargetStatistics
 from monai_ssl.study.cells import Job, StudyFolder
 from monai_ssl.study.mlflow_nesting import log_scores
 from monai_ssl.study.scoring import Scoring
@@ -51,8 +52,7 @@ def finetune(job: Job, folder: StudyFolder, aside: Path) -> dict[str, Any]:
     """Train a downstream bundle, then score it on the test patients; return the scores, the curve and the time."""
     begun = time.monotonic()
     overrides = {**_overrides(job, folder), "output_dir": str(aside), "ckpt_dir": str(aside)}
-    train, evaluate = job.work["configs"]
-    flow = _workflow([train], {**overrides, "recorder#resume": _run_name(job, folder)})
+    flow = _workflow(job.work["configs"][:1], {**overrides, "recorder#resume": _run_name(job, folder)})
     trainer, validator, network = (
         flow.parser.get_parsed_content(name) for name in ("train#trainer", "validate#evaluator", "network")
     )
@@ -67,17 +67,39 @@ def finetune(job: Job, folder: StudyFolder, aside: Path) -> dict[str, Any]:
     checkpoint = aside / "model.pt"
     if job.facts["select"] == "last":
         torch.save(network.state_dict(), checkpoint)
-    tested = _workflow([train, evaluate], {**overrides, "checkpoint": str(checkpoint)})
-    evaluator = tested.parser.get_parsed_content("validate#evaluator")
-    scoring = Scoring(job.work["kind"], job.facts["metric"], _classes(tested, job.work["kind"]), aside)
-    scoring.attach(evaluator, tested.parser.get_parsed_content("validate#dataset#data"))
-    tested.run()
-    scores = scoring.result()
+    settings = {**overrides, "checkpoint": str(checkpoint)}
+    of_target = _of_target(job, settings, aside) if encoder_statistics(network) else {}
+    _, scores = _tested(job, settings, aside)
     # hundreds of cells, each with its network, fill a disk
     checkpoint.unlink()
-    result = {**scores, "curve": curve, "seconds": time.monotonic() - begun}
+    result = {**scores, **of_target, "curve": curve, "seconds": time.monotonic() - begun}
     log_scores(aside, _run_name(job, folder), result)
     return result
+
+
+def _tested(job: Job, settings: Mapping[str, Any], aside: Path) -> tuple[ConfigWorkflow, dict[str, Any]]:
+    """Return what tested, and the scores on the test patients; pictures of an earlier test are replaced."""
+    flow = _workflow(job.work["configs"], settings)
+    scoring = Scoring(job.work["kind"], job.facts["metric"], _classes(flow, job.work["kind"]), aside)
+    evaluator, cases = (flow.parser.get_parsed_content(f"validate#{name}") for name in ("evaluator", "dataset#data"))
+    scoring.attach(evaluator, cases)
+    flow.run()
+    return flow, scoring.result()
+
+
+def _of_target(job: Job, settings: Mapping[str, Any], aside: Path) -> dict[str, float]:
+    """Return the score with batch norm statistics of the target, and how far they are from the trained ones."""
+    batches = job.work["target_bn_batches"]
+    if not batches:
+        return {}
+    try:
+        flow, scores = _tested(job, {**settings, "target_bn_batches": batches}, aside)
+    except ValueError as error:
+        logger.warning("No score with batch norm statistics of the target: %s", error)
+        return {}
+    (statistics,) = (h for h in flow.parser.get_parsed_content("validate#handlers") if isinstance(h, TargetStatistics))
+    assert statistics.distance is not None
+    return {"score_target_bn": float(scores["score"]), "bn_distance": statistics.distance.total}
 
 
 def _overrides(job: Job, folder: StudyFolder) -> dict[str, Any]:

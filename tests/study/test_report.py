@@ -224,10 +224,24 @@ def test_an_auc_is_tested_by_pseudo_values(tmp_path):
     assert down.verdict == "better" and replace(down, paired=replace(down.paired, test="wilcoxon")).verdict == "unclear"
 
 
-def test_score_and_cases_must_agree(tmp_path):
+def test_scores_by_batch_norm_statistics_stand_beside_each_other(tmp_path):
+    for seed, (mixed, target, distance) in enumerate([(0.5, 0.7, 2.0), (0.6, 0.9, 4.0)]):
+        more = {"score": mixed, "score_target_bn": target, "bn_distance": distance}
+        write_cell(tmp_path, result("byol", seed=seed, **more))
+        write_cell(tmp_path, result("scratch", seed=seed))
+    (table,) = [t for t in page_of(tmp_path).tables if "Of the target" in t[0]]
+    assert table[1:] == [["full", "5", "byol", "0.550", "0.800", "+0.250", "3"]]
+    first = next(row for row in rows_of(tmp_path / "table.csv") if row["method"] == "byol")
+    assert (first["score_target_bn"], first["bn_distance"]) == ("0.7", "2.0")
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_score_and_cases_must_agree(tmp_path, seeds):
     up = {case: 0.5 + 0.01 * i for i, case in enumerate(CASES)}
-    write_cell(tmp_path, result("scratch", per_case=up, score=0.9))
-    write_cell(tmp_path, result("byol", per_case={case: value + 0.1 for case, value in up.items()}, score=0.8))
+    more = {case: value + 0.1 for case, value in up.items()}
+    for seed in range(seeds):
+        write_cell(tmp_path, result("scratch", seed=seed, per_case=up, score=0.9))
+        write_cell(tmp_path, result("byol", seed=seed, per_case=more, score=0.8))
     row = compare(read_cells(tmp_path)[0])[1]
     assert row.p_holm < 0.05 and row.difference < 0 and row.verdict == "unclear"
 

@@ -22,6 +22,7 @@ TINY = {
     "name": "tiny",
     "seeds": [0],
     "labels": [2],
+    "target_bn_batches": 2,
     "pretraining": {
         "rotation": {"dataset_dir": "phantoms:ct", "overrides": {"roi_size": [16, 16, 16], "widths": [2, 4, 8, 16]}},
         "flat": {
@@ -79,6 +80,7 @@ def test_a_study_from_file_to_page_killed_on_the_way(tmp_path, monkeypatch):
         ("scratch", "lungs"), ("rotation", "lungs"), ("scratch", "disks"), ("flat", "disks")
     }  # fmt: skip
     assert max(r["score"] for r in found.values()) > 0
+    assert all(0 <= r["score_target_bn"] <= 1 and r["bn_distance"] > 0 for r in found.values())
     assert all(r["labels"] == 2 and 0 <= r["score"] <= 1 and len(r["curve"]) == 1 for r in found.values())
     split = json.loads((tmp_path / "straight/split.json").read_text())
     assert all(sorted(r["per_case"]) == sorted(split[r["task"]]["test"]) for r in found.values())

@@ -175,6 +175,8 @@ def test_keys_follow_what_decides_the_result(volumes, prepared, tmp_path):
     assert {t for t in base if other[t] != base[t]} == {t for t in base if "models_genesis" in t}
     best = keys(replace(study, select="best"), tmp_path, "best")
     assert all((best[t] == base[t]) is t.startswith("pre-training") for t in base)
+    twice = keys(replace(study, target_bn_batches=3), tmp_path, "twice")
+    assert all((twice[t] == base[t]) is t.startswith("pre-training") for t in base)
 
 
 def test_changed_labels_change_the_key(volumes, prepared, tmp_path):
