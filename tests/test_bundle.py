@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from PIL import Image
 
@@ -123,6 +123,12 @@ def test_the_end_of_a_run_names_the_encoder(tmp_path, caplog, monkeypatch):
         engine.run([0], max_epochs=2)
     (said,) = [r.getMessage() for r in caplog.records if r.name.startswith("monai_ssl")]
     assert f"(`--weights`) is {tmp_path / 'encoder.safetensors'}" in said
+    caplog.clear()
+    # nothing was written there: a continuation of a run that is already over, into another folder
+    nothing = Engine(lambda engine, batch: None)
+    nothing.add_event_handler(Events.COMPLETED, Export(tmp_path / "empty", "byol", "paper", {}, {})._tell)
+    nothing.run([0])
+    assert "--weights" not in caplog.text
 
 
 def test_no_more_workers_than_cores(monkeypatch):

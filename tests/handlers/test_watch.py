@@ -150,6 +150,18 @@ def test_each_frozen_part_is_told_its_own_reason():
     assert "`net.body.1` (the optimizer does not hold it)" in message and "`spare` (no loss reaches it)" in message
 
 
+@pytest.mark.parametrize(
+    ("trained", "reason"), [(True, "the optimizer does not hold it"), (False, "no loss reaches it")]
+)
+def test_only_trained_parameters_of_a_part_must_be_in_the_optimizer(trained, reason):
+    method = Unused()
+    method.spare.bias.requires_grad_(trained)
+    held = [p for p in method.parameters() if p is not method.spare.bias]
+    trainer = SSLTrainer("cpu", 1, batches(), method, torch.optim.SGD(held, 0.1), train_handlers=[FrozenParts(3)])
+    (message,) = said(trainer.run)
+    assert f"`spare` ({reason})" in message
+
+
 def test_a_part_whose_changes_cancel_out_is_not_frozen():
     part = nn.Linear(2, 1, bias=False)
     before = _sums(part)[""]

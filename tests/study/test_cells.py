@@ -175,13 +175,16 @@ def test_a_busy_job_is_asked_for_until_it_is_done(tmp_path, monkeypatch):
 
 
 def test_never_more_at_once_than_slots(tmp_path):
-    at_once, most, guard = [0], [0], threading.Lock()
+    at_once, most, begun, guard, meeting = [0], [0], [0], threading.Lock(), threading.Barrier(2)
 
     def work(job, folder, aside):
         with guard:
+            begun[0] += 1
+            first_two = begun[0] <= 2
             at_once[0] += 1
             most[0] = max(most[0], at_once[0])
-        time.sleep(0.01)
+        if first_two:
+            meeting.wait(timeout=60)
         with guard:
             at_once[0] -= 1
         return {}
