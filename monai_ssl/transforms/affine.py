@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from monai.config import KeysCollection
 from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_ssl.transforms.arguments import check_range, per_axis
 from monai_ssl.transforms.base import Params, RandBatchTransform, expand
+from monai_ssl.transforms.interpolation import interpolate
 
 
 class RandAffineBatchd(RandBatchTransform):
@@ -67,25 +67,30 @@ class RandAffineBatchd(RandBatchTransform):
 
     @staticmethod
     def kernel(x: Tensor, params: Params) -> Tensor:
-        lowest = x.flatten(2).amin(2) * params["from_minimum"][:, None]
-        offset = expand(lowest, x.ndim)
-        return F.grid_sample(x - offset, _grid(params["matrix"], x.shape[2:]), align_corners=False).add_(offset)
+        # one sample fits into the cache of a CPU
+        step = 1 if x.device.type == "cpu" else max(1, len(x))
+        parts = zip(*(values.split(step) for values in (x, params["matrix"], params["from_minimum"])), strict=True)
+        return torch.cat([_moved(*part) for part in parts]) if len(x) else x
 
 
-def _grid(matrix: Tensor, spatial: Sequence[int]) -> Tensor:
-    """Return where ``matrix`` (B, D, D) leads from each voxel, for ``grid_sample``: (B, *spatial, D).
+def _moved(x: Tensor, matrix: Tensor, from_minimum: Tensor) -> Tensor:
+    lowest = x.flatten(2).amin(2) * from_minimum[:, None]
+    offset = expand(lowest, x.ndim)
+    return interpolate(x - offset, _places(matrix, x.shape[2:])).add_(offset)
 
-    One sum over the axes, which broadcasts, costs a tenth of ``affine_grid`` and its product for each voxel.
+
+def _places(matrix: Tensor, spatial: Sequence[int]) -> list[Tensor]:
+    """Return where ``matrix`` (B, D, D) leads from each voxel: for each axis (B, *spatial), in voxels.
+
+    One sum over the axes, which broadcasts, costs a tenth of a product for each voxel.
     """
-    # grid_sample counts in half image sizes (align_corners=False) and names the last axis first
-    half = torch.tensor(spatial, dtype=matrix.dtype, device=matrix.device) / 2
-    scaled = (matrix / half[:, None]).flip(1)
-    grid = matrix.new_zeros(1)
+    places = [matrix.new_full((1,), (side - 1) / 2) for side in spatial]
     for axis, side in enumerate(spatial):
-        place = torch.arange(side, dtype=matrix.dtype, device=matrix.device) - (side - 1) / 2
+        centered = torch.arange(side, dtype=matrix.dtype, device=matrix.device) - (side - 1) / 2
         along = [side if other == axis else 1 for other in range(len(spatial))]
-        grid = grid + (scaled[:, :, axis, None] * place).unflatten(2, along)
-    return grid.movedim(1, -1)
+        steps = (matrix[:, :, axis, None] * centered).unflatten(2, along)
+        places = [place + step for place, step in zip(places, steps.unbind(1), strict=True)]
+    return places
 
 
 def rotation_matrix(angles: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from monai.config import KeysCollection
 from torch import Tensor
 
 from monai_ssl.transforms.base import Params, RandBatchTransform, expand
+from monai_ssl.transforms.interpolation import interpolate
 from monai_ssl.transforms.noise import draw_seed, seeded_uniform
 
 MIN_SIGMA = 0.5
@@ -72,9 +72,12 @@ class RandElasticBatchd(RandBatchTransform):
         axes = [torch.arange(n, dtype=torch.float32, device=x.device) for n in x.shape[2:]]
         places = list(torch.meshgrid(*axes, indexing="ij"))
         where = [place + shift[:, i] if i < 2 else place.expand_as(shift[:, 0]) for i, place in enumerate(places)]
-        # grid_sample counts in half image sizes (align_corners=False) and names the last axis first
-        grid = [(2 * w + 1) / n - 1 for w, n in zip(where, x.shape[2:], strict=True)]
-        return F.grid_sample(x, torch.stack(grid[::-1], dim=-1), padding_mode="reflection", align_corners=False)
+        return interpolate(x, [_mirrored(place, size) for place, size in zip(where, x.shape[2:], strict=True)])
+
+
+def _mirrored(place: Tensor, size: int) -> Tensor:
+    """Bring places outside to those inside that mirrors at the outer borders of the voxels show."""
+    return (size - ((place + 0.5).remainder(2 * size) - size).abs() - 0.5).clamp_(0, size - 1)
 
 
 def displacement(x: Tensor, params: Params) -> Tensor:
