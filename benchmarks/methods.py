@@ -18,10 +18,25 @@ from pathlib import Path
 import sidebyside
 
 ROOT = Path(__file__).parents[1] / "bundles"
-NARROW = {
-    "pretrain": ["--widths", "[8,16,32,64]", "--roi_size", "[32,32,32]"],
-    "pretrain_2d": ["--width", "8", "--roi_size", "[64,64]"],
+COMMON = {"batch_size": 4, "num_workers": 0}
+NARROW: dict[str, dict[str, object]] = {
+    "pretrain": {"widths": [8, 16, 32, 64], "roi_size": [32, 32, 32]},
+    "pretrain_2d": {"width": 8, "roi_size": [64, 64]},
 }
+CUBES = {
+    "pretrain": {"roi_size": [40, 40, 40], "cube_size": [16, 16, 16], "gap": 2, "jitter": 2},
+    "pretrain_2d": {"roi_size": [112, 112], "cube_size": [32, 32], "gap": 1, "jitter": 2},
+}
+IN_CELLS: dict[str, dict[str, dict[str, object]]] = {
+    "cpc": {
+        "pretrain": {"patch_size": [8, 8, 8], "jitter": 1},
+        "pretrain_2d": {"roi_size": [96, 96], "patch_size": [32, 32], "cells": [3, 3]},
+    },
+    "jigsaw": CUBES,
+    "rubik": CUBES,
+    "rubik_plus": CUBES,
+}
+"""What small windows need of the methods that cut them into cells."""
 
 
 def measure(bundle: Path, config: str, data: Path, steps: int, small: bool) -> dict:
@@ -41,7 +56,8 @@ def measure(bundle: Path, config: str, data: Path, steps: int, small: bool) -> d
             str(out),
         ]
         words += ["--dataset_dir", str(data), "--output_dir", folder]
-        words += [*NARROW[config], "--batch_size", "4", "--num_workers", "0"] if small else []
+        sizes = COMMON | NARROW[config] | IN_CELLS.get(bundle.name, {}).get(config, {}) if small else {}
+        words += [word for key, value in sizes.items() for word in (f"--{key}", json.dumps(value))]
         command = [sys.executable, "-m", "monai_ssl", "benchmark", *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode or not out.is_file():
