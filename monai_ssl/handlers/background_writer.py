@@ -68,8 +68,7 @@ class BackgroundWriter:
                 self._drop_oldest()
             self._queue.append(_Task(call, expendable))
             if not self._running:
-                self._running = True
-                threading.Thread(target=self._work, name="monai_ssl-writer", daemon=True).start()
+                self._start()
             self._changed.notify_all()
 
     def flush(self, timeout: float) -> bool:
@@ -84,6 +83,8 @@ class BackgroundWriter:
         self._hurry.set()
         try:
             with self._changed:
+                if self._queue and not self._running:
+                    self._start()
                 while self._queue or self._busy:
                     waited = time.monotonic() - start
                     if waited >= (_LAST_TRY_SECONDS if self._failures else timeout):
@@ -98,21 +99,44 @@ class BackgroundWriter:
         """Number of calls that have not been made yet."""
         return len(self._queue) + self._busy
 
+    def _start(self) -> None:
+        try:
+            threading.Thread(target=self._work, name="monai_ssl-writer", daemon=True).start()
+        except RuntimeError as error:  # no more memory or threads: the next call tries again
+            self._failures += 1
+            self._warn(error)
+        else:
+            self._running = True
+
     def _drop_oldest(self) -> None:
         at = next((i for i, task in enumerate(self._queue) if task.expendable), 0)
         del self._queue[at]
         self.dropped += 1
 
     def _work(self) -> None:
-        while (task := self._next()) is not None:
-            try:
-                if self._target is None:
-                    self._target = self._connect()
-                task.call(self._target)
-            except Exception as error:
-                self._failed(task, error)
-            else:
-                self._done()
+        task = None
+        try:
+            while (task := self._next()) is not None:
+                self._make(task)
+        except BaseException:
+            # without memory even the care for a failure fails: another thread takes over what is left
+            with self._changed:
+                if self._busy and task is not None:
+                    self._queue.appendleft(task)
+                self._running = self._busy = False
+                self._failures += 1
+                self._changed.notify_all()
+            raise
+
+    def _make(self, task: _Task) -> None:
+        try:
+            if self._target is None:
+                self._target = self._connect()
+            task.call(self._target)
+        except Exception as error:
+            self._failed(task, error)
+        else:
+            self._done()
 
     def _next(self) -> _Task | None:
         with self._changed:
@@ -135,14 +159,8 @@ class BackgroundWriter:
             logger.warning("%s refused a record, which is left out: %s", self._name, error)
             self._done()
             return
-        if not self._warned:
-            logger.warning(
-                "%s cannot be written (%s). Training goes on; records are kept in memory and tried again.",
-                self._name,
-                _first_line(error),
-            )
+        self._warn(error)
         with self._changed:
-            self._warned = True
             self._failures += 1
             self._busy = False
             self._queue.appendleft(task)
@@ -151,6 +169,15 @@ class BackgroundWriter:
         # while `flush` waits, a few tries fit into its last half second
         if self._hurry.wait(pause):
             time.sleep(0.1)
+
+    def _warn(self, error: Exception) -> None:
+        if not self._warned:
+            self._warned = True
+            logger.warning(
+                "%s cannot be written (%s). Training goes on; records are kept in memory and tried again.",
+                self._name,
+                _first_line(error),
+            )
 
 
 def _first_line(error: Exception) -> str:

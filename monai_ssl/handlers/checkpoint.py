@@ -21,7 +21,8 @@ from monai_ssl import __version__
 from monai_ssl.data.stream import SampleStream
 from monai_ssl.engines.randomness import rng_state, set_rng_state
 from monai_ssl.engines.ssl_trainer import SSLTrainer
-from monai_ssl.files import ASIDE, atomic
+from monai_ssl.files import atomic, sweep
+from monai_ssl.handlers.pictures import PICTURES
 from monai_ssl.transfer.source import read_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,8 @@ class Checkpoint:
             ValueError: when processes of several machines find different checkpoints, or for what :meth:`load` says.
         """
         if idist.get_rank() == 0:
-            _sweep(self.directory)
+            for folder in (self.directory, self.directory / PICTURES):
+                sweep(folder)
         source = self.path if self.resume in (True, False) else Path(str(self.resume))
         if self.resume and (source.is_file() or self.resume is not True):
             self.load(trainer, source)
@@ -206,12 +208,6 @@ def save_atomically(state: Any, path: Path) -> None:
     """``torch.save`` so that a kill leaves the old file."""
     with atomic(path) as file:
         torch.save(state, file)
-
-
-def _sweep(directory: Path) -> None:
-    """Remove what killed runs were writing; each would hold the space of a checkpoint for ever."""
-    for left in directory.glob(f"{ASIDE}*"):
-        left.unlink(missing_ok=True)
 
 
 def _global_batch_size(trainer: SSLTrainer) -> int:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _PLANES = {3: ("axial", "coronal", "sagittal"), 2: ("",)}
 _INCHES = 2.2
 
+PICTURES = "pictures"
+"""Folder of the sheets in that of a run."""
+
 
 class Pictures:
     """Write a sheet of the method's panels to ``<output_dir>/pictures/epoch_0001.png`` every few epochs.
@@ -45,7 +48,7 @@ class Pictures:
     ) -> None:
         if every < 1 or samples < 1:
             raise ValueError(f"`every` and `samples` of `Pictures` must be at least 1, got {every} and {samples}.")
-        self.folder = Path(output_dir) / "pictures"
+        self.folder = Path(output_dir) / PICTURES
         self.every = every
         self.samples = samples
         self.tracking = tracking

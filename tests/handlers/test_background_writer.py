@@ -37,6 +37,42 @@ def test_a_failing_call_is_repeated_and_said_once(caplog):
     assert sum("cannot be written" in r.getMessage() for r in caplog.records) == 1
 
 
+def test_where_no_thread_can_start_the_training_goes_on(monkeypatch, caplog):
+    def none(self):
+        raise RuntimeError("can't start new thread")
+
+    done = []
+    w = writer(done)
+    with monkeypatch.context() as without:
+        without.setattr(threading.Thread, "start", none)
+        w.put(lambda target: target.append(1))
+        w.put(lambda target: target.append(2))
+        assert not w.flush(60) and done == []
+    assert "can't start new thread" in caplog.text
+    assert w.flush(60) and done == [1, 2]
+
+
+def test_another_thread_takes_over_from_one_that_died(monkeypatch):
+    ended, done, trouble = threading.Event(), [], [MemoryError(), MemoryError()]
+    monkeypatch.setattr(threading, "excepthook", lambda args: ended.set())
+
+    def call(target):
+        if trouble:
+            raise trouble.pop()
+        target.append(1)
+
+    def hopeless(error):
+        if trouble:
+            raise trouble.pop()
+        return False
+
+    w = BackgroundWriter(lambda: done, "the record", hopeless)
+    w.put(call)
+    assert ended.wait(60)
+    w.put(lambda target: target.append(2))
+    assert w.flush(60) and done == [1, 2] and w.waiting == 0
+
+
 def test_a_refused_call_is_left_out(caplog):
     done = []
 

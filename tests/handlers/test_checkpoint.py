@@ -232,8 +232,10 @@ def test_patience_needs_something_to_wait_for(tmp_path):
         build(tmp_path, 2, patience=1).run()
 
 
-def test_what_a_killed_run_was_writing_is_swept(tmp_path):
-    left = tmp_path / ".aside-4711-checkpoint.pt"
+@pytest.mark.parametrize("name", ["checkpoint.pt", "pictures/epoch_0001.png"])
+def test_what_a_killed_run_was_writing_is_swept(tmp_path, name):
+    left = (tmp_path / name).with_name(f".aside-4711-{Path(name).name}")
+    left.parent.mkdir(exist_ok=True)
     left.write_bytes(b"half")
     build(tmp_path, 1, resume=True).run()
     assert not left.exists() and (tmp_path / "checkpoint.pt").is_file()
