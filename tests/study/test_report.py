@@ -244,6 +244,16 @@ def test_score_and_cases_must_agree(tmp_path, seeds):
         write_cell(tmp_path, result("byol", seed=seed, per_case=more, score=0.8))
     row = compare(read_cells(tmp_path)[0])[1]
     assert row.p_holm < 0.05 and row.difference < 0 and row.verdict == "unclear"
+    assert row.paired.test == ("wilcoxon" if seeds == 1 else "runs and cases")
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_single_shared_case_compares_nothing(tmp_path, seeds):
+    for seed in range(seeds):
+        write_cell(tmp_path, result("scratch", seed=seed, per_case={"a": 0.5, "b": 0.6}))
+        write_cell(tmp_path, result("byol", seed=seed, per_case={"a": 0.7, "c": 0.8}))
+    row = compare(read_cells(tmp_path)[0])[1]
+    assert row.paired is None and row.verdict == "not tested"
 
 
 def test_seeds_that_only_one_arm_has_do_not_count_for_the_difference(tmp_path):
