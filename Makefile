@@ -28,7 +28,7 @@ docs: $(VENV)/.developers
 
 tutorials: $(VENV)/.developers
 	rm -rf build/tutorials && mkdir -p build/tutorials && cp tutorials/[0-9]*.py build/tutorials
-	cd build/tutorials && $(abspath $(BIN))/jupytext --to notebook --execute [0-9]*.py
+	cd build/tutorials && $(abspath $(BIN))/jupytext --to notebook --set-kernel python3 --execute [0-9]*.py
 
 test: $(VENV)/.developers
 	$(PYTEST) -m "not slow"

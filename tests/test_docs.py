@@ -162,6 +162,22 @@ def test_tutorials_are_these():
     assert len([line for line in body.splitlines() if line.strip()]) < 60
 
 
+def test_the_makefile_makes_a_notebook_of_a_tutorial(tmp_path):
+    (command,) = re.findall(r"/(jupytext .*) \[0-9\]", (ROOT / "Makefile").read_text())
+    (tmp_path / "tiny.py").write_text("# %% [markdown]\n# A question\n\n# %%\nprint(6 * 7)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", *command.split(), "tiny.py"],
+        cwd=tmp_path,
+        env={**os.environ, "IPYTHONDIR": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    cells = json.loads((tmp_path / "tiny.ipynb").read_text())["cells"]
+    assert [cell.get("outputs", [{}])[0].get("text") for cell in cells] == [None, ["42\n"]]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("script", TUTORIALS, ids=lambda path: path.stem)
 def test_tutorials_run(script, tmp_path):

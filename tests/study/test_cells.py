@@ -284,6 +284,16 @@ def test_a_dask_cluster_does_the_jobs(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_dask_does_the_same_call_again(monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as nodes:
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", nodes.scheduler_address)
+        with pool("dask", 1) as (executor, _):
+            first = executor.submit(os.urandom, 8)
+            assert first.result() != executor.submit(os.urandom, 8).result()
+
+
+@pytest.mark.slow
 def test_a_scheduler_that_is_not_there(monkeypatch):
     dask = pytest.importorskip("dask")
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://127.0.0.1:9")

@@ -74,6 +74,16 @@ def test_two_encoders_at_one_depth_are_ambiguous():
         load_weights(encoder(), state)
 
 
+def test_two_encoders_of_equal_standing_are_ambiguous_at_any_depth():
+    state = {f"{p}.encoder.a": torch.zeros(1) for p in ("online", "target.network")}
+    with pytest.raises(ValueError, match=r"more than once \(online.encoder, target.network.encoder\)"):
+        load_weights(encoder(), state)
+    source, other = encoder(seed=1), encoder(seed=2)
+    kept = {f"encoder.{name}": tensor for name, tensor in source.state_dict().items()}
+    load_weights(other, kept | {"target.encoder.a": torch.zeros(1)})
+    assert equal(source, other)
+
+
 def test_a_part_that_is_not_in_the_file(tmp_path):
     path = export_weights(PyramidUNet(encoder()), tmp_path / "w.safetensors", card())
     with pytest.raises(ValueError, match="holds no `decoder`, only `encoder`"):
