@@ -163,19 +163,23 @@ def test_tutorials_are_these():
 
 
 def test_the_makefile_makes_a_notebook_of_a_tutorial(tmp_path):
+    drawn = "import matplotlib.pyplot as plt\nplt.plot([6, 7])\nplt.show()\n"
+    assert not [script.name for script in TUTORIALS if "matplotlib.use" in script.read_text()], "no picture is shown"
     (command,) = re.findall(r"/(jupytext .*) \[0-9\]", (ROOT / "Makefile").read_text())
-    (tmp_path / "tiny.py").write_text("# %% [markdown]\n# A question\n\n# %%\nprint(6 * 7)\n")
+    (tmp_path / "tiny.py").write_text("# %% [markdown]\n# A question\n\n# %%\nprint(6 * 7)\n\n# %%\n" + drawn)
     done = subprocess.run(
         [sys.executable, "-m", *command.split(), "tiny.py"],
         cwd=tmp_path,
-        env={**os.environ, "IPYTHONDIR": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path)},
+        env={name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+        | {"IPYTHONDIR": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     cells = json.loads((tmp_path / "tiny.ipynb").read_text())["cells"]
-    assert [cell.get("outputs", [{}])[0].get("text") for cell in cells] == [None, ["42\n"]]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    assert outputs[0]["text"] == ["42\n"] and "image/png" in outputs[-1]["data"]
 
 
 @pytest.mark.slow

@@ -10,11 +10,21 @@ import json
 import os
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import monai_ssl
 
 os.environ.setdefault("PYTHONWARNINGS", "ignore")
 bundles = Path(monai_ssl.__file__).parent / "bundles"
 work = Path("quick_start").resolve()
+
+
+def show(picture: Path) -> None:
+    """Show a picture that a command has written."""
+    plt.figure(figsize=(10, 8), layout="tight")
+    plt.imshow(plt.imread(picture))
+    plt.axis("off")
+    plt.show()
+
 
 # %% [markdown]
 # ## 1. Scans
@@ -52,6 +62,7 @@ config = bundles / "pcrlv2" / "configs" / "pretrain.json"
 small = {"widths": [4, 8, 16, 32], "roi_size": [32, 32, 16]}
 options = ["--dataset_dir", str(store), "--output_dir", str(work), "--roi_size", "[32,32,16]", "--samples", "2"]
 assert monai_ssl_command(["preview", "--config_file", str(config), "--out", str(work / "views.png"), *options]) == 0
+show(work / "views.png")
 
 # %% [markdown]
 # ## 4. Pre-training
@@ -77,6 +88,7 @@ run(
     **small,
 )
 print(sorted(path.name for path in (work / "pretrained").iterdir()))
+show(work / "pretrained" / "pictures" / "epoch_0002.png")
 
 # %% [markdown]
 # `encoder.safetensors` is what you keep; its model card says what it was trained on and how. `mlruns.db` is the

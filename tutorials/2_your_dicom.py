@@ -7,6 +7,7 @@
 # %%
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -77,6 +78,10 @@ print("status", status)
 
 # %%
 assert monai_ssl_command(["inspect", str(store)]) == 0
+plt.figure(figsize=(8, 4), layout="tight")
+plt.imshow(plt.imread(store / "sheet.png"))
+plt.axis("off")
+plt.show()
 
 # %% [markdown]
 # ## Read

@@ -8,11 +8,8 @@
 # %%
 from pathlib import Path
 
-import matplotlib
-import torch
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import torch
 
 import monai_ssl.transforms as proxy
 from monai_ssl.data.phantom import phantom_ct

@@ -8,6 +8,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -88,6 +89,10 @@ size = {"widths": [4, 8, 16, 32], "roi_size": [32, 32, 32]}
 # %%
 options = [word for key, value in {**places, "roi_size": [32, 32, 32]}.items() for word in (f"--{key}", str(value))]
 assert monai_ssl_command(["preview", "--config_file", str(config), "--out", str(work / "views.png"), *options]) == 0
+plt.figure(figsize=(10, 6), layout="tight")
+plt.imshow(plt.imread(work / "views.png"))
+plt.axis("off")
+plt.show()
 
 # %%
 few = {"max_epochs": 3, "batch_size": 4, "windows_per_scan": 4, "num_workers": 0, "held_out": 0.0, "lr": 0.1}
