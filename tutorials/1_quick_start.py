@@ -55,12 +55,14 @@ assert monai_ssl_command(["prepare", str(scans), str(store), "--workers", "0"]) 
 # ## 3. What the network will see
 #
 # `python -m monai_ssl preview` draws it before any training. Look at it: most failures of self-supervised learning
-# can be seen here.
+# can be seen here. The windows are an eighth of the paper's, and so is the number of patches that change places: with
+# its 100 swaps nothing would be left to restore from.
 
 # %%
 config = bundles / "pcrlv2" / "configs" / "pretrain.json"
-small = {"widths": [4, 8, 16, 32], "roi_size": [32, 32, 16]}
-options = ["--dataset_dir", str(store), "--output_dir", str(work), "--roi_size", "[32,32,16]", "--samples", "2"]
+small = {"widths": [4, 8, 16, 32], "roi_size": [32, 32, 16], "swap#0#num_swaps": 12}
+seen = {"dataset_dir": store, "output_dir": work, "samples": 2, **small}
+options = [word for key, value in seen.items() for word in (f"--{key}", str(value))]
 assert monai_ssl_command(["preview", "--config_file", str(config), "--out", str(work / "views.png"), *options]) == 0
 show(work / "views.png")
 

@@ -19,6 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 WIDTHS = (8, 16, 32, 64)
 """An eighth of the papers' network, for two CPU cores."""
+# what decides how the views look: windows, and patches that change places, are a quarter of the paper's
+VIEWS = {"roi_size": "[32,32,32]", "swap#0#num_swaps": 25}
 PRETRAIN = {
     "max_epochs": 20,
     "windows_per_scan": 8,
@@ -27,7 +29,7 @@ PRETRAIN = {
     "lr": 0.01,
     "num_workers": 2,
     "held_out": 0,
-    "roi_size": "[32,32,32]",
+    **VIEWS,
 }
 FINETUNE = {
     "labels": "{'lungs': 1}",
@@ -82,6 +84,7 @@ def main() -> None:
         *(sys.executable, "-m", "monai_ssl", "preview", "--config_file", "bundles/pcrlv2/configs/pretrain.json"),
         *("--bundle_root", "bundles/pcrlv2", "--dataset_dir", store, "--output_dir", pretrained),
         *("--out", out / "preview.png"),
+        *(word for key, value in VIEWS.items() for word in (f"--{key}", str(value))),
     )
     bundle("pcrlv2", "pretrain", "pretrain.json", dataset_dir=store, output_dir=pretrained, **PRETRAIN)
     scores = {}
