@@ -76,8 +76,12 @@ def file_name(value: Any, key: str) -> None:
 
 
 def text(value: Any, key: str) -> None:
+    """Refuse what is no text, or no path that a file could have."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"`{key}` must be a text, got {value!r}.")
+    # 255 bytes is what file systems take; endings such as `.json` are added
+    if len(value) > 2000 or any(len(part.encode("utf-8", "replace")) > 240 for part in value.split("/")):
+        raise ValueError(f"`{key}` is too long for the name of a file: {value[:80]!r}...")
 
 
 def overrides(entry: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -64,6 +64,8 @@ def test_shared_overrides_go_where_the_bundle_has_the_key():
         ({"labels": [1.5]}, "`labels` must be a list of numbers of patients"),
         ({"labels": 5}, "`labels` must be a list of numbers of patients"),
         ({"select": "luck"}, "`select` must be 'last' or 'best'"),
+        ({"pretraining__rotation__config": "Ä" * 125}, "`pretraining#rotation#config` is too long for the name"),
+        ({"tasks__lungs__dataset_dir": "a/" * 1500}, "`tasks#lungs#dataset_dir` is too long for the name of a file"),
         ({"target_bn_batches": -1}, "`target_bn_batches` must be a whole number of 0 or more, got -1"),
         ({"target_bn_batches": True}, "`target_bn_batches` must be a whole number of 0 or more, got True"),
         ({"pretrain": "twice"}, "`pretrain` must be 'once' or 'per_seed', got 'twice'"),
