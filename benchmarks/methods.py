@@ -33,6 +33,10 @@ IN_CELLS: dict[str, dict[str, dict[str, object]]] = {
         "pretrain_2d": {"roi_size": [96, 96], "patch_size": [32, 32], "cells": [3, 3]},
     },
     "jigsaw": CUBES,
+    "relative_location": {
+        "pretrain": {"roi_size": [56, 56, 56], "cube_size": [16, 16, 16], "gap": 1, "jitter": 1},
+        "pretrain_2d": CUBES["pretrain_2d"],
+    },
     "rubik": CUBES,
     "rubik_plus": CUBES,
 }
