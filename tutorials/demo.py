@@ -37,7 +37,7 @@ FINETUNE = {
     "roi_size": "[48,48,32]",
     "spacing": "[3.0,3.0,3.0]",
     "max_epochs": 6,
-    "iterations_per_epoch": 10,
+    "iterations_per_epoch": 30,
     "num_workers": 0,
     "normalize": "zscore",
 }
