@@ -29,10 +29,11 @@ def atomic(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
     _sync_folder(path.parent)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed processes were writing into ``folder``; call it only where no other process writes."""
-    for left in folder.glob(f"{ASIDE}*"):
-        left.unlink(missing_ok=True)
+def sweep(*folders: Path) -> None:
+    """Remove what killed processes were writing into ``folders``; call it only where no other process writes."""
+    for folder in folders:
+        for left in folder.glob(f"{ASIDE}*"):
+            left.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any, mode: int = 0o644) -> None:

@@ -55,14 +55,18 @@ def run(*command: str | Path) -> None:
     print(f"  ({time.monotonic() - start:.0f} s)", flush=True)
 
 
+def options(overrides: dict[str, object]) -> list[str]:
+    """Overrides as words of a command."""
+    return [word for key, value in overrides.items() for word in (f"--{key}", str(value))]
+
+
 def bundle(name: str, run_id: str, config: str, **overrides: object) -> None:
     """The stock command of MONAI on one of our bundles."""
-    options = [word for key, value in overrides.items() for word in (f"--{key}", str(value))]
     folder = Path("bundles") / name
     run(
         *(sys.executable, "-m", "monai.bundle", "run", run_id),
         *("--config_file", folder / "configs" / config, "--bundle_root", folder, "--logging_file", "False"),
-        *options,
+        *options(overrides),
     )
 
 
@@ -84,7 +88,7 @@ def main() -> None:
         *(sys.executable, "-m", "monai_ssl", "preview", "--config_file", "bundles/pcrlv2/configs/pretrain.json"),
         *("--bundle_root", "bundles/pcrlv2", "--dataset_dir", store, "--output_dir", pretrained),
         *("--out", out / "preview.png"),
-        *(word for key, value in VIEWS.items() for word in (f"--{key}", str(value))),
+        *options(VIEWS),
     )
     bundle("pcrlv2", "pretrain", "pretrain.json", dataset_dir=store, output_dir=pretrained, **PRETRAIN)
     scores = {}

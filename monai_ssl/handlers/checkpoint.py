@@ -86,8 +86,7 @@ class Checkpoint:
             ValueError: when processes of several machines find different checkpoints, or for what :meth:`load` says.
         """
         if idist.get_rank() == 0:
-            for folder in (self.directory, self.directory / PICTURES):
-                sweep(folder)
+            sweep(self.directory, self.directory / PICTURES)
         source = self.path if self.resume in (True, False) else Path(str(self.resume))
         if self.resume and (source.is_file() or self.resume is not True):
             self.load(trainer, source)

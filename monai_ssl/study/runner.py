@@ -68,7 +68,8 @@ def finetune(job: Job, folder: StudyFolder, aside: Path) -> dict[str, Any]:
     if job.facts["select"] == "last":
         torch.save(network.state_dict(), checkpoint)
     settings = {**overrides, "checkpoint": str(checkpoint)}
-    of_target = _of_target(job, settings, aside) if encoder_statistics(network) else {}
+    asked = job.work["target_bn_batches"] and encoder_statistics(network)
+    of_target = _of_target(job, settings, aside) if asked else {}
     _, scores = _tested(job, settings, aside)
     # hundreds of cells, each with its network, fill a disk
     checkpoint.unlink()
@@ -89,11 +90,8 @@ def _tested(job: Job, settings: Mapping[str, Any], aside: Path) -> tuple[ConfigW
 
 def _of_target(job: Job, settings: Mapping[str, Any], aside: Path) -> dict[str, float]:
     """Return the score with batch norm statistics of the target, and how far they are from the trained ones."""
-    batches = job.work["target_bn_batches"]
-    if not batches:
-        return {}
     try:
-        flow, scores = _tested(job, {**settings, "target_bn_batches": batches}, aside)
+        flow, scores = _tested(job, {**settings, "target_bn_batches": job.work["target_bn_batches"]}, aside)
     except ValueError as error:
         logger.warning("No score with batch norm statistics of the target: %s", error)
         return {}
