@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ssl.files import ASIDE, atomic, write_json
+from monai_ssl.files import atomic, write_json
 
 FORMAT = 1
 """Version of everything on disk; part of every key."""
@@ -32,12 +32,6 @@ def create_store(store: Path) -> None:
     """Make the folders; what identifies patients goes into one that only its owner can enter."""
     (store / SCANS).mkdir(parents=True, exist_ok=True)
     (store / PRIVATE).mkdir(mode=0o700, exist_ok=True)
-
-
-def sweep(store: Path) -> None:
-    """Remove what an interrupted preparation was writing; call it only under the lock."""
-    for path in (*store.rglob(f"{ASIDE}*"),):
-        path.unlink(missing_ok=True)
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

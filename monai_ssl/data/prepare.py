@@ -18,17 +18,17 @@ from monai_ssl.data.discovery import Source, discover
 from monai_ssl.data.layout import (
     MANIFEST,
     PRIVATE,
+    SCANS,
     create_store,
     locked,
     record_path,
     store_secret,
-    sweep,
     write_manifest,
 )
 from monai_ssl.data.pool import JobPool, WorkerKilledError
 from monai_ssl.data.report import Report
 from monai_ssl.data.selection import refusal
-from monai_ssl.files import read_json, write_json
+from monai_ssl.files import read_json, sweep, write_json
 from monai_ssl.machine import cores
 
 _MODALITIES = ("auto", "ct", "mr", "xray", "us")
@@ -108,7 +108,7 @@ def prepare(src: str | Path, store: str | Path, options: PrepareOptions | None =
         )
     create_store(store)
     with locked(store):
-        sweep(store)
+        sweep(store, store / SCANS, store / PRIVATE)
         return _Preparation(src, store, options, sources, rejected).run()
 
 
