@@ -31,7 +31,7 @@ class RandLocalShufflingd(RandBatchTransform):
     output, over what earlier windows have written there. So a value moves by less than the side of a window, and values
     may be lost or doubled where windows overlap.
 
-    Parameters drawn: ``start`` and ``size`` of the windows (B, num_windows, spatial axes), ``seed`` (B,) of the
+    Parameters drawn: ``start`` and ``size`` of the windows (B, spatial axes, num_windows), ``seed`` (B,) of the
     permutations.
 
     Args:
@@ -66,16 +66,20 @@ class RandLocalShufflingd(RandBatchTransform):
         self.max_fraction = max_fraction
 
     def draw(self, shape: tuple[int, ...]) -> Params:
-        spatial = np.asarray(shape[1:])
+        spatial = np.asarray(shape[1:], dtype=np.int32)[:, None]
         # 0.29 * 100 is a little below 29
         longest = np.maximum(np.floor(self.max_fraction * spatial + 1e-9), 1)
         count = self.num_windows
         if count is None:
             count = round(COVERAGE * float(np.prod(spatial / ((1 + longest) / 2))))
-        # not randint, which takes twice as long for bounds that vary
-        sides, places = self.R.random_sample((2, count, len(spatial)))
-        size = 1 + (sides * longest).astype(np.int32)
-        start = (places * (spatial - size + 1)).astype(np.int32)
+        # one number an axis, and not randint, which is slow for bounds that vary: what the side leaves of its 53 bits
+        # is the place
+        places = self.R.random_sample((len(spatial), count)) * longest
+        size = places.astype(np.int32)
+        places -= size
+        size += 1
+        places *= spatial + 1 - size
+        start = places.astype(np.int32)
         return {"start": start, "size": size, "seed": draw_seed(self.R)}
 
     @staticmethod
@@ -86,7 +90,7 @@ class RandLocalShufflingd(RandBatchTransform):
 
 def _shuffle(x: Tensor, start: Tensor, size: Tensor, seed: Tensor) -> Tensor:
     """Return ``x`` (B, C, *spatial) with its windows shuffled, as many samples at once as fit."""
-    groups = math.ceil(len(x) / _samples_at_once(x, size.shape[1]))
+    groups = math.ceil(len(x) / _samples_at_once(x, size.shape[2]))
     pieces = zip(*(values.chunk(groups) for values in (x, start, size, seed)), strict=True)
     return torch.cat([_shuffle_at_once(*piece) for piece in pieces])
 
@@ -98,7 +102,7 @@ def _shuffle_at_once(x: Tensor, start: Tensor, size: Tensor, seed: Tensor) -> Te
     voxel = (1 << low) - 1
     # the value of a voxel: whose window came last (high bits), in random order, which voxel it takes (low bits)
     last = torch.arange(count * spatial.numel(), device=x.device)
-    random = _random(size.prod(-1).sum(1).tolist(), seed, x.device)
+    random = _random(size.prod(1).sum(1).tolist(), seed, x.device)
     done = 0
     for inside in _inside(start, size, spatial, low + _RANDOM_BITS):
         order = random[done : done + len(inside)].long() << low
@@ -112,12 +116,12 @@ def _shuffle_at_once(x: Tensor, start: Tensor, size: Tensor, seed: Tensor) -> Te
 
 def _inside(start: Tensor, size: Tensor, spatial: Sequence[int], shift: int) -> Iterator[Tensor]:
     """Yield the voxels of all windows in turn, each as number of the window << ``shift`` | index of the voxel."""
+    start, sides = start.long().movedim(1, 2), size.long().movedim(1, 2).flatten(0, 1)
     count, windows, dims = start.shape
     strides = [math.prod(spatial[axis + 1 :]) for axis in range(dims)]
-    corner = (start.long() * torch.tensor(strides, device=start.device)).sum(-1)
+    corner = (start * torch.tensor(strides, device=start.device)).sum(-1)
     corner += torch.arange(count, device=start.device)[:, None] * math.prod(spatial)
     number = torch.arange(1, count * windows + 1, device=start.device)
-    sides = size.flatten(0, 1).long()
     at_once = max(1, _CHUNK // math.prod(sides.amax(0).tolist())) if windows else 1
     for first, side in zip((number << shift | corner.flatten()).split(at_once), sides.split(at_once), strict=True):
         yield _fill(first, side, strides)
