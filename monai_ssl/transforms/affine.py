@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_ssl.transforms.arguments import check_range, per_axis
-from monai_ssl.transforms.base import Params, RandBatchTransform, expand
+from monai_ssl.transforms.base import Params, RandBatchTransform
 from monai_ssl.transforms.interpolation import interpolate
 
 
@@ -67,16 +67,15 @@ class RandAffineBatchd(RandBatchTransform):
 
     @staticmethod
     def kernel(x: Tensor, params: Params) -> Tensor:
-        # one sample fits into the cache of a CPU
-        step = 1 if x.device.type == "cpu" else max(1, len(x))
-        parts = zip(*(values.split(step) for values in (x, params["matrix"], params["from_minimum"])), strict=True)
-        return torch.cat([_moved(*part) for part in parts]) if len(x) else x
-
-
-def _moved(x: Tensor, matrix: Tensor, from_minimum: Tensor) -> Tensor:
-    lowest = x.flatten(2).amin(2) * from_minimum[:, None]
-    offset = expand(lowest, x.ndim)
-    return interpolate(x - offset, _places(matrix, x.shape[2:])).add_(offset)
+        matrix, lowest = params["matrix"], x.flatten(2).amin(2) * params["from_minimum"][:, None]
+        if x.device.type != "cpu":
+            return interpolate(x, _places(matrix, x.shape[2:]), lowest)
+        # one sample fits into the cache
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        for i in range(len(x)):
+            one = slice(i, i + 1)
+            out[one] = interpolate(x[one], _places(matrix[one], x.shape[2:]), lowest[one])
+        return out
 
 
 def _places(matrix: Tensor, spatial: Sequence[int]) -> list[Tensor]:
@@ -85,7 +84,8 @@ def _places(matrix: Tensor, spatial: Sequence[int]) -> list[Tensor]:
     One sum over the axes, which broadcasts, costs a tenth of a product for each voxel.
     """
     places = [matrix.new_full((1,), (side - 1) / 2) for side in spatial]
-    for axis, side in enumerate(spatial):
+    # the last axis first: the longer the lines that the last sums add, the faster
+    for axis, side in reversed(list(enumerate(spatial))):
         centered = torch.arange(side, dtype=matrix.dtype, device=matrix.device) - (side - 1) / 2
         along = [side if other == axis else 1 for other in range(len(spatial))]
         steps = (matrix[:, :, axis, None] * centered).unflatten(2, along)

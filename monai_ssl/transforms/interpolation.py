@@ -9,63 +9,65 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_AT_ONCE = 1 << 15
+from monai_ssl.transforms.base import expand
+
+_AT_ONCE = 1 << 16
 """Places treated at once: what a cache holds."""
 
 
-def interpolate(x: Tensor, places: Sequence[Tensor]) -> Tensor:
-    """Return the values of images at places between their voxels; what lies outside counts as zero.
+def interpolate(x: Tensor, places: Sequence[Tensor], outside: Tensor | None = None) -> Tensor:
+    """Return the values of images at places between their voxels.
 
-    Equals ``grid_sample`` with ``padding_mode="zeros"``, whose kernel for volumes on a CPU takes one voxel at a time.
+    With zeros outside it equals ``grid_sample`` with ``padding_mode="zeros"``, whose kernel for volumes on a CPU takes
+    one voxel at a time.
 
     Args:
         x: float32 (B, C, *spatial).
         places: for each spatial axis, in voxels, (B, *out).
+        outside: the value of what lies outside (B, C); zero if not given.
 
     Returns:
         (B, C, *out)
     """
+    if outside is None:
+        outside = x.new_zeros(x.shape[:2])
     if x.device.type == "cpu" and len(places) == 3:
-        return _of_eight(x, places)
+        return _of_eight(x, places, outside)
     # it counts in half image sizes (align_corners=False) and names the last axis first
     grid = [(2 * place + 1) / size - 1 for place, size in zip(places, x.shape[2:], strict=True)]
-    return F.grid_sample(x, torch.stack(grid[::-1], dim=-1), align_corners=False)
+    outside = expand(outside, x.ndim)
+    return F.grid_sample(x - outside, torch.stack(grid[::-1], dim=-1), align_corners=False).add_(outside)
 
 
-def _of_eight(x: Tensor, places: Sequence[Tensor]) -> Tensor:
+def _of_eight(x: Tensor, places: Sequence[Tensor], outside: Tensor) -> Tensor:
     """Weigh the eight voxels around each place, each read for many places at once."""
-    # all places outside are moved to a frame of zeros; behind, the second voxel lies in it, too
-    framed = F.pad(x, (1, 2) * 3)
-    strides = [math.prod(framed.shape[axis + 1 :]) for axis in (2, 3, 4)]
+    # all places outside are moved to a frame; behind, the second voxel lies in it, too
+    framed = x.new_empty(x.shape[1], *(size + 3 for size in x.shape[2:]))
+    strides = [math.prod(framed.shape[axis + 1 :]) for axis in (1, 2, 3)]
     out = x.new_empty(*x.shape[:2], places[0][0].numel())
-    for sample, to, *at in zip(framed.flatten(2), out, *(place.flatten(1) for place in places), strict=True):
+    for sample, around, to, *at in zip(x, outside, out, *(place.flatten(1) for place in places), strict=True):
+        framed[:] = expand(around, 4)
+        framed[:, 1:-2, 1:-2, 1:-2] = sample
         for into, *part in zip(to.split(_AT_ONCE, 1), *(place.split(_AT_ONCE) for place in at), strict=True):
             first, shares = _corners(part, x.shape[2:], strides)
-            for channel, values in zip(sample, into, strict=True):
-                _weigh(channel, first, strides, shares, values)
+            for channel, values in zip(framed.flatten(1), into, strict=True):
+                values.copy_(_weighed(channel, first, strides, shares))
     return out.unflatten(2, places[0].shape[1:])
 
 
 def _corners(places: Sequence[Tensor], spatial: Sequence[int], strides: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
     """Return the index of the first of the eight voxels, and along each axis the share of the second ones."""
-    first, shares = torch.zeros((), dtype=torch.int32), []
-    for place, size, stride in zip(places, spatial, strides, strict=True):
-        inside = place.add(1).clamp_(0, size + 1)
-        first = first.add(inside.int(), alpha=stride)
-        shares.append(inside.frac_())
-    return first.long(), shares
+    inside = [place.add(1).clamp_(0, size + 1) for place, size in zip(places, spatial, strict=True)]
+    voxels = [at.int().mul_(stride) for at, stride in zip(inside, strides, strict=True)]
+    return voxels[0].add_(voxels[1]).add_(voxels[2]), [at.frac_() for at in inside]
 
 
-def _weigh(channel: Tensor, first: Tensor, strides: Sequence[int], shares: Sequence[Tensor], into: Tensor) -> None:
-    values = [
-        channel[i * strides[0] + j * strides[1] + k * strides[2] :].index_select(0, first)
-        for i in (0, 1)
-        for j in (0, 1)
-        for k in (0, 1)
-    ]
-    for share in shares[:0:-1]:
-        values = [low.lerp_(high, share) for low, high in zip(values[::2], values[1::2], strict=True)]
-    torch.lerp(values[0], values[1], shares[0], out=into)
+def _weighed(channel: Tensor, first: Tensor, strides: Sequence[int], shares: Sequence[Tensor]) -> Tensor:
+    """Return the mean along all axes, the first axis last: few values are then held at a time."""
+    if not strides:
+        return channel.index_select(0, first)
+    low, high = (_weighed(channel[behind:], first, strides[1:], shares[1:]) for behind in (0, strides[0]))
+    return low.lerp_(high, shares[0])
 
 
 __all__ = ["interpolate"]

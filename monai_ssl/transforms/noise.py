@@ -49,7 +49,8 @@ class RandGaussianNoiseBatchd(RandBatchTransform):
     @staticmethod
     def kernel(x: Tensor, params: Params) -> Tensor:
         mean, std = (expand(params[name], x.ndim) for name in ("mean", "std"))
-        return seeded_normal(x, params["seed"]).mul_(std).add_(mean).add_(x)
+        noise = seeded_normal(x, params["seed"])
+        return torch.addcmul(x, noise, std, out=noise).add_(mean)
 
 
 def draw_seed(state: np.random.RandomState) -> int:

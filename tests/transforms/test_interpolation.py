@@ -58,3 +58,16 @@ def test_far_outside_is_zero():
     for place in (-1.0, -1e6, 3.0, 1e6):
         assert interpolate(x, [torch.full((1, 1), v) for v in (place, 1.0, 1.0)]).item() == 0
     assert interpolate(x, [torch.full((1, 1), v) for v in (-0.25, 1.0, 1.0)]).item() == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (4, 5, 6)])
+def test_outside_is_as_if_the_image_went_on_with_that_value(shape):
+    x, outside = torch.randn(2, 2, *shape), torch.randn(2, 2)
+    large = outside.reshape(2, 2, *[1] * len(shape)).repeat(1, 1, *(n + 14 for n in shape))
+    large[(..., *(slice(7, 7 + n) for n in shape))] = x
+    places = some_places(shape, (6, 5, 4)[: len(shape)], 3)
+    found = interpolate(x, places, outside)
+    torch.testing.assert_close(found, reference(large, [place + 7 for place in places]), atol=1e-4, rtol=1e-4)
+    far = torch.stack([(place < -1) | (place > n) for place, n in zip(places, shape, strict=True)]).any(0).flatten(1)
+    held = outside[..., None].expand(2, 2, far.shape[1])
+    assert torch.allclose(found.flatten(2).movedim(1, 2)[far], held.movedim(1, 2)[far], atol=1e-6)
