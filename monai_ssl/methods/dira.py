@@ -122,6 +122,19 @@ class DiRA(Method):
         apart = {id(parameter) for group in marked for parameter in group["params"]}
         return [{"params": [p for p in self.step_parameters(step) if id(p) not in apart]}, *marked]
 
+    def metrics(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the mean logits of real and of restored patches, and the share of both that are told apart.
+
+        An accuracy near 1 leaves the network nothing to learn from the adversary, near 0.5 the adversary sees nothing.
+        """
+        if self.discriminator is None:
+            return {}
+        restored = self.network(_first_view(batch))
+        real, fake = self.discriminator(_target(batch, restored)), self.discriminator(restored)
+        between = 0.5 if self.gan == "lsgan" else 0.0
+        told_apart = torch.stack([real > between, fake < between]).float().mean()
+        return {"discriminator_accuracy": told_apart, "logit_real": real.mean(), "logit_restored": fake.mean()}
+
     def after_step(self) -> None:
         self._restored = None
         self.base.after_step()

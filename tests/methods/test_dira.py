@@ -101,6 +101,21 @@ def test_the_objective_is_the_weighted_sum_of_three(dims, weights):
     assert torch.allclose(total(got), sum(w * v for w, v in zip(weights, expected.values(), strict=True)), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("gan", "real", "restored", "accuracy"),
+    [("lsgan", 0.6, 0.4, 1.0), ("lsgan", 0.4, 0.4, 0.5), ("bce", 0.4, 0.3, 0.5), ("bce", 0.1, -0.1, 1.0)],
+)
+def test_metrics_say_how_well_the_discriminator_tells_restorations_from_targets(gan, real, restored, accuracy):
+    method, data = make(gan=gan).eval(), batch()
+    method.discriminator = spy = Spy(real, restored)
+    got = {name: value.item() for name, value in method.metrics(data).items()}
+    expected = {"discriminator_accuracy": accuracy, "logit_real": real, "logit_restored": restored}
+    assert got == pytest.approx(expected, abs=1e-6)
+    assert torch.equal(spy.seen[0], data["target"].mean(1, keepdim=True))
+    assert torch.equal(spy.seen[1], method.network(data["view1"]))
+    assert make(stage="dir").metrics(data) == {}
+
+
 def two_tasks(stage, **options):
     """DiRA around a base of two terms, one of which may be left out."""
     torch.manual_seed(0)
