@@ -29,7 +29,7 @@ def add_parser(subparsers: Any) -> None:
         default="processes",
         help="dask: the cluster of DASK_SCHEDULER_ADDRESS, with a shared file system",
     )
-    parser.add_argument("--dry-run", action="store_true", help="check the study file and show the matrix only")
+    parser.add_argument("--dry-run", action="store_true", help="check the study file; show the matrix and the data")
     parser.add_argument("--report-only", action="store_true", help="write the report of what is there")
     parser.set_defaults(takes_overrides=True)
 
@@ -42,12 +42,13 @@ def run(args: argparse.Namespace) -> int:
     """
     from monai_ssl.study.conduct import conduct, report_of, table_of
     from monai_ssl.study.plan import read_study
+    from monai_ssl.study.study_data import data_lines
 
     if args.workers < 1:
         raise ValueError(f"`--workers` must be at least 1, got {args.workers}.")
     study = read_study(args.study, parse_overrides(args.overrides))
     if args.dry_run:
-        print(table_of(study))
+        print(table_of(study), *data_lines(study), sep="\n")
         return 0
     if args.report_only:
         print(f"Report: {report_of(study.output_dir)}")

@@ -53,8 +53,15 @@ def classification_cases(
     root = Path(dataset_dir)
     table = _table(root, datalist)
     sections = _from_folders(root) if table is None else _from_table(root, table)
+    remedy = "a folder of images for each class, or a table as `datalist`, of at least two patients"
     chosen = select_section(
-        sections, section, val_share=val_share, train_cases=train_cases, seed=seed, origin=str(table or root)
+        sections,
+        section,
+        val_share=val_share,
+        train_cases=train_cases,
+        seed=seed,
+        origin=str(table or root),
+        remedy=remedy,
     )
     if any(case.get("patient") for case in chosen):
         # of all or of none, so that samples collate

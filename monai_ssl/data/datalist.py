@@ -45,7 +45,16 @@ def segmentation_cases(
     root = Path(dataset_dir)
     listed = _list_file(root, datalist)
     sections = _from_folders(root) if listed is None else _from_json(root, listed)
-    return select_section(sections, section, val_share=val_share, train_cases=train_cases, seed=seed, origin=str(root))
+    remedy = "images with labels in `imagesTr` and `labelsTr`, or a `datalist` that lists at least two patients"
+    return select_section(
+        sections,
+        section,
+        val_share=val_share,
+        train_cases=train_cases,
+        seed=seed,
+        origin=str(listed or root),
+        remedy=remedy,
+    )
 
 
 def select_section(
@@ -56,8 +65,12 @@ def select_section(
     train_cases: int | None,
     seed: int,
     origin: str,
+    remedy: str,
 ) -> list[Case]:
-    """Return one section, where validation may have to be taken from training; see :func:`segmentation_cases`."""
+    """Return one section, where validation may have to be taken from training; see :func:`segmentation_cases`.
+
+    When it is empty, the error names ``origin`` and what to give instead, ``remedy``.
+    """
     if section not in SECTIONS:
         raise ValueError(f"`section` must be one of {SECTIONS}, got {section!r}.")
     if section == "test" or (section == "validation" and sections.get("validation")):
@@ -65,10 +78,7 @@ def select_section(
     else:
         chosen = _divide(sections, section, val_share, train_cases, seed)
     if not chosen:
-        raise ValueError(
-            f"{origin} has no cases for {section}: give images with labels in `imagesTr` and `labelsTr`, or a "
-            "`datalist` that lists at least two patients."
-        )
+        raise ValueError(f"{origin} has no cases for {section}: give {remedy}.")
     return chosen
 
 
@@ -144,6 +154,8 @@ def _resolved(entry: Mapping[str, Any], root: Path, listed_in: Path) -> Case:
 
 
 def _from_folders(root: Path) -> dict[str, list[Case]]:
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder `{root}`; correct `dataset_dir`.")
     return {"training": _pairs(root, "imagesTr", "labelsTr"), "test": _pairs(root, "imagesTs", "labelsTs")}
 
 

@@ -19,7 +19,7 @@ from monai_ssl.study.cells import Job, StudyFolder
 from monai_ssl.study.cohorts import Cohort, ContentHashes, fix_split, read_cohort
 from monai_ssl.study.leaks import held_back, write_exclusion
 from monai_ssl.study.matrix import CellMaker, excluded_scans, pretraining_job
-from monai_ssl.study.plan import PHANTOMS, Pretraining, Study
+from monai_ssl.study.plan import PHANTOMS, Pretraining, Study, Task
 
 _PATIENTS = 10
 _RADIOGRAPHS = 28
@@ -63,6 +63,33 @@ def prepare_study(study: Study, folder: StudyFolder) -> Prepared:
     for job in unique.values():
         folder.write_job(job)
     return Prepared(tuple(unique.values()), cohorts, found)
+
+
+def data_lines(study: Study) -> list[str]:
+    """Say in a line each what a study would find in its data; nothing is written."""
+    lines = [f"task {task.name}: {_found(task)}" for task in study.tasks]
+    places = dict.fromkeys(method.dataset_dir for method in study.pretraining if method.bundle is not None)
+    return lines + [f"pre-training: {_source(place)}" for place in places]
+
+
+def _found(task: Task) -> str:
+    if task.dataset_dir.startswith(PHANTOMS):
+        return f"{task.dataset_dir}, made on the spot"
+    try:
+        patients = read_cohort(task, Path(task.dataset_dir)).patients()
+    except (ValueError, OSError) as error:
+        return f"CANNOT START: {error}"
+    return ", ".join(f"{len(some)} {section} patients" for section, some in patients.items())
+
+
+def _source(dataset_dir: str) -> str:
+    if dataset_dir.startswith(PHANTOMS):
+        return f"{dataset_dir}, made on the spot"
+    if not Path(dataset_dir).exists():
+        return f"CANNOT START: {dataset_dir} does not exist."
+    if Store.is_store(Path(dataset_dir)):
+        return f"{len(Store(dataset_dir))} scans in the store {dataset_dir}"
+    return f"{dataset_dir} is not a store; it will be prepared once"
 
 
 def _pretraining(

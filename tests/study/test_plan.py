@@ -4,9 +4,12 @@ import copy
 import json
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from monai_ssl.cli import main
+from monai_ssl.data import PrepareOptions, prepare
 from monai_ssl.networks import ConvEncoder, EncoderClassifier, ResNetEncoder
 from monai_ssl.study.bundle_files import encoder_name
 from monai_ssl.study.conduct import table_of
@@ -158,3 +161,41 @@ def test_dry_run(capsys, tmp_path):
     assert "2 pre-trainings; 3 arms" in capsys.readouterr().out and not (tmp_path / "out").exists()
     assert main(["study", str(SMOKE), "--workers", "0"]) == 2
     assert "`--workers` must be at least 1, got 0" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_is_in_the_data_and_what_is_missing(capsys, tmp_path):
+    for patient in range(10):
+        for name in ("benign", "malignant"):
+            (tmp_path / "lesions" / name).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "lesions" / name / f"{name}{patient}.png").touch()
+    (tmp_path / "scans").mkdir()
+    for number in range(3):
+        image = nib.Nifti1Image(np.arange(512, dtype=np.int16).reshape(8, 8, 8) + number, np.eye(4))
+        nib.save(image, tmp_path / "scans" / f"scan{number}.nii.gz")
+    prepare(tmp_path / "scans", tmp_path / "store", PrepareOptions(modality="ct", workers=0))
+    overrides = {
+        "tasks": {
+            "lesion": {
+                "bundle": "classification",
+                "metric": "auc",
+                "dataset_dir": "lesions",
+                "overrides": {"classes": ["benign", "malignant"]},
+            },
+            "liver": {"bundle": "segmentation", "dataset_dir": "nowhere", "overrides": {"num_classes": 2}},
+        },
+        "pretraining": {
+            "rotation": {"dataset_dir": "store"},
+            "byol": {"dataset_dir": "scans"},
+            "simclr": {"dataset_dir": "missing"},
+        },
+    }
+    study = tmp_path / "study.json"
+    study.write_text(json.dumps({"name": "dry", "output_dir": "out", "seeds": [0], "labels": [2], **overrides}))
+    assert main(["study", str(study), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "task lesion: 12 training patients, 4 validation patients, 4 test patients\n" in said
+    assert f"task liver: CANNOT START: There is no folder `{tmp_path / 'nowhere'}`" in said
+    assert f"pre-training: 3 scans in the store {tmp_path / 'store'}\n" in said
+    assert f"pre-training: {tmp_path / 'scans'} is not a store; it will be prepared once\n" in said
+    assert f"pre-training: CANNOT START: {tmp_path / 'missing'} does not exist." in said
+    assert not (tmp_path / "out").exists()
