@@ -76,8 +76,10 @@ def table(timing: Timing) -> list[str]:
         "views alone": timing.views_ms,
         **{f"  {name}": ms for name, ms in timing.view_ms.items()},
     }
-    lines = [f"{f'a batch of {timing.samples}':32s}{'ms':>10s}{'samples/s':>12s}"]
-    lines += [f"{name:32s}{ms:10.1f}{1e3 * timing.samples / max(ms, 1e-6):12.1f}" for name, ms in rows.items()]
+    title = f"a batch of {timing.samples}"
+    width = max(32, *(len(name) + 2 for name in rows))
+    lines = [f"{title:{width}s}{'ms':>10s}{'samples/s':>12s}"]
+    lines += [f"{name:{width}s}{ms:10.1f}{1e3 * timing.samples / max(ms, 1e-6):12.1f}" for name, ms in rows.items()]
     lines.append(
         f"waiting for data: median {timing.wait_ms_median:.1f} ms, 95 % below {timing.wait_ms_p95:.1f} ms, "
         f"{timing.wait_share:.1%} of the time"

@@ -175,10 +175,15 @@ def _time_views(trainer: SSLTrainer, batch: Mapping[Any, Any], repeats: int) -> 
             with torch.no_grad():
                 data = one(data)
             _wait_for(trainer.state.device)
-            times.setdefault(f"{place} {type(one.transforms[0]).__name__}", []).append(
-                1e3 * (time.perf_counter() - start)
-            )
+            times.setdefault(f"{place} {_name(one.transforms[0])}", []).append(1e3 * (time.perf_counter() - start))
     return {name: statistics.median(some[1:]) for name, some in times.items()}
+
+
+def _name(transform: Any) -> str:
+    """Return the class of a transform, and of those that it holds."""
+    holder = getattr(transform, "views", transform)
+    held = ", ".join(_name(one) for one in getattr(holder, "transforms", ()))
+    return f"{type(transform).__name__}({held})" if held else type(transform).__name__
 
 
 def _wait_for(device: torch.device) -> None:

@@ -13,7 +13,7 @@ from monai_ssl.engines import SSLTrainer
 from monai_ssl.engines.benchmark import Timing, measure
 from monai_ssl.engines.benchmark_verdict import verdict
 from monai_ssl.methods import Method
-from monai_ssl.transforms import BatchViews, RandGaussianNoiseBatchd, Snapshotd
+from monai_ssl.transforms import BatchViews, RandGaussianNoiseBatchd, Separatelyd, Snapshotd
 
 
 class Clock:
@@ -77,13 +77,13 @@ def trainer(loading, training, views=None, loader=Loader, clock=None):
 
 
 def test_measures_what_waits(clock):
-    views = BatchViews([Snapshotd("view", "target"), RandGaussianNoiseBatchd("view")])
+    views = BatchViews([Snapshotd("view", "target"), Separatelyd("view", [RandGaussianNoiseBatchd("image")])])
     timing = measure(trainer(0.06, 0.03, views, clock=clock), steps=6, warmup=1)
     assert timing.samples == 2
     assert [timing.loader_ms, timing.wait_ms_median, timing.wait_ms_p95] == pytest.approx([60, 60, 60])
     assert [timing.resident_ms, timing.real_ms] == pytest.approx([30, 90])
     assert [timing.speed, timing.wait_share] == pytest.approx([30 / 90, 60 / 90])
-    assert list(timing.view_ms) == ["0 Snapshotd", "1 RandGaussianNoiseBatchd"]
+    assert list(timing.view_ms) == ["0 Snapshotd", "1 Separatelyd(RandGaussianNoiseBatchd)"]
     assert timing.peak_memory_mb > 50 and timing.gpu_utilization is None
 
 
