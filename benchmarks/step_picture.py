@@ -23,7 +23,7 @@ def bar(figures: dict[str, Any]) -> tuple[dict[str, float], str]:
     """Milliseconds by part, and the dearest view with its share of the step."""
     step, views = figures["resident_ms"], figures["views_ms"]
     dearest, spent = max(figures["view_ms"].items(), key=lambda item: item[1], default=("", 0.0))
-    label = f"{dearest.split(' ')[-1]} {spent / step:.0%}" if dearest else ""
+    label = f"{dearest.partition(' ')[2].partition('(')[0]} {spent / step:.0%}" if dearest else ""
     return {"network": max(step - views, 0.0), "views": views}, label
 
 
@@ -61,8 +61,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     contents = {path.stem: json.loads(path.read_text()) for path in args.files}
-    cores = next(iter(contents.values()))["cores"]
-    title = f"a step of training, batch in memory; {cores} cores, no GPU"
+    figures = next(found for content in contents.values() for found in content["bundles"].values() if "device" in found)
+    title = f"a step of training, batch in memory; {figures['device']}, {figures['threads']} threads"
     draw({name: content["bundles"] for name, content in contents.items()}, title).savefig(args.out, dpi=110)
 
 
