@@ -13,7 +13,7 @@ from torch import Tensor
 
 from monai_ssl.transforms.arguments import check_range, per_axis
 from monai_ssl.transforms.base import Params, RandBatchTransform
-from monai_ssl.transforms.interpolation import interpolate
+from monai_ssl.transforms.interpolation import interpolate, samples_at_once
 
 
 class RandAffineBatchd(RandBatchTransform):
@@ -70,11 +70,10 @@ class RandAffineBatchd(RandBatchTransform):
         matrix, lowest = params["matrix"], x.flatten(2).amin(2) * params["from_minimum"][:, None]
         if x.device.type != "cpu":
             return interpolate(x, _places(matrix, x.shape[2:]), lowest)
-        # one sample fits into the cache
         out = torch.empty_like(x, memory_format=torch.contiguous_format)
-        for i in range(len(x)):
-            one = slice(i, i + 1)
-            out[one] = interpolate(x[one], _places(matrix[one], x.shape[2:]), lowest[one])
+        step = samples_at_once(x.shape[2:].numel())
+        for some in (slice(i, i + step) for i in range(0, len(x), step)):
+            out[some] = interpolate(x[some], _places(matrix[some], x.shape[2:]), lowest[some])
         return out
 
 

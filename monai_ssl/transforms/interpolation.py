@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -41,25 +40,33 @@ def interpolate(x: Tensor, places: Sequence[Tensor], outside: Tensor | None = No
 
 def _of_eight(x: Tensor, places: Sequence[Tensor], outside: Tensor) -> Tensor:
     """Weigh the eight voxels around each place, each read for many places at once."""
-    # all places outside are moved to a frame; behind, the second voxel lies in it, too
-    framed = x.new_empty(x.shape[1], *(size + 3 for size in x.shape[2:]))
-    strides = [math.prod(framed.shape[axis + 1 :]) for axis in (1, 2, 3)]
     out = x.new_empty(*x.shape[:2], places[0][0].numel())
-    for sample, around, to, *at in zip(x, outside, out, *(place.flatten(1) for place in places), strict=True):
-        framed[:] = expand(around, 4)
-        framed[:, 1:-2, 1:-2, 1:-2] = sample
-        for into, *part in zip(to.split(_AT_ONCE, 1), *(place.split(_AT_ONCE) for place in at), strict=True):
-            first, shares = _corners(part, x.shape[2:], strides)
-            for channel, values in zip(framed.flatten(1), into, strict=True):
-                values.copy_(_weighed(channel, first, strides, shares))
+    flat = [x, outside, out, *(place.flatten(1) for place in places)]
+    for images, around, to, *at in zip(*(v.split(samples_at_once(out.shape[2])) for v in flat), strict=True):
+        # (C, samples, *spatial); all places outside are moved to a frame, in which behind the second voxel lies, too
+        framed = x.new_empty(x.shape[1], len(images), *(size + 3 for size in x.shape[2:]))
+        framed[:] = expand(around.T, 5)
+        framed[:, :, 1:-2, 1:-2, 1:-2] = images.transpose(0, 1)
+        for into, *part in zip(to.split(_AT_ONCE, 2), *(place.split(_AT_ONCE, 1) for place in at), strict=True):
+            first, shares = _corners(part, framed[0])
+            for channel, values in zip(framed.flatten(1), into.unbind(1), strict=True):
+                values.copy_(_weighed(channel, first, framed.stride()[2:], shares).view_as(values))
     return out.unflatten(2, places[0].shape[1:])
 
 
-def _corners(places: Sequence[Tensor], spatial: Sequence[int], strides: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+def samples_at_once(places: int) -> int:
+    """How many samples with so many ``places`` a cache holds."""
+    return max(1, _AT_ONCE // max(1, places))
+
+
+def _corners(places: Sequence[Tensor], framed: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Return the index of the first of the eight voxels, and along each axis the share of the second ones."""
-    inside = [place.add(1).clamp_(0, size + 1) for place, size in zip(places, spatial, strict=True)]
-    voxels = [at.int().mul_(stride) for at, stride in zip(inside, strides, strict=True)]
-    return voxels[0].add_(voxels[1]).add_(voxels[2]), [at.frac_() for at in inside]
+    inside = [place.add(1).clamp_(0, size - 2) for place, size in zip(places, framed.shape[1:], strict=True)]
+    voxels = [at.int().mul_(stride) for at, stride in zip(inside, framed.stride()[1:], strict=True)]
+    first = voxels[0].add_(voxels[1]).add_(voxels[2])
+    for number, sample in enumerate(first[1:], 1):
+        sample.add_(number * framed.stride(0))
+    return first.flatten(), [at.frac_().flatten() for at in inside]
 
 
 def _weighed(channel: Tensor, first: Tensor, strides: Sequence[int], shares: Sequence[Tensor]) -> Tensor:
@@ -70,4 +77,4 @@ def _weighed(channel: Tensor, first: Tensor, strides: Sequence[int], shares: Seq
     return low.lerp_(high, shares[0])
 
 
-__all__ = ["interpolate"]
+__all__ = ["interpolate", "samples_at_once"]
