@@ -38,23 +38,19 @@ def _source(start: NDArray, size: NDArray, seed: int, spatial: tuple[int, ...]) 
     narrow = far.bit_length() <= _PACKED and low + size.shape[1].bit_length() < 32
     dtype = np.dtype(np.int32 if narrow else np.int64)
 
-    volume, most = math.prod(size), math.prod(longest)
-    # narrow integers are sorted by radix, in a fifth of the time
-    narrowest = np.min_scalar_type(2 * most**2)
-    code = volume.astype(narrowest) * most + _weighted(size - 1, _strides(longest)).astype(narrowest)
-    order = np.argsort(code, kind="stable")
-    volume = volume[order]
+    order, shapes = _by_size(size, longest)
+    volume = math.prod(size)[order]
     # whose window came last (high bits), which voxel is taken (low bits)
     number = np.arange(1, len(order) + 1, dtype=dtype) << low
     first = (number | _weighted(start, strides).astype(dtype))[order]
     last = torch.from_numpy(np.arange(math.prod(spatial), dtype=dtype))
     stop = volume.cumsum()
     random = _random(int(seed), int(volume.sum()), dtype)
-    for begin, end, groups in _pieces(code[order], stop):
-        shapes = size[:, order[[a for a, _ in groups]]].T.tolist()
+    for begin, end, groups in _pieces(shapes, stop):
+        sides = size[:, order[[a for a, _ in groups]]].T.tolist()
         boxes = [
-            (b - a, math.prod(sides), _places(*sides, strides=strides, dtype=dtype))
-            for (a, b), sides in zip(groups, shapes, strict=True)
+            (b - a, math.prod(shape), _places(*shape, strides=strides, dtype=dtype))
+            for (a, b), shape in zip(groups, sides, strict=True)
         ]
         place, permuted = _permuted(boxes, random[stop[begin] - volume[begin] : stop[end - 1]], dtype)
         corner = first[begin:end].repeat(volume[begin:end])
@@ -65,16 +61,26 @@ def _source(start: NDArray, size: NDArray, seed: int, spatial: tuple[int, ...]) 
     return last.bitwise_and_((1 << low) - 1)
 
 
-def _pieces(code: NDArray, stop: NDArray) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
-    """Yield (begin, end) of some windows at a time, and of those among them that share a ``code``.
+def _by_size(size: NDArray, longest: Sequence[int]) -> tuple[NDArray, NDArray]:
+    """Return the windows in order of their volume, those of a shape together, and a number for the shape of each."""
+    most = math.prod(longest)
+    # narrow integers are sorted by radix, in a fifth of the time
+    dtype = np.min_scalar_type(2 * most**2)
+    code = math.prod(size).astype(dtype) * most + _weighted(size - 1, _strides(longest)).astype(dtype)
+    order = np.argsort(code, kind="stable")
+    return order, code[order]
+
+
+def _pieces(shapes: NDArray, stop: NDArray) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+    """Yield (begin, end) of some windows at a time, and of those among them that share a shape.
 
     Args:
-        code: of the size of each window (W,), sorted.
+        shapes: a number for the shape of each window (W,), sorted.
         stop: voxels of all windows up to this one (W,).
     """
     total = int(stop[-1]) if len(stop) else 0
     cuts = {0, *np.searchsorted(stop, range(_AT_ONCE, total, _AT_ONCE)).tolist(), len(stop)}
-    changes = (np.flatnonzero(code[1:] != code[:-1]) + 1).tolist()
+    changes = (np.flatnonzero(shapes[1:] != shapes[:-1]) + 1).tolist()
     for begin, end in pairwise(sorted(cuts)):
         inside = changes[bisect(changes, begin) : bisect_left(changes, end)]
         yield begin, end, list(pairwise([begin, *inside, end]))
