@@ -35,21 +35,22 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the study; return 1 when a job failed.
+    """Run the study; return 1 when a job failed, or would for want of data.
 
     Raises:
         ValueError: when ``--workers`` is below 1 or the study file is wrong.
     """
     from monai_ssl.study.conduct import conduct, report_of, table_of
     from monai_ssl.study.plan import read_study
-    from monai_ssl.study.study_data import data_lines
+    from monai_ssl.study.study_data import look_at_data
 
     if args.workers < 1:
         raise ValueError(f"`--workers` must be at least 1, got {args.workers}.")
     study = read_study(args.study, parse_overrides(args.overrides))
     if args.dry_run:
-        print(table_of(study), *data_lines(study), sep="\n")
-        return 0
+        found, missing = look_at_data(study)
+        print(table_of(study), *found, *missing, sep="\n")
+        return _SOME_FAILED if missing else 0
     if args.report_only:
         print(f"Report: {report_of(study.output_dir)}")
         return 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -65,28 +66,34 @@ def prepare_study(study: Study, folder: StudyFolder) -> Prepared:
     return Prepared(tuple(unique.values()), cohorts, found)
 
 
-def data_lines(study: Study) -> list[str]:
-    """Say in a line each what a study would find in its data; nothing is written."""
-    lines = [f"task {task.name}: {_found(task)}" for task in study.tasks]
+def look_at_data(study: Study) -> tuple[list[str], list[str]]:
+    """Say in a line each what a study would find in its data, and what keeps it from starting; nothing is written."""
     places = dict.fromkeys(method.dataset_dir for method in study.pretraining if method.bundle is not None)
-    return lines + [f"pre-training: {_source(place)}" for place in places]
+    looks: list[tuple[str, Callable[[], str]]] = [
+        (f"task {task.name}", partial(_patients, task)) for task in study.tasks
+    ]
+    looks += [("pre-training", partial(_scans, place)) for place in places]
+    found, missing = [], []
+    for name, look in looks:
+        try:
+            found.append(f"{name}: {look()}")
+        except (ValueError, OSError) as error:
+            missing.append(f"{name} CANNOT START: {error}")
+    return found, missing
 
 
-def _found(task: Task) -> str:
+def _patients(task: Task) -> str:
     if task.dataset_dir.startswith(PHANTOMS):
         return f"{task.dataset_dir}, made on the spot"
-    try:
-        patients = read_cohort(task, Path(task.dataset_dir)).patients()
-    except (ValueError, OSError) as error:
-        return f"CANNOT START: {error}"
+    patients = read_cohort(task, Path(task.dataset_dir)).patients()
     return ", ".join(f"{len(some)} {section} patients" for section, some in patients.items())
 
 
-def _source(dataset_dir: str) -> str:
+def _scans(dataset_dir: str) -> str:
     if dataset_dir.startswith(PHANTOMS):
         return f"{dataset_dir}, made on the spot"
     if not Path(dataset_dir).exists():
-        return f"CANNOT START: {dataset_dir} does not exist."
+        raise FileNotFoundError(f"There is no folder `{dataset_dir}`; correct `dataset_dir`.")
     if Store.is_store(Path(dataset_dir)):
         return f"{len(Store(dataset_dir))} scans in the store {dataset_dir}"
     return f"{dataset_dir} is not a store; it will be prepared once"

@@ -191,11 +191,11 @@ def test_a_dry_run_says_what_is_in_the_data_and_what_is_missing(capsys, tmp_path
     }
     study = tmp_path / "study.json"
     study.write_text(json.dumps({"name": "dry", "output_dir": "out", "seeds": [0], "labels": [2], **overrides}))
-    assert main(["study", str(study), "--dry-run"]) == 0
+    assert main(["study", str(study), "--dry-run"]) == 1
     said = capsys.readouterr().out
     assert "task lesion: 12 training patients, 4 validation patients, 4 test patients\n" in said
-    assert f"task liver: CANNOT START: There is no folder `{tmp_path / 'nowhere'}`" in said
+    assert f"task liver CANNOT START: There is no folder `{tmp_path / 'nowhere'}`" in said
     assert f"pre-training: 3 scans in the store {tmp_path / 'store'}\n" in said
     assert f"pre-training: {tmp_path / 'scans'} is not a store; it will be prepared once\n" in said
-    assert f"pre-training: CANNOT START: {tmp_path / 'missing'} does not exist." in said
+    assert f"pre-training CANNOT START: There is no folder `{tmp_path / 'missing'}`" in said
     assert not (tmp_path / "out").exists()
