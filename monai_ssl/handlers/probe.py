@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ class Probe:
     not predict transfer. Without a test part, neighbors leave one image (or group) out and logistic regression is
     cross-validated in five folds. Computed on rank 0 and told to all.
 
+    The network before its first iteration is scored, too: ``probe/knn_at_start`` and ``probe/linear_at_start`` stay
+    beside the others, and a warning says when training ends no better. A run that is continued does not repeat that.
+
     Args:
         train: labelled images ``{"image": (C, *spatial), "label": int}``, all of one shape; with ``"group"``, such as a
             patient number, images of one group never serve each other.
@@ -51,18 +55,38 @@ class Probe:
         self.batch_size = batch_size
 
     def attach(self, engine: SSLTrainer) -> None:
-        """Evaluate at the end of epochs."""
+        """Evaluate before the first iteration and at the end of epochs."""
+        engine.add_event_handler(Events.EPOCH_STARTED(once=1), self._evaluate_start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._evaluate)
+        engine.add_event_handler(Events.COMPLETED, self._compare)
+
+    def _evaluate_start(self, engine: SSLTrainer) -> None:
+        if engine.state.iteration == 0:
+            engine.state.metrics |= {f"{name}_at_start": score for name, score in self._shared(engine).items()}
 
     def _evaluate(self, engine: SSLTrainer) -> None:
-        if engine.state.epoch % self.every and engine.state.epoch != engine.state.max_epochs:
+        if engine.state.epoch % self.every == 0 or engine.state.epoch == engine.state.max_epochs:
+            engine.state.metrics |= self._shared(engine)
+
+    def _compare(self, engine: SSLTrainer) -> None:
+        before, after = (engine.state.metrics.get(name) for name in ("probe/linear_at_start", "probe/linear"))
+        if before is None or after is None or after > before or after == 1.0 or idist.get_rank() != 0:
             return
+        warnings.warn(
+            f"Frozen features tell the labels no better than before the training: probe/linear is {after:.3f}, and was "
+            f"{before:.3f} at the start. With few labelled images that may be chance; else train longer, or choose "
+            "another method with `python -m monai_ssl advise`.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+    def _shared(self, engine: SSLTrainer) -> dict[str, float]:
         scores = torch.zeros(2, dtype=torch.float64, device=idist.device())
         if idist.get_rank() == 0:
             scores = torch.tensor(self._scores(engine), dtype=torch.float64, device=idist.device())
         if idist.get_world_size() > 1:
             scores = idist.broadcast(scores, src=0)  # type: ignore[assignment]
-        engine.state.metrics |= dict(zip(("probe/knn", "probe/linear"), scores.tolist(), strict=True))
+        return dict(zip(("probe/knn", "probe/linear"), scores.tolist(), strict=True))
 
     def _scores(self, engine: SSLTrainer) -> tuple[float, float]:
         x, y, groups = self._represent(engine, self.train)

@@ -1,5 +1,11 @@
+"""Probes of frozen features."""
+
+import copy
+import warnings
+
 import pytest
 import torch
+from ignite.engine import Events
 from toy_training import ssl_trainer
 
 from monai_ssl.handlers import Probe
@@ -26,6 +32,7 @@ def test_what_cannot_be_seen_is_not_found():
     assert trainer.state.metrics["probe/knn"] < 0.75 and trainer.state.metrics["probe/linear"] < 0.75
 
 
+@pytest.mark.filterwarnings("ignore:Frozen features tell the labels no better")
 def test_images_of_one_patient_do_not_serve_each_other():
     g = torch.Generator().manual_seed(0)
     patients = [torch.rand(1, 8, 8, generator=g) for _ in range(15)]
@@ -35,6 +42,40 @@ def test_images_of_one_patient_do_not_serve_each_other():
     leaked.run()
     clean.run()
     assert leaked.state.metrics["probe/knn"] == 1.0 and clean.state.metrics["probe/knn"] < 0.9
+
+
+def spoil(engine):
+    """Training that ends with features which say nothing."""
+    with torch.no_grad():
+        for parameter in engine.method.encoder.parameters():
+            parameter.zero_()
+
+
+def test_the_untrained_network_stands_beside_and_no_gain_is_said():
+    seen = [{"image": item["image"], "label": item["label"]} for item in labelled()]
+    trainer = ssl_trainer([Probe(seen)], epochs=2)
+    untrained = Probe(seen)._scores(trainer)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, spoil)
+    with pytest.warns(UserWarning, match=r"probe/linear is 0\.500, and was 1\.000 at the start"):
+        trainer.run()
+    names = ("probe/knn_at_start", "probe/linear_at_start")
+    assert tuple(trainer.state.metrics[name] for name in names) == untrained == (1.0, 1.0)
+    assert trainer.state.metrics["probe/linear"] == 0.5
+
+
+def test_a_gain_is_no_matter_and_a_continuation_has_no_start():
+    trainer = ssl_trainer([Probe(labelled(), every=2)], epochs=3)
+    trainer.add_event_handler(Events.STARTED, spoil)
+    fresh = copy.deepcopy(trainer.method.encoder.state_dict())
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: engine.method.encoder.load_state_dict(fresh))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trainer.run()
+    assert (trainer.state.metrics["probe/linear_at_start"], trainer.state.metrics["probe/linear"]) == (0.5, 1.0)
+    trainer.state.metrics.clear()
+    trainer.state.max_epochs = 4
+    trainer.run()
+    assert trainer.state.epoch == 4 and set(trainer.state.metrics) == {"probe/knn", "probe/linear"}
 
 
 def test_refusals():
