@@ -56,7 +56,7 @@ class Probe:
 
     def attach(self, engine: SSLTrainer) -> None:
         """Evaluate before the first iteration and at the end of epochs."""
-        engine.add_event_handler(Events.EPOCH_STARTED(once=1), self._evaluate_start)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._evaluate_start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._evaluate)
         engine.add_event_handler(Events.COMPLETED, self._compare)
 

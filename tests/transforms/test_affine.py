@@ -4,7 +4,7 @@ import torch
 from contract import SHAPES, check_contract, images, run
 from scipy.ndimage import affine_transform
 
-from monai_ssl.transforms import RandAffineBatchd
+from monai_ssl.transforms import RandAffineBatchd, interpolation
 
 
 def matrix_of(transform, x, seed=3):
@@ -93,3 +93,13 @@ def test_errors():
         RandAffineBatchd("image", scale=(0, 1))
     with pytest.raises(ValueError, match="`degrees` has 3 numbers, but the image has 1 "):
         run(RandAffineBatchd("image", (0, 0, 10)), images((1, 9, 9)))
+
+
+@pytest.mark.parametrize("places", [1, 12 * 10 * 8 * 2])
+def test_how_many_samples_are_treated_at_once_changes_nothing(monkeypatch, places):
+    x = images((2, 12, 10, 8), batch=5)
+    whole = run(RandAffineBatchd("image"), x)
+    monkeypatch.setattr(interpolation, "_AT_ONCE", places)
+    # what is left in memory that is used again must not be the result
+    run(RandAffineBatchd("image"), images((2, 12, 10, 8), batch=5, seed=1))
+    assert torch.equal(run(RandAffineBatchd("image"), x), whole)
