@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from monai.transforms import LoadImage
 
-from monai_ssl.data import CTWindow, PrepareOptions, Store, prepare
+from monai_ssl.store import CTWindow, PrepareOptions, Store, prepare
 
 SHAPE, WINDOW = (512, 512, 300), (112, 112, 64)
 OURS = "monai_ssl store"

@@ -30,8 +30,9 @@ from monai.data import Dataset, PersistentDataset
 from torch import Tensor
 
 import monai_ssl.transforms as ours
-from monai_ssl.data import PrepareOptions, Store, WindowDataset, prepare
+from monai_ssl.data import WindowDataset
 from monai_ssl.data.windows import endless_loader
+from monai_ssl.store import PrepareOptions, Store, prepare
 
 PATCH, SCAN, BATCH = (64, 64, 32), (160, 160, 80), 16
 DEGREES, SCALE, SIGMA, NOISE = 10, (0.9, 1.1), (0.25, 2.0), 0.1

@@ -15,8 +15,8 @@ from torch import Tensor
 import monai_ssl.transforms as transforms
 from monai_ssl.cli.preview import make_batch, read_bundle
 from monai_ssl.cli.preview_sheet import draw_sheet, images_of, mosaic, picture
-from monai_ssl.data import prepare
-from monai_ssl.data.phantom import phantom_xray, write_phantom_cohort
+from monai_ssl.samples.phantom import phantom_xray, write_phantom_cohort
+from monai_ssl.store import prepare
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
 NAME = "image"

@@ -11,13 +11,13 @@ from PIL import Image
 
 from monai_ssl import bundle, overrides
 from monai_ssl.data import LabelledImages, PretrainingScans
-from monai_ssl.data.phantom import write_phantom_cohort
 from monai_ssl.engines import SSLTrainer
 from monai_ssl.errors import sentence_of
 from monai_ssl.handlers import Export
 from monai_ssl.methods import Exemplar, Jigsaw, Rubik
 from monai_ssl.networks import ConvEncoder
 from monai_ssl.overrides import read_json_words, refuse_unknown_keys
+from monai_ssl.samples.phantom import write_phantom_cohort
 from monai_ssl.transforms import permutation_table
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import monai_ssl.transforms as transforms
-from monai_ssl.transforms.task import RandTask
+from monai_ssl.transforms.puzzles.task import RandTask
 
 ROOT = Path(__file__).parents[1]
 MARKDOWN = sorted(

@@ -16,9 +16,9 @@ from monai.bundle import ConfigWorkflow
 from monai.transforms import RandFlipd
 from PIL import Image
 
-from monai_ssl.data.phantom import phantom_ct
 from monai_ssl.evaluation import recollect_bn
 from monai_ssl.networks import PyramidUNet
+from monai_ssl.samples.phantom import phantom_ct
 from monai_ssl.transfer import ModelCard, export_weights, paper_encoder
 
 ROOT = Path(__file__).parents[1] / "bundles"

@@ -13,7 +13,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_ssl import __version__
-from monai_ssl.data.phantom import phantom_ct
+from monai_ssl.samples.phantom import phantom_ct
 from monai_ssl.zoo import bundle_folder, shipped_bundles
 
 BUNDLES = [bundle_folder(name) for name in shipped_bundles()]

@@ -33,7 +33,7 @@ def show(picture: Path) -> None:
 # them by their names and leaves them out of pre-training.
 
 # %%
-from monai_ssl.data.phantom import write_phantom_cohort
+from monai_ssl.samples.phantom import write_phantom_cohort
 
 scans = work / "scans"
 write_phantom_cohort(scans, patients=6, shape=(64, 64, 48))

@@ -13,7 +13,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from monai_ssl.data.phantom import phantom_ct
+from monai_ssl.samples.phantom import phantom_ct
 
 work = Path("your_dicom").resolve()
 folder = work / "dicom"
@@ -89,7 +89,7 @@ plt.show()
 # A scan is one memory map: a window is read without the rest. This is what the loader workers do.
 
 # %%
-from monai_ssl.data import Store
+from monai_ssl.store import Store
 
 scans = Store(store)
 print(len(scans), "scans, the first of", scans[0].shape)

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import torch
 
 import monai_ssl.transforms as proxy
-from monai_ssl.data.phantom import phantom_ct
+from monai_ssl.samples.phantom import phantom_ct
 
 work = Path("proxy_tasks").resolve()
 work.mkdir(exist_ok=True)

@@ -78,8 +78,8 @@ config.write_text(json.dumps(source, indent=4))
 from monai.bundle import run
 
 from monai_ssl.cli.main import main as monai_ssl_command
-from monai_ssl.data import prepare
-from monai_ssl.data.phantom import write_phantom_cohort
+from monai_ssl.store import prepare
+from monai_ssl.samples.phantom import write_phantom_cohort
 
 write_phantom_cohort(work / "scans", patients=4, shape=(64, 64, 48))
 prepare(work / "scans", work / "store")

@@ -13,8 +13,8 @@ from monai.bundle import run
 
 import monai_ssl
 from monai_ssl.cli.main import main as monai_ssl_command
-from monai_ssl.data import prepare
-from monai_ssl.data.phantom import write_phantom_cohort
+from monai_ssl.store import prepare
+from monai_ssl.samples.phantom import write_phantom_cohort
 
 bundles = Path(monai_ssl.__file__).parent / "bundles"
 work = Path("annotate").resolve()

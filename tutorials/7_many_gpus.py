@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 import monai_ssl
-from monai_ssl.data import prepare
-from monai_ssl.data.phantom import write_phantom_cohort
+from monai_ssl.store import prepare
+from monai_ssl.samples.phantom import write_phantom_cohort
 
 bundles = Path(monai_ssl.__file__).parent / "bundles"
 work = Path("many_gpus").resolve()

@@ -51,9 +51,11 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the list and say what is in it."""
-    from monai_ssl.data import PretrainingScans, Store, WordList, WordOptions, discover_words
-    from monai_ssl.data.visual_words import acceptance, request_of
-    from monai_ssl.transforms.background import BackgroundRule
+    from monai_ssl.data import PretrainingScans
+    from monai_ssl.store import Store
+    from monai_ssl.transforms.crops.background import BackgroundRule
+    from monai_ssl.words import WordList, WordOptions, discover_words
+    from monai_ssl.words.visual_words import acceptance, request_of
 
     options = WordOptions(
         num_words=args.words,
@@ -89,10 +91,10 @@ def describe(scans: Any, weights: Path | None, whole_size: Any) -> tuple[Any, An
         weights: of an encoder, with its card; ``None`` for the intensity profile.
         whole_size: voxels of a scan for the encoder.
     """
-    from monai_ssl.data import Described
-    from monai_ssl.data.scan_profile import scan_profiles
-    from monai_ssl.data.visual_words import PROFILE
+    from monai_ssl.store.scan_profile import scan_profiles
     from monai_ssl.transfer import scan_features, trained_encoder
+    from monai_ssl.words import Described
+    from monai_ssl.words.visual_words import PROFILE
 
     parts = (scans.train, scans.held_out)
     if weights is None:

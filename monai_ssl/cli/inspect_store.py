@@ -24,11 +24,11 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Inspect; also list what the last preparation could not read, on the console only."""
-    from monai_ssl.data.inspection import inspect_store
-    from monai_ssl.data.layout import PRIVATE
-    from monai_ssl.data.sheet import write_sheet
-    from monai_ssl.data.store import Store
     from monai_ssl.files import read_json
+    from monai_ssl.store.inspection import inspect_store
+    from monai_ssl.store.layout import PRIVATE
+    from monai_ssl.store.sheet import write_sheet
+    from monai_ssl.store.store import Store
 
     if args.scans < 0:
         raise ValueError(f"--scans must be 0 or more, got {args.scans}.")

@@ -49,7 +49,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare; return 1 when nothing could be prepared, or anything failed under ``--strict``."""
-    from monai_ssl.data.prepare import PrepareOptions, prepare
+    from monai_ssl.store.prepare import PrepareOptions, prepare
 
     src, store = _places(args)
     options = PrepareOptions(
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         exclude=tuple(args.exclude),
     )
     if args.samples:
-        from monai_ssl.data.samples import fetch_samples
+        from monai_ssl.samples.cohort import fetch_samples
 
         print(fetch_samples(src, args.samples).table(), file=sys.stderr)
     report = prepare(src, store, options)

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch.utils.data import Sampler, WeightedRandomSampler
 
-from monai_ssl.data.splits import label_fractions
+from monai_ssl.store.splits import label_fractions
 
 
 @dataclass(frozen=True)

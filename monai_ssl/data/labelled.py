@@ -11,12 +11,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from monai_ssl.data.body_box import body_box, foreground_threshold
 from monai_ssl.data.datalist import is_there
-from monai_ssl.data.discovery import discover
-from monai_ssl.data.intensity import default_intensity
-from monai_ssl.data.readers import read
-from monai_ssl.data.statistics import intensity_statistics
+from monai_ssl.io.discovery import discover
+from monai_ssl.io.readers import read
+from monai_ssl.store.body_box import body_box, foreground_threshold
+from monai_ssl.store.intensity import default_intensity
+from monai_ssl.store.statistics import intensity_statistics
 
 
 class LabelledImages(Sequence[dict[str, Any]]):

@@ -8,9 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from monai_ssl.data.intensity import Intensity
-from monai_ssl.data.prepare import PrepareOptions, prepare
-from monai_ssl.data.store import Scan, Store
+from monai_ssl.store.intensity import Intensity
+from monai_ssl.store.prepare import PrepareOptions, prepare
+from monai_ssl.store.store import Scan, Store
 
 logger = logging.getLogger(__name__)
 _FEWEST_PATIENTS = 4
@@ -30,7 +30,7 @@ class PretrainingScans:
         spatial_dims: 2 for images, 3 for volumes; scans of another kind are left out, with a word.
         held_out: fraction of the patients that is not trained on; 0 for none. Below four patients nobody is.
         exclude: patients that must not be seen, the test set of a split; a JSON file that
-            ``monai_ssl.data.save_split`` wrote.
+            ``monai_ssl.store.save_split`` wrote.
         intensity: how stored values become [0, 1]; by default each modality's own way.
         seed: which patients are held out.
 
@@ -135,6 +135,6 @@ def _held_out(scans: list[Scan], fraction: float, seed: int) -> set[str]:
 def _excluded(split: str | Path | None) -> set[str]:
     if split is None:
         return set()
-    from monai_ssl.data.splits import load_split
+    from monai_ssl.store.splits import load_split
 
     return set(load_split(split)["test"])

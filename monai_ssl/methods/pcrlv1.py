@@ -28,7 +28,7 @@ from monai_ssl.networks import (
     shuffle_batch,
     unshuffle_batch,
 )
-from monai_ssl.transforms.orientation import TURNS, Orientation
+from monai_ssl.transforms.spatial.orientation import TURNS, Orientation
 
 DIM = 128
 BRANCHES = ("online", "momentum", "hybrid")

@@ -21,7 +21,7 @@ class TransVW(Method):
     r"""One encoder learns which anatomical word a window shows, and with a decoder what it looked like.
 
     :math:`L = \lambda_{cls} CE(c, y) + \lambda_{rec} MSE(x', x)`, where the class :math:`y` is where in the body the
-    window was cut (see :mod:`monai_ssl.data.word_discovery`), and :math:`x` is the window before it was disturbed.
+    window was cut (see :mod:`monai_ssl.words.discovery`), and :math:`x` is the window before it was disturbed.
 
     With the paper's U-Net and 50 words the network has 33,283,763 parameters.
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl.data.class_list import classification_cases
-from monai_ssl.data.convert import content_hash
 from monai_ssl.data.datalist import Case, patient_of, segmentation_cases
-from monai_ssl.data.splits import label_fractions
 from monai_ssl.files import atomic, read_json, write_json
+from monai_ssl.store.convert import content_hash
+from monai_ssl.store.splits import label_fractions
 from monai_ssl.study.bundle_files import digest
 from monai_ssl.study.plan import Task
 
@@ -133,7 +133,7 @@ class ContentHashes:
         self.known: dict[str, str] = read_json(path, {})
 
     def of(self, named: str | Path) -> str:
-        """Return the hash of a file, or of the files of a folder, as :func:`monai_ssl.data.prepare` makes it."""
+        """Return the hash of a file, or of the files of a folder, as :func:`monai_ssl.store.prepare` makes it."""
         place = Path(named).resolve()
         files = sorted(p for p in place.iterdir() if p.is_file()) if place.is_dir() else [place]
         stats = [file.stat() for file in files]

@@ -86,10 +86,10 @@ def conduct(
 
 def report_of(study_dir: Path, say: Callable[[str], None] = print) -> Path | None:
     """Write the report of what is there."""
-    if find_spec("monai_ssl.study.report") is None:
-        say(f"There is no `monai_ssl.study.report` here; the results stand in {study_dir / 'cells'}.")
+    if find_spec("monai_ssl.study.report.report") is None:
+        say(f"There is no `monai_ssl.study.report.report` here; the results stand in {study_dir / 'cells'}.")
         return None
-    from monai_ssl.study.report import write_report
+    from monai_ssl.study.report.report import write_report
 
     return write_report(study_dir)
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from monai_ssl.data.datalist import Case, patient_of
-from monai_ssl.data.layout import MANIFEST, PRIVATE
-from monai_ssl.data.patient_hints import stem
-from monai_ssl.data.splits import Split, save_split
 from monai_ssl.files import read_json
+from monai_ssl.io.patient_hints import stem
+from monai_ssl.store.layout import MANIFEST, PRIVATE
+from monai_ssl.store.splits import Split, save_split
 from monai_ssl.study.cohorts import Cohort, ContentHashes
 
 

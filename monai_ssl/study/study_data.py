@@ -12,10 +12,10 @@ from pathlib import Path
 import nibabel as nib
 from PIL import Image
 
-from monai_ssl.data.layout import MANIFEST
-from monai_ssl.data.phantom import CT_EXTENT, centered_affine, phantom_ct, phantom_xray
-from monai_ssl.data.prepare import PrepareOptions, prepare
-from monai_ssl.data.store import Store
+from monai_ssl.samples.phantom import CT_EXTENT, centered_affine, phantom_ct, phantom_xray
+from monai_ssl.store.layout import MANIFEST
+from monai_ssl.store.prepare import PrepareOptions, prepare
+from monai_ssl.store.store import Store
 from monai_ssl.study.cells import Job, StudyFolder
 from monai_ssl.study.cohorts import Cohort, ContentHashes, fix_split, read_cohort
 from monai_ssl.study.leaks import held_back, write_exclusion
@@ -147,7 +147,7 @@ def _write_ct(root: Path) -> None:
 def _write_xray(root: Path) -> None:
     """Write radiographs of two classes: as they are, and with a bright square in the left half.
 
-    They are more than a folder of one patient would hold, see :data:`monai_ssl.data.patient_hints.MANY`.
+    They are more than a folder of one patient would hold, see :data:`monai_ssl.io.patient_hints.MANY`.
     """
     for number in range(_RADIOGRAPHS):
         picture = phantom_xray(number, _XRAY_SHAPE)[0].astype("float32")

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from torch import Tensor
 
-from monai_ssl.data.intensity import default_intensity, intensity_from_dict
+from monai_ssl.store.intensity import default_intensity, intensity_from_dict
 
 
 class ScaleIntensityByPresetd(MapTransform):

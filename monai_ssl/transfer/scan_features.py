@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from monai_ssl.data import Scan
 from monai_ssl.networks import Encoder
 from monai_ssl.networks.modes import device_of, evaluating
+from monai_ssl.store import Scan
 from monai_ssl.transfer.card import ModelCard, read_card
 from monai_ssl.transfer.encoders import matching_encoder
 from monai_ssl.transfer.load import load_weights
 from monai_ssl.transforms import ImageNetNormalized, ZScored
-from monai_ssl.transforms.cut import resize, with_channels
+from monai_ssl.transforms.crops.cut import resize, with_channels
 
 _NORMALIZE = {"zscore": ZScored("image").normalize, "imagenet": ImageNetNormalized("image").normalize}
 

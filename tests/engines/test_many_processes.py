@@ -6,13 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from distributed_cases import METHODS, Scans, batches, built, checkpointed, from_scans, part, trained, trainer
+from two_processes import both
 
 from monai_ssl.data.stream import SampleStream
 from monai_ssl.handlers import Checkpoint
 from monai_ssl.handlers.checkpoint import _check_all_continue
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "losses"))
-from two_processes import both
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 ACCUMULATED = ("autoencoder", "moco", "dira")

@@ -13,8 +13,8 @@ import torch
 
 from monai_ssl import errors
 from monai_ssl.bundle import device, images
-from monai_ssl.data.phantom import write_phantom_cohort
 from monai_ssl.files import read_json
+from monai_ssl.samples.phantom import write_phantom_cohort
 
 BUNDLE = Path(__file__).parents[2] / "bundles/autoencoder"
 LIMIT = 60.0

@@ -31,7 +31,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 from targets import SilentlyAcceptedError, Target, all_targets  # noqa: E402
 
 import monai_ssl  # noqa: E402
-from monai_ssl.data.volume import ReadError  # noqa: E402
+from monai_ssl.io.volume import ReadError  # noqa: E402
 
 PACKAGE = str(Path(monai_ssl.__file__).parent)
 MEMORY = Path("/dev/shm")

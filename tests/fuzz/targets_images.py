@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image
 from targets import SilentlyAcceptedError, Target
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from files import dicom, enhanced, nifti, save, series, stored
 
-from monai_ssl.data.conform import conform
-from monai_ssl.data.discovery import discover
-from monai_ssl.data.readers import read
-from monai_ssl.data.volume import ReadError
+from monai_ssl.io.discovery import discover
+from monai_ssl.io.readers import read
+from monai_ssl.io.volume import ReadError
+from monai_ssl.store.conform import conform
 
 KEPT = ("uint8", "int16", "uint16", "float32")
 

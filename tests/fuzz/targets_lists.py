@@ -15,27 +15,18 @@ from mutations import CODE, damaged
 from PIL import Image
 from targets import SilentlyAcceptedError, Target, as_json
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from files import nifti, stored
 
-from monai_ssl.data import (
-    LocatedWord,
-    PrepareOptions,
-    Split,
-    Store,
-    WordList,
-    inspect_store,
-    load_split,
-    prepare,
-    save_split,
-)
 from monai_ssl.data.class_list import class_names, classification_cases
 from monai_ssl.data.datalist import segmentation_cases
 from monai_ssl.data.labelled import LabelledImages
-from monai_ssl.data.store import _maps
-from monai_ssl.data.words import Window, Word
+from monai_ssl.store import PrepareOptions, Split, Store, inspect_store, load_split, prepare, save_split
+from monai_ssl.store.store import _maps
 from monai_ssl.study.plan import read_study
 from monai_ssl.study.results import read_cells
+from monai_ssl.words import LocatedWord, WordList
+from monai_ssl.words.word_list import Window, Word
 
 
 def list_targets(scratch: Path) -> list[Target]:

@@ -15,7 +15,7 @@ sys.path.insert(0, str(HERE))
 from mutations import damaged, damaged_text, twisted  # noqa: E402
 from run import is_sentence  # noqa: E402
 
-from monai_ssl.data import Store, load_split  # noqa: E402
+from monai_ssl.store import Store, load_split  # noqa: E402
 
 TARGETS = 27
 

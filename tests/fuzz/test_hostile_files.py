@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "data"), str(Path(__file__).parent)]
-from files import cut, nifti, save_series, series, stored  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parent))
+from files import cut, nifti, save_series, series, stored
 
-from monai_ssl.data import PrepareOptions, Store, prepare  # noqa: E402
+from monai_ssl.store import PrepareOptions, Store, prepare
 
 HERE = PrepareOptions(workers=0)
 

@@ -1,21 +1,17 @@
 """A planted name in every text of every file, and none in what is kept or shown after preparing and pre-training."""
 
 import logging
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from files import nifti, save_series, series
+from method_cases import BUNDLES, parsed, small
 from PIL import Image, PngImagePlugin
 from pydicom.datadict import DicomDictionary, keyword_for_tag
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "data"), str(Path(__file__).parents[1])]
-from files import nifti, save_series, series  # noqa: E402
-from method_cases import BUNDLES, parsed, small  # noqa: E402
-
-from monai_ssl.__main__ import main  # noqa: E402
-from monai_ssl.data import Store  # noqa: E402
-from monai_ssl.data.phantom import phantom_ct  # noqa: E402
+from monai_ssl.__main__ import main
+from monai_ssl.samples.phantom import phantom_ct
+from monai_ssl.store import Store
 
 NAME = "Zebulon"
 TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")

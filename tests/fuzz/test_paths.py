@@ -2,18 +2,15 @@
 
 import json
 import pickle
-import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from files import nifti
 
-from monai_ssl.data import PrepareOptions, Store, prepare
 from monai_ssl.files import read_json, write_json
+from monai_ssl.store import PrepareOptions, Store, prepare
 from monai_ssl.study.plan import read_study
 from monai_ssl.zoo import bundle_folder, pack
 

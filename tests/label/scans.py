@@ -6,7 +6,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from monai_ssl.data.phantom import phantom_ct, write_phantom_cohort
+from monai_ssl.samples.phantom import phantom_ct, write_phantom_cohort
 
 # not RAS and not isotropic: what comes back must lie where the scan lies
 AFFINE = np.array([[-2.0, 0, 0, 40], [0, -2, 0, 30], [0, 0, 3, -10], [0, 0, 0, 1]])

@@ -13,8 +13,8 @@ from monai.data import partition_dataset
 sys.path.insert(0, str(Path(__file__).parent))
 import label_server
 
-from monai_ssl.data.phantom import phantom_ct
 from monai_ssl.networks import PyramidUNet
+from monai_ssl.samples.phantom import phantom_ct
 from monai_ssl.transfer import ModelCard, export_weights, load_weights, paper_encoder
 from monai_ssl.zoo import hand_off
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from itertools import product
 from pathlib import Path
 
@@ -12,14 +11,12 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from two_processes import both
 
 from monai_ssl.methods import CPC
 from monai_ssl.methods.cpc import all_scores, context_cells, decisions, target_cells
 from monai_ssl.networks import ConvEncoder, ResNetEncoder
 from monai_ssl.transforms import BatchViews, RandPatchGridd
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "losses"))
-from two_processes import both
 
 SMALL = {
     "pretrain": {"roi_size": [32, 32, 32], "patch_size": [8, 8, 8], "jitter": 1},

@@ -11,7 +11,7 @@ from monai_ssl.losses import info_nce
 from monai_ssl.methods import PCRLv1
 from monai_ssl.methods.pcrlv1 import BRANCHES
 from monai_ssl.networks import ConvEncoder, ResNetEncoder, RestorationUNet, SkipUNet, batch_to_group_norm
-from monai_ssl.transforms.orientation import Orientation
+from monai_ssl.transforms.spatial.orientation import Orientation
 
 SMALL = {
     "pretrain": {

@@ -1,16 +1,11 @@
 """The network that follows: properties 1, 2 and 7 of the MoCo-v2 base, BYOL-1 to BYOL-3, and ShuffleBN."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
+from two_processes import both
 
 from monai_ssl.networks import MomentumNetwork, check_momentum, shuffle_batch, unshuffle_batch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "losses"))
-from two_processes import both
 
 
 def online(seed=0):

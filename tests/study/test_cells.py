@@ -11,13 +11,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fake_study
 import pytest
 
 from monai_ssl.files import write_json
 from monai_ssl.study import locks
 from monai_ssl.study.cells import Job, StudyFolder, execute, reason_of
 from monai_ssl.study.parallel import Processes, pool, run_jobs, visible_gpus
-from tests.study import fake_study
 
 JOB = Job("k1", "cell", "one cell", {"method": "scratch", "seed": 3}, {"lr": 0.1})
 
@@ -198,7 +198,7 @@ def test_a_study_killed_twenty_times_ends_with_the_same_table(tmp_path):
     fake_study.main(tmp_path / "straight")
     rng, root = random.Random(0), tmp_path / "killed"
     root.mkdir()
-    command = [sys.executable, "-m", "tests.study.fake_study", str(root)]
+    command = [sys.executable, fake_study.__file__, str(root)]
     kills = 0
     for _ in range(20):
         child = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)

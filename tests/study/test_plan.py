@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from monai_ssl.cli import main
-from monai_ssl.data import PrepareOptions, prepare
 from monai_ssl.networks import ConvEncoder, EncoderClassifier, ResNetEncoder
+from monai_ssl.store import PrepareOptions, prepare
 from monai_ssl.study.bundle_files import encoder_name
 from monai_ssl.study.conduct import table_of
 from monai_ssl.study.matrix import arms

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp, wilcoxon
 
 from monai_ssl.evaluation.runs_and_cases import compare_runs_and_cases
-from monai_ssl.study.charts import Series, line_chart, ticks
 from monai_ssl.study.comparison import compare
-from monai_ssl.study.report import write_report
+from monai_ssl.study.report.charts import Series, line_chart, ticks
+from monai_ssl.study.report.report import write_report
 from monai_ssl.study.results import read_cells
 
 METHODS, LABELS, SEEDS = ("scratch", "byol", "pcrl2"), (5, 10, 20), (0, 1, 2)

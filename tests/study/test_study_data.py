@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_ssl.data import Store
 from monai_ssl.data.class_list import classification_cases
 from monai_ssl.data.datalist import patient_of, segmentation_cases
 from monai_ssl.data.pretraining import PretrainingScans
+from monai_ssl.store import Store
 from monai_ssl.study.cells import StudyFolder
 from monai_ssl.study.cohorts import Cohort, ContentHashes, fix_split, read_cohort, subsets, write_list
 from monai_ssl.study.matrix import SCRATCH

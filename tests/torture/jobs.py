@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).parents[1]
-sys.path[:0] = [str(TESTS.parent), str(TESTS), str(TESTS / "study")]
+sys.path[:0] = [str(TESTS.parent), str(TESTS / "helpers")]
 
 import fake_study  # noqa: E402
 import matplotlib.backends.backend_agg  # noqa: E402, F401
@@ -22,8 +22,8 @@ from mlflow.tracking import MlflowClient  # noqa: E402
 from monai.bundle import ConfigParser  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
-from monai_ssl.data.phantom import phantom_xray, write_phantom_cohort  # noqa: E402
-from monai_ssl.data.prepare import PrepareOptions, prepare  # noqa: E402
+from monai_ssl.samples.phantom import phantom_xray, write_phantom_cohort  # noqa: E402
+from monai_ssl.store.prepare import PrepareOptions, prepare  # noqa: E402
 
 BUNDLE = BUNDLES / "rotation" / "configs" / "pretrain_2d.json"
 EPOCHS, INTERVAL = 4, 3

@@ -3,7 +3,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from monai_ssl.data import CTWindow, default_intensity
+from monai_ssl.store import CTWindow, default_intensity
 from monai_ssl.transfer import ScaleIntensityByPresetd, SetChannelsd
 
 

@@ -1,0 +1,1 @@
+"""Read DICOM: which files form a series, and the volumes that they hold."""

@@ -1,0 +1,140 @@
+"""Decode the pixels of DICOM files into values that mean something: rescaled, not inverted, padding told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_ssl.io.dicom.headers import INSTALL, modality_of
+from monai_ssl.io.volume import ReadError, reading
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+    from pydicom.dataset import FileDataset
+
+AIR = -1024
+"""HU of what lies outside the reconstructed field of a CT."""
+
+
+@dataclass(frozen=True)
+class Rescaling:
+    """How stored numbers become values.
+
+    Args:
+        slope, intercept: value = slope * stored + intercept.
+        stored: (low, high), the range that the header promises for stored numbers; ``None`` if they are floats.
+        padding: (low, high), stored numbers that are no measurement.
+        invert: whether high means dark.
+    """
+
+    slope: float
+    intercept: float
+    stored: tuple[int, int] | None
+    padding: tuple[int, int] | None = None
+    invert: bool = False
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The smallest type that holds every value that the header allows."""
+        if self.stored is None or not (self.slope.is_integer() and self.intercept.is_integer()):
+            return np.dtype(np.float32)
+        ends = [int(self.slope * end + self.intercept) for end in self.stored] + ([AIR] if self.padding else [])
+        for dtype in (np.uint8, np.int16, np.uint16, np.int32):
+            if np.iinfo(dtype).min <= min(ends) and max(ends) <= np.iinfo(dtype).max:
+                return np.dtype(dtype)
+        return np.dtype(np.float32)
+
+    def __call__(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Return the values of stored numbers of any shape."""
+        # 0 is among the stored numbers, so the intercept fits the result, and no step needs more than twice its range
+        wide = np.float64 if self.dtype == np.float32 else np.int32 if self.dtype.itemsize < 4 else np.int64
+        values = stored.astype(wide)
+        if self.invert and self.stored is not None:
+            values = sum(self.stored) - values
+        slope, intercept = np.array([self.slope, self.intercept]).astype(values.dtype)
+        values = values * slope + intercept
+        if self.padding is not None:
+            values[(stored >= self.padding[0]) & (stored <= self.padding[1])] = AIR
+        return values.astype(self.dtype)
+
+
+def rescaling(header: Dataset, path: Path, slope: float | None = None, intercept: float | None = None) -> Rescaling:
+    """Return the rescaling of a header; ``slope`` and ``intercept`` take precedence over it if given.
+
+    Raises:
+        ReadError: when the header holds something else than numbers.
+    """
+    with reading(path, "the DICOM header does not say how numbers become values", "repair the file or leave it out"):
+        return _rescaling(header, slope, intercept)
+
+
+def _rescaling(header: Dataset, slope: float | None, intercept: float | None) -> Rescaling:
+    bits, signed = header.get("BitsStored"), bool(header.get("PixelRepresentation"))
+    stored = None
+    # float pixel data have no BitsStored
+    if bits:
+        stored = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
+    ct = modality_of(header) == "ct"
+    return Rescaling(
+        slope=float(_first(slope, header.get("RescaleSlope"), 1)),
+        intercept=float(_first(intercept, header.get("RescaleIntercept"), 0)),
+        stored=stored,
+        padding=_padding(header) if ct else None,
+        invert=header.get("PhotometricInterpretation") == "MONOCHROME1" and not ct,
+    )
+
+
+def _first(*values: Any) -> Any:
+    return next(value for value in values if value is not None and value != "")
+
+
+def _padding(header: Dataset) -> tuple[int, int] | None:
+    value = header.get("PixelPaddingValue")
+    if value is None:
+        return None
+    limit = header.get("PixelPaddingRangeLimit")
+    ends = (int(value), int(value if limit is None else limit))
+    return min(ends), max(ends)
+
+
+def pixel_reader(dataset: FileDataset, path: Path) -> Callable[[int | None], NDArray[Any]]:
+    """Return a function that decodes one frame (rows, columns[, 3]) of a dataset read with its pixels.
+
+    Raises:
+        ReadError: here, when no installed decoder knows the compression; there, when the data are damaged.
+    """
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.pixels.processing import apply_color_lut
+    from pydicom.pixels.utils import pixel_array
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit = dataset.original_encoding[0]
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        available = get_decoder(syntax).is_available
+    except NotImplementedError:
+        raise ReadError(
+            f"{path}: the pixels are stored as {syntax.name}, which is not read; convert the file."
+        ) from None
+    if not available:
+        raise ReadError(f"{path}: no decoder for {syntax.name} is installed; {INSTALL}.")
+
+    remedy = "copy the file again or leave it out"
+    if syntax.is_compressed:
+        remedy = f"copy the file again, or {INSTALL}"
+
+    def read(index: int | None) -> NDArray[Any]:
+        with reading(path, f"the pixels ({syntax.name}) cannot be decoded, the file is damaged", remedy):
+            stored = pixel_array(dataset, index=index)
+            if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
+                stored = apply_color_lut(stored, dataset)
+            return stored
+
+    return read

@@ -1,0 +1,125 @@
+"""Read NRRD and MetaImage (MHA, MHD) by ITK, NRRD also by pynrrd."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_ssl.io.check_sums import GZIP, check_packed
+from monai_ssl.io.geometry import LPS_TO_RAS, canonical, check_affine, flat_affine, spacing_of
+from monai_ssl.io.metaimage import check_metaimage
+from monai_ssl.io.volume import ReadError, Volume, compact, reading
+
+DAMAGED = "copy the file again or leave it out"
+
+
+def read_nrrd(path: Path, four_d: str) -> list[Volume]:
+    """Return one volume, or one for each time of a 4-D file with ``four_d="split"``.
+
+    Raises:
+        ReadError: when neither ITK nor pynrrd is installed, or the file is damaged or holds several values a voxel.
+    """
+    if find_spec("itk") is None and find_spec("nrrd") is not None:
+        return _volumes(*_by_pynrrd(path), path, four_d)
+    _check_gzip(path)
+    return _volumes(*_by_itk(path, "NRRD"), path, four_d)
+
+
+def read_metaimage(path: Path, four_d: str) -> list[Volume]:
+    """Return one volume, or one for each time of a 4-D file with ``four_d="split"``.
+
+    Raises:
+        ReadError: when ITK is not installed, or the file is damaged or holds several values a voxel.
+    """
+    check_metaimage(path)
+    return _volumes(*_by_itk(path, "MetaImage"), path, four_d)
+
+
+def _volumes(array: NDArray[Any], affine: NDArray[np.float64], path: Path, four_d: str) -> list[Volume]:
+    """Make volumes of an array (X, Y[, Z[, T]])."""
+    if not array.size or not 2 <= array.ndim <= 4:
+        shown = " x ".join(map(str, array.shape))
+        raise ReadError(f"{path}: the image is {shown}, and only 2 to 4 dimensions are read; {DAMAGED}.")
+    check_affine(affine, path)
+    array = compact(array)
+    if array.ndim == 2:
+        spacing = spacing_of(affine, 2)
+        return [Volume(np.ascontiguousarray(array)[None], flat_affine(spacing), spacing, "unknown", None)]
+    parts = np.moveaxis(array, 3, 0) if array.ndim == 4 else array[None]
+    if len(parts) > 1 and four_d == "refuse":
+        raise ReadError(
+            f"{path}: the file is 4-D with {len(parts)} volumes; read each on its own with `--four-d split`, or leave "
+            "it out."
+        )
+    placed = [canonical(part, affine) for part in parts]
+    return [Volume(part[None], moved, spacing_of(moved), "unknown", None) for part, moved in placed]
+
+
+def _by_itk(path: Path, kind: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return the array (X, Y[, Z[, T]]) and the affine to RAS."""
+    if find_spec("itk") is None:
+        raise ReadError(f"{path}: {kind} files need ITK; install it with `pip install monai-ssl[itk]`.")
+    import itk
+
+    with reading(path, f"this {kind} file cannot be read, it is cut off or damaged", DAMAGED):
+        header = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
+        header.SetFileName(str(path))
+        header.ReadImageInformation()
+        if header.GetNumberOfComponents() != 1:
+            raise ReadError(_several_values(path, header.GetNumberOfComponents()))
+        # the wheels of ITK hold no images of these types
+        wider = {"char": itk.SS, "long": itk.D, "long_long": itk.D}
+        pixel = wider.get(header.GetComponentTypeAsString(header.GetComponentType()))
+        image = itk.imread(str(path), pixel)
+        array = itk.array_from_image(image).T
+        axes = np.asarray(image.GetDirection())[:3, :3] * np.asarray(image.GetSpacing())[:3]
+        origin = np.asarray(image.GetOrigin())[:3]
+    affine = np.eye(4)
+    affine[: len(axes), : len(axes)], affine[: len(origin), 3] = axes, origin
+    return array, LPS_TO_RAS @ affine
+
+
+def _check_gzip(path: Path) -> None:
+    """Compare the data of an NRRD file packed by gzip with their check sum, which ITK leaves out."""
+    with path.open("rb") as file, reading(path, "the gzip data of this NRRD file are cut off or damaged", DAMAGED):
+        header = b""
+        for line in file:
+            if not line.strip():
+                break
+            header += line.lower()
+        if b"encoding: gz" not in header or b"data file:" in header:
+            return
+        check_packed(file, GZIP)
+
+
+def _by_pynrrd(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return the array (X, Y[, Z]) and the affine to RAS."""
+    import nrrd
+
+    with reading(path, "this NRRD file cannot be read, it is cut off or damaged", DAMAGED):
+        array, header = nrrd.read(str(path))
+        directions = header.get("space directions")
+        if directions is None:
+            directions = np.diag(header.get("spacings", np.ones(array.ndim)))
+        directions = np.asarray(directions, dtype=np.float64)
+        if len(directions) != directions.shape[1]:
+            raise ReadError(_several_values(path, array.shape[0]))
+        size = len(directions)
+        affine = np.eye(4)
+        affine[:size, :size] = directions.T
+        affine[:size, 3] = header.get("space origin", np.zeros(size))
+    return array, _space(str(header.get("space", "left-posterior-superior"))) @ affine
+
+
+def _space(name: str) -> NDArray[np.float64]:
+    """Return the flips from a space of NRRD to RAS."""
+    short = "".join(word[0] for word in name.lower().split("-")) if "-" in name else name.lower()
+    return np.diag([-1.0 if short[0] == "l" else 1.0, -1.0 if short[1] == "p" else 1.0, 1.0, 1.0])
+
+
+def _several_values(path: Path, count: int) -> str:
+    return f"{path}: every voxel holds {count} values (colors or channels), and one is needed; save the channels apart."

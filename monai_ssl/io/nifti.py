@@ -1,0 +1,115 @@
+"""Read NIfTI and Analyze files."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import SpatialImage
+from numpy.typing import NDArray
+
+from monai_ssl.io.geometry import canonical, check_affine, flat_affine, shear_degrees, spacing_of
+from monai_ssl.io.volume import ReadError, Volume, compact, reading
+
+DAMAGED = "copy the file again or leave it out"
+MILLIMETERS = {"meter": 1000.0, "micron": 0.001}
+_CHUNK = 1 << 20
+SHEAR = 0.5
+"""Degrees from right angles above which the report mentions it."""
+
+
+def read_nifti(path: Path, four_d: str) -> list[Volume]:
+    """Return one volume, or one for each time or channel of a 4-D file with ``four_d="split"``.
+
+    Raises:
+        ReadError: when the file is no NIfTI file, is cut off, holds colors or complex numbers, or has an absurd affine.
+    """
+    with reading(path, "this is not a NIfTI file, whatever its name says, or it is damaged", DAMAGED):
+        image: Any = nib.load(path)
+    if path.suffix.lower() == ".gz" and hasattr(image, "from_stream"):
+        with gzip.open(path) as stream:
+            with reading(path, "the header cannot be read, the file is damaged", DAMAGED):
+                image = type(image).from_stream(stream)
+            volumes = _volumes(image, path, four_d)
+            # the check sum stands at the end, where nibabel never looks
+            with reading(path, "the gzip data are damaged", DAMAGED):
+                while stream.read(_CHUNK):
+                    pass
+        return volumes
+    return _volumes(image, path, four_d)
+
+
+def _volumes(image: Any, path: Path, four_d: str) -> list[Volume]:
+    if not isinstance(image, SpatialImage):
+        raise ReadError(f"{path}: these are surfaces or matrices ({type(image).__name__}), not an image; leave it out.")
+    _check_content(image, path)
+    affine, notes = _affine(image)
+    check_affine(affine, path)
+    array = _values(image, path)
+    if array.ndim == 4 and array.shape[3] == 1:
+        array = array[..., 0]
+    if array.ndim == 4 and four_d == "refuse":
+        raise ReadError(
+            f"{path}: the file is 4-D, {array.shape[3]} volumes of {_size(array.shape[:3])}; read each on its own with "
+            "`--four-d split`, or leave it out."
+        )
+    parts = [array] if array.ndim < 4 else [array[..., i] for i in range(array.shape[3])]
+    return [_volume(part, affine, notes) for part in parts]
+
+
+def _check_content(image: Any, path: Path) -> None:
+    dtype = image.get_data_dtype()
+    if dtype.names is not None or dtype.kind not in "biuf":
+        content = "colors" if dtype.names is not None else "complex numbers"
+        raise ReadError(f"{path}: the voxels are {content}, and gray values are needed; convert it or leave it out.")
+    shape = image.shape
+    if 0 in shape or len(shape) < 2:
+        raise ReadError(f"{path}: the image is empty, its size is {_size(shape)}; {DAMAGED}.")
+    if len(shape) > 4 and any(size > 1 for size in shape[4:]):
+        raise ReadError(
+            f"{path}: the file has {len(shape)} dimensions, and at most 4 are read; save the volumes apart."
+        )
+
+
+def _affine(image: Any) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Return the affine in millimeters, and what there is to say about it."""
+    affine = np.array(image.affine, dtype=np.float64)
+    notes = []
+    if isinstance(image, nib.Nifti1Pair):
+        affine[:3] *= MILLIMETERS.get(image.header.get_xyzt_units()[0], 1.0)
+        placed = int(image.header["qform_code"]) or int(image.header["sform_code"])
+    else:
+        placed = 0
+    if not placed:
+        notes.append("the header does not say how the patient lies, left and right may be exchanged")
+    elif len(image.shape) > 2 and np.isfinite(affine).all() and min(spacing_of(affine)) > 0:
+        degrees = shear_degrees(affine)
+        if degrees > SHEAR:
+            notes.append(f"the axes are {degrees:.1f} degrees off right angles, as from an uncorrected gantry tilt")
+    return affine, tuple(notes)
+
+
+def _values(image: Any, path: Path) -> NDArray[Any]:
+    """Decode; axes beyond the fourth, all of size 1, are dropped."""
+    problem = "the voxels cannot be read, the file is cut off or damaged"
+    # what overflows becomes infinite, which the report counts
+    with reading(path, problem, DAMAGED), np.errstate(over="ignore"):
+        data = image.dataobj
+        unscaled = data.slope == 1 and data.inter == 0
+        array = data.get_unscaled() if unscaled else np.asarray(data, dtype=np.float32)
+        return compact(array.reshape(array.shape[:4]))
+
+
+def _volume(array: NDArray[Any], affine: NDArray[np.float64], notes: tuple[str, ...]) -> Volume:
+    if array.ndim == 2:
+        spacing = spacing_of(affine, 2)
+        return Volume(np.ascontiguousarray(array)[None], flat_affine(spacing), spacing, "unknown", None, notes)
+    array, affine = canonical(array, affine)
+    return Volume(array[None], affine, spacing_of(affine), "unknown", None, notes)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

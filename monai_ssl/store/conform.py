@@ -1,0 +1,108 @@
+"""From a decoded volume to what the store keeps: type, spacing, and what is known about the scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from monai_ssl.io.volume import ReadError, Volume
+from monai_ssl.store.body_box import body_box, foreground_threshold
+from monai_ssl.store.resample import resample
+from monai_ssl.store.statistics import intensity_statistics
+
+HU_RANGE = (-1024, 3071)
+"""What 12-bit CT states; lower values are padding, higher ones metal."""
+MAX_REPLACED = 0.01
+"""Fraction of voxels that may be NaN or infinite."""
+
+
+def conform(volume: Volume, modality: str, spacing: Sequence[float] | None) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return the array to store, and its entry of the manifest but for key and patient.
+
+    Args:
+        volume: as decoded.
+        modality: ``"auto"`` or what the user says it is.
+        spacing: millimeters per spatial axis to resample 3-D scans to; ``None`` keeps the scanner's.
+
+    Raises:
+        ReadError: when the intensities cannot be trained on.
+    """
+    notes = list(volume.notes)
+    array = _finite(volume.array, notes)
+    if array.min() == array.max():
+        raise ReadError(f"all voxels have the value {float(array.min()):g}: there is nothing to learn; remove the file")
+    modality, basis = decide_modality(array, volume.modality, modality)
+    if modality == "ct":
+        array = _hounsfield(array, notes)
+    affine, current = volume.affine, volume.spacing
+    if spacing is not None and array.ndim == 4:
+        array, affine = resample(array, affine, current, spacing)
+        current = tuple(float(s) for s in spacing)
+        if modality == "ct":
+            array = np.rint(array, out=array).astype(np.int16)
+    above = foreground_threshold(array, modality)
+    record = {
+        "modality": modality,
+        "modality_from": basis,
+        "shape": list(array.shape),
+        "dtype": array.dtype.name,
+        "spacing": [float(s) for s in current],
+        "affine": np.asarray(affine, np.float64).tolist(),
+        "body_box": [list(corner) for corner in body_box(array, above)],
+        "statistics": intensity_statistics(array, above),
+        "notes": notes,
+    }
+    return array, record
+
+
+def decide_modality(array: np.ndarray, known: str, wanted: str) -> tuple[str, str]:
+    """Return the modality and how it was found out: ``"option"``, ``"file"`` or ``"values"``.
+
+    Values that are whole and reach down to -900 are taken for HU; a 2-D picture of unknown origin is an ``"image"``.
+    """
+    if wanted != "auto":
+        return wanted, "option"
+    if known in ("ct", "mr", "xray", "us"):
+        return known, "file"
+    if array.ndim == 3:
+        return "image", "values"
+    return ("ct" if array.min() <= -900 and _whole(array) else "mr"), "values"
+
+
+def _whole(array: np.ndarray) -> bool:
+    return array.dtype.kind in "iu" or all(np.array_equal(part, np.rint(part)) for part in array[0])
+
+
+def _finite(array: np.ndarray, notes: list[str]) -> np.ndarray:
+    if array.dtype.kind != "f":
+        return array
+    good = np.isfinite(array)
+    bad = array.size - int(np.count_nonzero(good))
+    if not bad:
+        return array
+    if bad > MAX_REPLACED * array.size:
+        raise ReadError(
+            f"{bad / array.size:.1%} of the voxels are NaN or infinite (at most {MAX_REPLACED:.0%} are replaced); "
+            "export the scan again"
+        )
+    notes.append(f"{bad} voxels that were NaN or infinite were set to the minimum")
+    return np.where(good, array, array[good].min())
+
+
+def _hounsfield(array: np.ndarray, notes: list[str]) -> np.ndarray:
+    low, high = float(array.min()), float(array.max())
+    if high - low < 100:
+        raise ReadError(
+            f"the values from {low:g} to {high:g} cannot be HU: give the CT before it was normalized, "
+            "or say --modality mr, which scales each scan by its percentiles"
+        )
+    if low >= 0:
+        notes.append("no value below 0 HU: perhaps stored without its offset of -1024")
+    if array.dtype == np.int16:
+        return array.clip(*HU_RANGE)
+    return np.rint(array.clip(*HU_RANGE)).astype(np.int16)
+
+
+__all__ = ["HU_RANGE", "MAX_REPLACED", "conform", "decide_modality"]

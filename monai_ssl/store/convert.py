@@ -1,0 +1,132 @@
+"""What a worker does with one source: hash it, and unless it is done, decode it and write its arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monai_ssl.files import read_json
+from monai_ssl.io.discovery import Source
+from monai_ssl.io.volume import ReadError
+from monai_ssl.store.conform import conform
+from monai_ssl.store.layout import FORMAT, array_path, record_path, write_array
+from monai_ssl.store.manifest import record_problem
+from monai_ssl.store.selection import holds_labels
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """A source to convert.
+
+    Args:
+        source: what to read.
+        store: folder of the store.
+        options: those that change the result; part of the key.
+        refuse_labels: refuse an array that looks like labels.
+    """
+
+    source: Source
+    store: Path
+    options: Mapping[str, Any]
+    refuse_labels: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: records of the scans, or the reason why there are none."""
+
+    content: str | None = None
+    records: list[dict[str, Any]] = field(default_factory=list)
+    already: bool = False
+    patient: str | None = None
+    reason: str | None = None
+
+
+def convert(job: Job) -> Outcome:
+    """Write the arrays of a source; their records are left to the caller, who writes them last. Never raises."""
+    try:
+        content = content_hash(job.source.files)
+        key = scan_key(content, job.options)
+        done = finished(job.store, key)
+        if done:
+            return Outcome(content, done, already=True)
+        return _convert(job, content, key)
+    except ReadError as error:
+        return Outcome(reason=str(error))
+    except MemoryError:
+        return Outcome(reason="does not fit into memory: use fewer --workers or a machine with more memory")
+    except OSError as error:
+        if error.filename is None or Path(error.filename).is_relative_to(job.store):
+            raise
+        return Outcome(reason=f"cannot be read: {error.strerror or error}")
+    except Exception as error:  # one scan of ten thousand must not stop the others
+        return Outcome(reason=f"unexpected {type(error).__name__}: {error}; please report this with the file's format")
+
+
+def content_hash(files: tuple[Path, ...]) -> str:
+    """Hash what stands in some files; their names and order do not count."""
+    digests = []
+    for file in files:
+        digest = hashlib.sha256()
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+        digests.append(digest.hexdigest())
+    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+
+
+def scan_key(content: str, options: Mapping[str, Any]) -> str:
+    """Return the name of a scan: short, and the same for the same content, options and format."""
+    return hashlib.sha256(json.dumps([FORMAT, content, options], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def finished(store: Path, key: str) -> list[dict[str, Any]]:
+    """Return the records of a source that is wholly in the store, else nothing."""
+    first = _record(store, key) or _record(store, f"{key}-0")
+    if first is None:
+        return []
+    keys = [key] if first["parts"] == 1 else [f"{key}-{part}" for part in range(first["parts"])]
+    records: list[dict[str, Any]] = []
+    for each in keys:
+        record = _record(store, each)
+        if record is None:
+            return []
+        records.append(record)
+    return records
+
+
+def _record(store: Path, key: str) -> dict[str, Any] | None:
+    """Return the record of a scan if it and the array are whole; what is damaged is made again."""
+    try:
+        record = read_json(record_path(store, key))
+    except ValueError:
+        return None
+    if record_problem(record) or record["key"] != key:
+        return None
+    path = array_path(store, key)
+    return record if path.exists() and path.stat().st_size == record["bytes"] else None
+
+
+def _convert(job: Job, content: str, key: str) -> Outcome:
+    # the readers bring in the decoders, which the main process never needs
+    from monai_ssl.io.readers import read
+
+    volumes = read(job.source, four_d=job.options["four_d"], missing_slices=job.options["missing_slices"])
+    records = []
+    for part, volume in enumerate(volumes):
+        if job.refuse_labels and holds_labels(volume.array):
+            raise ReadError("looks like a label map by its values; --include GLOB prepares it nevertheless")
+        array, record = conform(volume, job.options["modality"], job.options["spacing"])
+        own = key if len(volumes) == 1 else f"{key}-{part}"
+        path = array_path(job.store, own)
+        write_array(path, array)
+        records.append(
+            {"key": own, "parts": len(volumes), "source_hash": content, "bytes": path.stat().st_size, **record}
+        )
+    return Outcome(content, records, patient=volumes[0].patient)

@@ -1,0 +1,280 @@
+"""Turn any tree of scans into a store: in parallel, resumable, and one bad file stops none of the others."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from monai_ssl.files import read_json, sweep, write_json
+from monai_ssl.io.discovery import Source, discover
+from monai_ssl.machine import cores
+from monai_ssl.store.convert import Job, Outcome, convert, finished, scan_key
+from monai_ssl.store.layout import (
+    MANIFEST,
+    PRIVATE,
+    SCANS,
+    create_store,
+    locked,
+    record_path,
+    store_secret,
+    write_manifest,
+)
+from monai_ssl.store.pool import JobPool, WorkerKilledError
+from monai_ssl.store.report import Report
+from monai_ssl.store.selection import refusal
+
+_MODALITIES = ("auto", "ct", "mr", "xray", "us")
+_KILLED = "its worker process was killed, probably for want of memory: use fewer --workers or a larger machine"
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """How to prepare.
+
+    Args:
+        modality: ``"ct"``, ``"mr"``, ``"xray"``, ``"us"``, or ``"auto"``: what the file says, else by the values.
+        spacing: millimeters per axis to resample 3-D scans to; ``None`` keeps that of the scanner.
+        four_d: ``"refuse"`` a 4-D file or ``"split"`` it into scans.
+        missing_slices: ``"refuse"`` a series with gaps or ``"fill"`` them by interpolation.
+        workers: processes; ``None`` takes one for each core, at most 8; 0 works in this process.
+        include: patterns; if any is given, only what matches one is prepared, even if it looks like a label map.
+        exclude: patterns of what to leave out.
+    """
+
+    modality: str = "auto"
+    spacing: tuple[float, float, float] | None = None
+    four_d: str = "refuse"
+    missing_slices: str = "refuse"
+    workers: int | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, known in {
+            "modality": _MODALITIES,
+            "four_d": ("refuse", "split"),
+            "missing_slices": ("refuse", "fill"),
+        }.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
+        if self.spacing is not None and (len(self.spacing) != 3 or not all(0.05 <= s <= 50 for s in self.spacing)):
+            raise ValueError(f"`spacing` must be three numbers from 0.05 to 50 (millimeters), got {self.spacing}.")
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f"`workers` must be 0 or more, got {self.workers}.")
+
+    def identity(self) -> dict[str, Any]:
+        """Return what changes the arrays, and so the keys."""
+        return {
+            "modality": self.modality,
+            "spacing": None if self.spacing is None else [float(s) for s in self.spacing],
+            "four_d": self.four_d,
+            "missing_slices": self.missing_slices,
+        }
+
+
+def prepare(src: str | Path, store: str | Path, options: PrepareOptions | None = None) -> Report:
+    """Prepare every scan below ``src`` into ``store``; what is there already is kept and not read again.
+
+    A kill at any moment loses at most the scans under way; the next call completes the rest.
+
+    Args:
+        src: folder of DICOM series, NIfTI, NRRD, MHA, PNG or JPEG files in any arrangement, or one file.
+        store: folder to write; made if missing.
+        options: how; the same for all that goes into one store.
+
+    Raises:
+        ValueError: when ``src`` holds no image, ``store`` was prepared with other options, is being prepared now, or
+            is not empty and no store.
+    """
+    src, store, options = Path(src), Path(store), options or PrepareOptions()
+    _check_places(src, store)
+    _check_options(store, options)
+    sources, rejected = discover(src)
+    # a store inside the source: neither its arrays nor its sheet of pictures are scans
+    own = store.resolve()
+    sources = [source for source in sources if not source.files[0].resolve().is_relative_to(own)]
+    rejected = [(path, reason) for path, reason in rejected if not path.resolve().is_relative_to(own)]
+    if not sources and not rejected:
+        raise ValueError(
+            f"{src} holds no image that can be read: give a folder with DICOM, NIfTI, NRRD, MHA, PNG or JPEG files."
+        )
+    create_store(store)
+    with locked(store):
+        sweep(store, store / SCANS, store / PRIVATE)
+        return _Preparation(src, store, options, sources, rejected).run()
+
+
+def _check_places(src: Path, store: Path) -> None:
+    if not src.exists():
+        raise ValueError(f"There is no folder {src}: check the path of the scans.")
+    if src.resolve() == store.resolve():
+        raise ValueError(f"{store} is the source itself: name another folder for the store.")
+    if store.exists() and not store.is_dir():
+        raise ValueError(f"{store} is a file: name a folder for the store.")
+    if store.exists() and not (store / PRIVATE).exists() and any(store.iterdir()):
+        raise ValueError(f"{store} is not empty and not a store: name a new folder, so that nothing is mixed up.")
+
+
+def _check_options(store: Path, options: PrepareOptions) -> None:
+    wanted = options.identity()
+    try:
+        there = read_json(store / MANIFEST, {}).get("options")
+    except (ValueError, AttributeError):
+        # damaged: written anew from the records of the scans
+        return
+    if isinstance(there, dict) and there != wanted:
+        differing = ", ".join(f"{k}={there.get(k)} (now {v})" for k, v in wanted.items() if there.get(k) != v)
+        raise ValueError(f"{store} was prepared with {differing}: use another folder for other options.")
+
+
+class _Preparation:
+    """One run: what is known so far, and what is written when."""
+
+    def __init__(
+        self,
+        src: Path,
+        store: Path,
+        options: PrepareOptions,
+        sources: list[Source],
+        rejected: list[tuple[Path, str]],
+    ) -> None:
+        self.store, self.options, self.sources = store, options, sources
+        self.secret = store_secret(store)
+        self.hashes_path = store / PRIVATE / "hashes.json"
+        self.hashes = _memory(self.hashes_path)
+        self.names: dict[str, list[Source]] = {}
+        self.records = _all_records(store)
+        base = src if src.is_dir() else src.parent
+        left_out = [(path.relative_to(base).as_posix(), reason) for path, reason in rejected]
+        self.report = Report(store, left_out=left_out)
+        self.folders = Counter(str(Path(source.name).parent) for source in sources)
+
+    def run(self) -> Report:
+        workers = self.options.workers if self.options.workers is not None else min(8, cores())
+        pool: JobPool[Job, Outcome] = JobPool(convert, workers, ["monai_ssl.io.readers", "monai_ssl.store.convert"])
+        interval = 0.2 if sys.stderr.isatty() else 30.0
+        # the manifest exists from the start, so that the options bind a run that is interrupted
+        write_manifest(self.store, self.options.identity(), list(self.records.values()))
+        with tqdm(total=len(self.sources), unit="scan", desc="prepare", mininterval=interval) as self.bar:
+            for job, outcome in pool.run(self._jobs()):
+                self._take(job.source, Outcome(reason=_KILLED) if isinstance(outcome, WorkerKilledError) else outcome)
+        self._settle_duplicates()
+        return self._finish()
+
+    def _jobs(self) -> Iterator[Job]:
+        """Yield what needs a worker; the rest is settled here."""
+        for source in self.sources:
+            reason = refusal(source.name, self.options.include, self.options.exclude)
+            if reason:
+                self.report.left_out.append((source.name, reason))
+                self.bar.update()
+                continue
+            content = self.hashes.get(_signature(source))
+            done = finished(self.store, scan_key(str(content), self.options.identity())) if content else []
+            if done:
+                self._take(source, Outcome(content, done, already=True))
+                continue
+            alone = self.folders[str(Path(source.name).parent)] == 1 or source.kind == "image"
+            refuse_labels = not alone and not self.options.include
+            yield Job(source, self.store, self.options.identity(), refuse_labels)
+
+    def _take(self, source: Source, outcome: Outcome) -> None:
+        self.bar.update()
+        if outcome.content is not None:
+            self.hashes[_signature(source)] = outcome.content
+        if outcome.reason is not None:
+            is_label = "label map" in outcome.reason
+            (self.report.left_out if is_label else self.report.failed).append((source.name, outcome.reason))
+            return
+        key = outcome.records[0]["key"]
+        others = self.names.setdefault(key, [])
+        others.append(source)
+        if len(others) > 1:
+            return
+        if outcome.already:
+            self.report.already += len(outcome.records)
+            self.records.update({record["key"]: record for record in outcome.records})
+            return
+        basis = "path" if outcome.patient is None else "dicom"
+        patient = self._pseudonym(source.patient_hint if outcome.patient is None else outcome.patient)
+        # the first part last: it stands for all
+        for record in reversed(outcome.records):
+            record.update(patient=patient, patient_from=basis)
+            self._write(record)
+            self.report.prepared.append(record["key"])
+            self.report.notes += [(record["key"], note) for note in record["notes"]]
+
+    def _settle_duplicates(self) -> None:
+        """Of sources with the same content the first by name counts, in whatever order they were treated."""
+        for key, sources in self.names.items():
+            first, *others = sorted(sources, key=lambda source: source.name)
+            self.report.duplicates += [(other.name, first.name) for other in others]
+            for record in self._parts(key) if others else ():
+                patient = self._pseudonym(first.patient_hint)
+                if record["patient_from"] == "path" and record["patient"] != patient:
+                    self._write({**record, "patient": patient})
+
+    def _parts(self, key: str) -> list[dict[str, Any]]:
+        stem = key.split("-")[0]
+        return [record for own, record in self.records.items() if own.split("-")[0] == stem]
+
+    def _write(self, record: dict[str, Any]) -> None:
+        write_json(record_path(self.store, record["key"]), record)
+        self.records[record["key"]] = record
+
+    def _pseudonym(self, name: str) -> str:
+        # the same for a PatientID and a folder of that name: pictures beside a series are the same patient's
+        return hmac.new(self.secret, name.strip().encode(), hashlib.sha256).hexdigest()[:12]
+
+    def _finish(self) -> Report:
+        records, report = list(self.records.values()), self.report
+        report.prepared.sort()
+        for entries in (report.duplicates, report.left_out, report.failed, report.notes):
+            entries.sort()
+        write_manifest(self.store, self.options.identity(), records)
+        names = {key: sorted(source.name for source in sources) for key, sources in self.names.items()}
+        known = _memory(self.store / PRIVATE / "sources.json")
+        write_json(self.store / PRIVATE / "sources.json", {**known, **names}, mode=0o600)
+        write_json(self.hashes_path, self.hashes, mode=0o600)
+        report.scans = len(records)
+        report.patients = len({record["patient"] for record in records})
+        how = {"option": "as you said", "file": "says the file", "values": "judged by the values"}
+        report.modalities = dict(Counter(f"{r['modality']}, {how[r['modality_from']]}" for r in records))
+        if report.patients == 1 and report.scans > 3:
+            report.warnings.append(
+                f"all {report.scans} scans seem to be of one patient; if not, put each patient into a folder of its own"
+            )
+        write_json(self.store / PRIVATE / "report.json", report.to_dict(), mode=0o600)
+        return report
+
+
+def _memory(path: Path) -> dict[str, Any]:
+    """Return what earlier runs noted down; nothing if that is damaged, which loses no scan."""
+    try:
+        known = read_json(path, {})
+    except ValueError:
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _all_records(store: Path) -> dict[str, dict[str, Any]]:
+    """Read the records of every scan that is wholly there."""
+    keys = {path.stem.split("-")[0] for path in (store / "scans").glob("*.json")}
+    return {record["key"]: record for key in sorted(keys) for record in finished(store, key)}
+
+
+def _signature(source: Source) -> str:
+    """Identify the files as they stand on the disk, without reading them."""
+    stats = sorted((str(file.resolve()), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in source.files)
+    return hashlib.sha256(repr(stats).encode()).hexdigest()
+
+
+__all__ = ["PrepareOptions", "prepare"]

@@ -1,0 +1,1 @@
+"""In-painting, cutout and masks: what hides parts of an image."""

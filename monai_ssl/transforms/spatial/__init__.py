@@ -1,0 +1,1 @@
+"""Flips, affine and elastic deformation, shuffling: what moves voxels."""

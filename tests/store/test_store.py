@@ -1,0 +1,182 @@
+"""A store reads windows, and only these."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from files import nifti
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monai_ssl.store import CTWindow, MRPercentiles, PrepareOptions, Store, prepare
+from monai_ssl.store import store as store_module
+from monai_ssl.store.body_box import CT_BODY_ABOVE, body_box, foreground_threshold
+from monai_ssl.store.resample import resample
+
+HERE = PrepareOptions(workers=0)
+
+
+def ct(shape=(12, 14, 10), seed=0):
+    array = np.random.default_rng(seed).integers(-1000, 1000, shape).astype(np.int16)
+    array[0, 0, 0] = -1000
+    return array
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    root = tmp_path_factory.mktemp("store")
+    for seed in range(20):
+        nifti(root / "src" / f"p{seed:02d}.nii.gz", ct(seed=seed))
+    prepare(root / "src", root / "store", HERE)
+    return Store(root / "store")
+
+
+slices = st.tuples(*(st.slices(n) for n in (1, 12, 14, 10)))
+
+
+@settings(max_examples=50)
+@given(window=slices)
+def test_windows_are_those_of_the_whole_array(store, window):
+    scan = store[3]
+    whole = scan.raw()
+    assert whole.shape == scan.shape == (1, 12, 14, 10) and whole.dtype == scan.dtype == np.int16
+    np.testing.assert_array_equal(scan.raw(window), whole[window])
+    np.testing.assert_array_equal(scan[window], CTWindow()(whole)[window])
+    assert scan[window].dtype == np.float32
+
+
+def test_a_window_can_be_changed(store):
+    before = store[0].raw()
+    for window in (store[0].raw((slice(None), slice(0, 3))), store[0][:, 0:3]):
+        window[:] = 0
+    np.testing.assert_array_equal(store[0].raw(), before)
+
+
+def test_few_files_stay_open(store):
+    store_module._maps.clear()
+    for scan in store:
+        scan[:, :2]
+    assert len(store) == 20 > len(store_module._maps) == store_module._OPEN_MAPS
+    open_files = [str(p.readlink()) for p in Path("/proc/self/fd").glob("*") if p.is_symlink() and p.exists()]
+    assert sum("scans" in name for name in open_files) <= store_module._OPEN_MAPS
+
+
+def test_a_window_touches_only_its_pages(tmp_path):
+    nifti(tmp_path / "src" / "a.nii", np.tile(ct((64, 16, 16)), (1, 32, 32)))
+    prepare(tmp_path / "src", tmp_path / "store", HERE)
+    store_module._maps.clear()
+    scan = Store(tmp_path / "store")[0]
+    assert scan.path.stat().st_size > 32e6
+    scan[:, 30:32]
+    smaps = Path("/proc/self/smaps").read_text()
+    entry = smaps[smaps.index(str(scan.path)) :]
+    resident = int(entry[entry.index("Rss:") :].split()[1]) * 1024
+    # two of 64 slabs, and what the kernel maps around a fault: up to 2 MB on either side
+    assert resident < scan.path.stat().st_size / 4
+
+
+def test_pickled_small_and_without_open_files(store):
+    scan = store[5]
+    scan[:, :2]
+    content = pickle.dumps(scan)
+    assert len(content) < 5000
+    np.testing.assert_array_equal(pickle.loads(content).raw(), scan.raw())
+    assert pickle.loads(pickle.dumps(store)).fingerprint == store.fingerprint
+
+
+def test_what_a_scan_says(store):
+    scan = store[0]
+    assert scan.spatial_dims == 3 and scan.modality == "ct" and scan.spacing == (1.0, 1.0, 2.0)
+    np.testing.assert_array_equal(scan.affine, np.diag([1.0, 1, 2, 1]))
+    assert scan.statistics["min"] == -1000 and scan.notes == ()
+    assert len(store.patients) == 20 and len(store[2:5]) == 3
+    assert store[-1].key == store.scans[-1].key > store[0].key
+
+
+def test_intensity_for_all_or_by_modality(store):
+    path = store.path
+    assert Store(path, MRPercentiles())[0].intensity == MRPercentiles()
+    assert Store(path, {"ct": CTWindow(-100, 100)})[0].intensity == CTWindow(-100, 100)
+    assert Store(path, {"mr": CTWindow(-100, 100)})[0].intensity == CTWindow()
+
+
+def test_select(store):
+    some = store.patients[:3]
+    assert sorted(s.patient for s in store.select(some)) == some
+    assert store.select(modality="mr") == [] and len(store.select(spatial_dims=3)) == 20
+    assert store.select([]) == []
+    with pytest.raises(KeyError, match="no patient nobody"):
+        store.select(["nobody"])
+
+
+def test_messages(store, tmp_path):
+    with pytest.raises(ValueError, match=r"is not a store .*python -m monai_ssl prepare SRC"):
+        Store(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"format": 99, "options": {}, "scans": []}')
+    with pytest.raises(ValueError, match="has format 99"):
+        Store(tmp_path)
+    lost = Store(store.path)[7]
+    lost.path = tmp_path / "lost.npy"
+    with pytest.raises(ValueError, match=rf"Scan {lost.key} of the store cannot be opened"):
+        lost[:, :2]
+
+
+def test_body_box_holds_the_body_and_not_the_couch():
+    hu = np.full((1, 128, 128, 40), -1000, np.int16)
+    hu[:, 30:90, 40:100, 5:35] = 30
+    hu[:, 10:120, 20:23, :] = 200
+    lo, hi = body_box(hu, CT_BODY_ABOVE)
+    assert all(0 <= want - got <= 4 for want, got in zip((30, 40, 5), lo, strict=True)), lo
+    assert all(0 <= got - want <= 4 for want, got in zip((90, 100, 35), hi, strict=True)), hi
+
+
+def test_body_box_keeps_both_legs_and_drops_specks():
+    hu = np.full((1, 64, 64, 30), -1000, np.int16)
+    hu[:, 5:20, 20:40], hu[:, 40:58, 20:40], hu[:, 28:32, 55:59, :4] = 0, 0, 0
+    assert body_box(hu, CT_BODY_ABOVE) == ((5, 20, 0), (58, 40, 30))
+
+
+def test_body_box_of_nothing_and_of_pictures_is_all():
+    assert body_box(np.full((1, 9, 8, 7), -1000, np.int16), CT_BODY_ABOVE) == ((0, 0, 0), (9, 8, 7))
+    picture = np.zeros((1, 30, 20), np.uint8)
+    assert foreground_threshold(picture, "xray") is None
+    assert body_box(picture, None) == ((0, 0), (30, 20))
+
+
+def test_threshold_of_mr_is_a_tenth_of_the_robust_range():
+    array = np.linspace(0, 1000, 40**3, dtype=np.float32).reshape(1, 40, 40, 40)
+    assert foreground_threshold(array, "mr") == pytest.approx(20 + 0.1 * 960, abs=1)
+
+
+@pytest.mark.parametrize("target", [(0.5, 1.0, 0.8), (2.0, 3.0, 1.7)])
+def test_resampling_keeps_a_ramp_in_millimeters(target):
+    spacing, shape = (1.0, 1.5, 0.8), (30, 24, 40)
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = -7, 3, 11
+    ramp = np.indices(shape)
+    world = [affine[a, a] * ramp[a] + affine[a, 3] for a in range(3)]
+    array = (2 * world[0] - world[1] + 3 * world[2])[None].astype(np.float32)
+    out, moved = resample(array, affine, spacing, target)
+    assert out.shape[1:] == tuple(round(n * s / t) for n, s, t in zip(shape, spacing, target, strict=True))
+    new = [moved[a, a] * i + moved[a, 3] for a, i in enumerate(np.indices(out.shape[1:]))]
+    inner = (0, *(slice(4, -4),) * 3)
+    # a widened triangle shifts by up to a fiftieth of a voxel, a linear interpolation not at all
+    tolerance = 1e-3 if max(np.divide(target, spacing)) <= 1 else 0.2
+    np.testing.assert_allclose(out[inner], (2 * new[0] - new[1] + 3 * new[2])[inner[1:]], atol=tolerance)
+    # the outer border of the first voxel stays where it was
+    np.testing.assert_allclose(moved @ [-0.5, -0.5, -0.5, 1], affine @ [-0.5, -0.5, -0.5, 1])
+
+
+def test_resampling_to_coarse_voxels_averages():
+    noise = np.random.default_rng(0).normal(size=(1, 64, 64, 64)).astype(np.float32)
+    out, _ = resample(noise, np.eye(4), (1, 1, 1), (4, 4, 4))
+    # a triangle filter 8 wide leaves (2 / 3 / 4) of the variance an axis; picking voxels would leave all of it
+    assert out.var() == pytest.approx((2 / 3 / 4) ** 3, rel=0.4)
+
+
+def test_resampling_to_the_same_spacing_changes_nothing():
+    array = ct()[None].astype(np.float32)
+    out, affine = resample(array, np.eye(4), (1, 1, 2), (1, 1, 2))
+    np.testing.assert_array_equal(out, array)
+    np.testing.assert_array_equal(affine, np.eye(4))

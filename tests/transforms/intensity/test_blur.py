@@ -1,0 +1,61 @@
+import pytest
+import torch
+from contract import SHAPES, check_contract, images, run
+from scipy.ndimage import gaussian_filter
+
+from monai_ssl.transforms import RandGaussianBlurd
+from monai_ssl.transforms.intensity.blur import blur_matrix
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_contract(shape):
+    check_contract(lambda prob: RandGaussianBlurd("image", prob=prob), shape, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(2, 20, 17, 14), (1, 30, 9), (1, 3, 24)])
+@pytest.mark.parametrize("limit", [0.6, 1.9])
+def test_equals_scipy(shape, limit):
+    x = images(shape)
+    out = RandGaussianBlurd("image", (0, limit), params_key="done").set_random_state(2).batch({"image": x})
+    for image, result, sigma in zip(x, out["image"], out["done"]["sigma"].tolist(), strict=True):
+        expected = gaussian_filter(image.double().numpy(), [0, *sigma], mode="reflect", truncate=4)
+        torch.testing.assert_close(result.double(), torch.from_numpy(expected), atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_identity_at_zero(shape):
+    x = images(shape)
+    assert torch.equal(run(RandGaussianBlurd("image", (0, 0)), x), x)
+
+
+def test_a_constant_image_stays():
+    x = torch.full((2, 1, 12, 11, 10), 0.3)
+    torch.testing.assert_close(run(RandGaussianBlurd("image"), x), x, atol=1e-6, rtol=0)
+
+
+def test_the_mean_stays():
+    x = images((1, 12, 11, 10))
+    out = run(RandGaussianBlurd("image", (1, 2)), x)
+    torch.testing.assert_close(out.flatten(1).mean(1), x.flatten(1).mean(1), atol=1e-5, rtol=0)
+
+
+def test_matrix_is_symmetric_and_stochastic():
+    matrix = blur_matrix(torch.tensor([0.0, 0.7, 5.0]), 9)
+    torch.testing.assert_close(matrix, matrix.mT)
+    torch.testing.assert_close(matrix.sum(2), torch.ones(3, 9))
+    assert torch.equal(matrix[0], torch.eye(9))
+
+
+@pytest.mark.parametrize("isotropic", [True, False])
+def test_isotropic(isotropic):
+    transform = RandGaussianBlurd("image", (0.1, 2), isotropic=isotropic, params_key="done")
+    sigma = transform.batch({"image": torch.zeros(50, 1, 9, 9, 9)})["done"]["sigma"]
+    assert (sigma.amax(1) == sigma.amin(1)).all() == isotropic
+    assert sigma.min() >= 0.1 and sigma.max() <= 2 and sigma.std() > 0.3
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="`sigma` must be two finite numbers of at least 0"):
+        RandGaussianBlurd("image", (-1, 1))
+    with pytest.raises(ValueError, match=r"`sigma` of up to 9 voxels is too wide for an image of \(20, 9\)"):
+        run(RandGaussianBlurd("image", (0, 9)), images((1, 20, 9)))
