@@ -1,6 +1,8 @@
 """What the JSON of bundles names, and what a misspelt key says."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,14 +11,13 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from PIL import Image
 
-from monai_ssl import bundle, overrides
+from monai_ssl import bundle
+from monai_ssl.bundle.command_line import refuse_unknown_keys, refuse_unread, typed, understand_json_words
 from monai_ssl.data import LabelledImages, PretrainingScans
-from monai_ssl.engines import SSLTrainer
 from monai_ssl.errors import sentence_of
 from monai_ssl.handlers import Export
 from monai_ssl.methods import Exemplar, Jigsaw, Rubik
 from monai_ssl.networks import ConvEncoder
-from monai_ssl.overrides import read_json_words, refuse_unknown_keys
 from monai_ssl.samples.phantom import write_phantom_cohort
 from monai_ssl.transforms import permutation_table
 
@@ -28,74 +29,109 @@ def cohort(tmp_path_factory):
     return root
 
 
-def config(**keys):
-    return {"lr": 0.1, "max_epochs": 2, "model": {"rate": "@lr", "n": "$@max_epochs + 1"}, "run": ["$@model"], **keys}
+CONFIG = {"lr": 0.1, "max_epochs": 2, "model": {"rate": "@lr", "n": "$@max_epochs + 1"}, "run": ["$@model"]}
 
 
-def test_keys_that_something_reads_pass():
-    refuse_unknown_keys(config(imports=[], custom_run=["$print(1)"], tracking_uri="x"))
+@pytest.fixture
+def given(tmp_path):
+    """What the user typed, with the file of a configuration."""
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    return lambda **keys: {"run_id": "run", "config_file": str(tmp_path / "config.json"), **keys}
 
 
-def test_a_misspelt_key_is_refused_with_the_nearest_one():
+def test_keys_that_something_reads_pass(given):
+    refuse_unknown_keys(given(lr=0.2, tracking_uri="x", **{"model#rate": 3}))
+    refuse_unknown_keys(given(custom_run=["$print(1)"]))
+    refuse_unknown_keys({})
+
+
+def test_a_misspelt_key_is_refused_with_the_nearest_one(given, tmp_path):
     with pytest.raises(ValueError, match=r"Nothing in this bundle reads `epoch` \(did you mean `max_epochs`\?\)"):
-        refuse_unknown_keys(config(epoch=3))
-    with pytest.raises(ValueError, match=r"`qqq`. Keys that can be set: lr, max_epochs, model"):
-        refuse_unknown_keys(config(qqq=3))
+        refuse_unknown_keys(given(epoch=3))
+    with pytest.raises(ValueError, match=r"`qqq`. Keys that can be set: lr, max_epochs, model;"):
+        refuse_unknown_keys(given(**{"qqq#a": 3}))
+    (tmp_path / "args.json").write_text(json.dumps({**given(), "epoch": 3}))
+    with pytest.raises(ValueError, match="`epoch`"):
+        refuse_unknown_keys({"args_file": str(tmp_path / "args.json")})
 
 
-def test_what_monai_label_leaves_unread_passes():
-    """It lists the cases itself, after which nothing looks into a folder; a misspelt key is still refused."""
-    found, listed = ({"dataset": {"data": data}} for data in ({"_target_": "x", "dataset_dir": "d"}, [{"image": "a"}]))
-    refuse_unknown_keys(config(train=listed, dataset_dir="d", datalist=None, val_share=0.2))
-    with pytest.raises(ValueError, match="Nothing in this bundle reads `dataset_dir`"):
-        refuse_unknown_keys(config(train=found, dataset_dir="d"))
-    with pytest.raises(ValueError, match="Nothing in this bundle reads `dataset_dri`"):
-        refuse_unknown_keys(config(train=listed, dataset_dri="d"))
+def test_a_default_that_an_override_orphaned_is_nobodys_mistake(given):
+    refuse_unknown_keys(given(model={"n": 3}))
+    with pytest.raises(ValueError, match="Nothing in this bundle reads `lr`"):
+        refuse_unknown_keys(given(model={"n": 3}, lr=0.5))
 
 
-def test_the_running_configuration_is_found_and_resolved():
-    parser = ConfigParser(
-        {
-            "imports": ["$import monai_ssl", "$import monai_ssl.bundle"],
-            "width": 4,
-            "encoder": {"_target_": "x.Y", "widths": ["@width", 8]},
-            "probe": "$monai_ssl.overrides.resolved(monai_ssl.overrides.running_parser(), {'a': chr(64) + 'encoder'})",
-        }
+def test_what_was_typed():
+    words = [
+        "run",
+        "pretrain",
+        "--lr=0.1",
+        "--resume",
+        "--dataset_dir",
+        "/a b",
+        "--encoder",
+        "{'widths': [2]}",
+        "--x",
+        "y",
+    ]
+    found = {"lr": 0.1, "resume": True, "dataset_dir": "/a b", "encoder": {"widths": [2]}}
+    assert typed(words) == found and typed() == {}
+
+
+def test_words_of_json_on_the_command_line_mean_what_they_mean_in_json():
+    parser = ConfigParser({"a": "true", "b": "null", "c": "truely", "sum": "$[@a, @b, @c]", "refs": "$__local_refs"})
+    understand_json_words({"a": "true", "b": "null", "c": "truely"}, parser.get_parsed_content("refs"))
+    assert parser.get_parsed_content("sum") == [True, None, "truely"]
+    with pytest.raises(ValueError, match="`--b#c false`: parts of a key take Python's words, write False"):
+        understand_json_words({"b#c": "false"}, {})
+
+
+def test_setup_refuses_before_anything_runs(tmp_path):
+    (tmp_path / "config.json").write_text(
+        json.dumps(
+            {
+                "imports": ["$import monai_ssl", "$import monai_ssl.bundle"],
+                "initialize": ["$monai_ssl.bundle.setup(0)"],
+                "max_epochs": 1,
+                "run": ["$print('ran', @max_epochs)"],
+            }
+        )
     )
-    assert parser.get_parsed_content("probe") == {"a": {"_target_": "x.Y", "widths": [4, 8]}}
-    assert overrides.running_parser() is None
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "monai.bundle",
+        "run",
+        "--config_file",
+        str(tmp_path / "config.json"),
+    ]
+    done = subprocess.run([*command, "--epoch", "1"], capture_output=True, text=True)
+    assert done.returncode == 1 and "ran" not in done.stdout and "Traceback" not in done.stderr
+    assert "error: Nothing in this bundle reads `epoch` (did you mean `max_epochs`?)" in done.stderr
 
 
-def test_setup_refuses_before_anything_runs():
-    parser = ConfigParser(
-        {
-            "imports": ["$import monai_ssl", "$import monai_ssl.bundle"],
-            "initialize": ["$monai_ssl.bundle.setup(0)"],
-            "sed": 1,
-        }
-    )
-    with pytest.raises(RuntimeError) as caught:
-        parser.get_parsed_content("initialize")
-    assert "Nothing in this bundle reads `sed`" in sentence_of(caught.value)
+def assembled(**settings):
+    parts = {"method": None, "encoder": None, "scans": None, "crops": [], "views": None, "window_size": (8, 8, 8)}
+    run = {"name": "toy", "batch_size": 2, "num_workers": 0, "output_dir": "", "device": "cpu", "seed": 0}
+    return bundle.Pretraining(**{**parts, **run, **settings})
 
 
-def recorded(method, out, **settings):
+def recorded(method, **settings):
     """The parameters that a bundle with these settings records."""
-    record = {"_target_": "monai_ssl.bundle.Record", "name": "toy", "output_dir": str(out)}
-    record = ConfigParser({**settings, "record": record}).get_parsed_content("record")
-    record.attach(SSLTrainer("cpu", 1, [{}], method, torch.optim.SGD(method.parameters(), 0.1)))
-    return record.tracking.params
+    return assembled(method=method, settings={**settings, "x::y": 1, "o": method}).parameters()
 
 
-def test_the_record_holds_what_decides_the_labels_and_the_loss(tmp_path):
+def test_the_record_holds_what_decides_the_labels_and_the_loss():
     """X10 of the study's specification; one hash for one table, whatever the method."""
     encoder = ConvEncoder(widths=(2,))
     settings = {"weights": [0.5, 2], "gap": 3, "jitter": [4, 4, 2], "kept": "target", "exclusive": True}
-    rubik = recorded(Rubik(encoder, permutation_table(8, 20)), tmp_path, **settings)
-    assert {name: rubik[name] for name in settings} == settings
-    jigsaw, other = (recorded(Jigsaw(encoder, permutation_table(8, 20, seed=s)), tmp_path) for s in (0, 1))
+    rubik = recorded(Rubik(encoder, permutation_table(8, 20)), **settings)
+    assert {name: rubik[name] for name in settings} == settings and not {"x::y", "o"} & set(rubik)
+    jigsaw, other = (recorded(Jigsaw(encoder, permutation_table(8, 20, seed=s))) for s in (0, 1))
     assert rubik["permutations_sha256"] == jigsaw["permutations_sha256"] != other["permutations_sha256"]
-    assert "permutations_sha256" not in recorded(Exemplar(encoder), tmp_path)
+    assert "permutations_sha256" not in recorded(Exemplar(encoder))
 
 
 def test_only_our_own_mistakes_become_sentences():
@@ -110,7 +146,7 @@ def test_only_our_own_mistakes_become_sentences():
 
     assert sentence_of(chained(ValueError("of a stranger"))) is None
     try:
-        refuse_unknown_keys(config(epoch=3))
+        refuse_unread(CONFIG | {"epoch": 3}, ["epoch"])
     except ValueError as e:
         assert sentence_of(chained(e)).startswith("Nothing in this bundle reads `epoch`")
 
@@ -133,8 +169,8 @@ def test_the_end_of_a_run_names_the_encoder(tmp_path, caplog, monkeypatch):
 
 
 def test_no_more_workers_than_cores(monkeypatch):
-    monkeypatch.setattr(bundle, "cores", lambda: 2)
-    assert [bundle.loader([0, 1, 2, 3], 2, asked, "cpu", 0).num_workers for asked in (0, 1, 4)] == [0, 1, 2]
+    monkeypatch.setattr("monai_ssl.bundle.pretraining.cores", lambda: 2)
+    assert [assembled(num_workers=n).loader([0, 1, 2, 3]).num_workers for n in (0, 1, 4)] == [0, 1, 2]
 
 
 def test_a_mistake_in_a_loader_worker_becomes_its_sentence():
@@ -149,7 +185,7 @@ def test_a_mistake_in_a_loader_worker_becomes_its_sentence():
 
 def test_a_batch_of_one_is_refused():
     with pytest.raises(ValueError, match="`batch_size` must be at least 2"):
-        bundle.loader([0, 1, 2], 1, 0, "cpu", 0)
+        assembled(batch_size=1)
 
 
 def test_a_raw_tree_is_prepared_once_and_patients_are_held_out(cohort, tmp_path, capsys):
@@ -223,20 +259,5 @@ def test_inference_needs_a_volume(tmp_path):
 
 def test_learning_rate_grows_with_the_batch_of_all_processes(monkeypatch):
     assert bundle.scaled_lr(0.05, 64) == pytest.approx(0.0125)
-    monkeypatch.setattr(bundle.idist, "get_world_size", lambda: 4)
+    monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 4)
     assert bundle.scaled_lr(0.05, 64) == pytest.approx(0.05)
-
-
-def test_words_of_json_on_the_command_line_mean_what_they_mean_in_json():
-    parser = ConfigParser(
-        {
-            "a": "true",
-            "b": {"c": ["false", "null", "truely"]},
-            "sum": "$[@a, @b#c]",
-            "run": ["$@sum"],
-        }
-    )
-    parser.parse()
-    read_json_words(parser)
-    assert parser.get_parsed_content("sum") == [True, [False, None, "truely"]]
-    assert parser.get("b") == {"c": [False, None, "truely"]}

@@ -28,9 +28,9 @@ def train(path, overrides):
 def first_terms(path, overrides):
     torch.manual_seed(0)
     parser = parsed(path, overrides)
-    method, views, loader = (parser.get_parsed_content(i) for i in ("network_def", "views", "train#dataloader"))
+    method, views, trainer = (parser.get_parsed_content(i) for i in ("network_def", "views", "train#trainer"))
     views.set_random_state(0)
-    batch = views(next(iter(loader)))
+    batch = views(next(iter(trainer.data_loader)))
     return method, batch, {k: v for step in method.steps for k, v in method(batch, step).items()}
 
 

@@ -23,8 +23,8 @@ def run(path, overrides):
 
 def first_batch(path, overrides):
     parser = parsed(path, overrides)
-    views, loader = (parser.get_parsed_content(i) for i in ("views", "train#dataloader"))
-    return views.set_random_state(0)(next(iter(loader)))
+    views, trainer = (parser.get_parsed_content(i) for i in ("views", "train#trainer"))
+    return views.set_random_state(0)(next(iter(trainer.data_loader)))
 
 
 @pytest.mark.parametrize("path", PAIRS, ids=name)

@@ -13,9 +13,9 @@ def case(request, cohort, tmp_path_factory):
     overrides = small(request.param, cohort, tmp_path_factory.mktemp("out"))
     torch.manual_seed(0)
     parser = parsed(request.param, overrides)
-    method, views, loader = (parser.get_parsed_content(i) for i in ("network_def", "views", "train#dataloader"))
+    method, views, trainer = (parser.get_parsed_content(i) for i in ("network_def", "views", "train#trainer"))
     views.set_random_state(0)
-    return request.param, method, views(next(iter(loader)))
+    return request.param, method, views(next(iter(trainer.data_loader)))
 
 
 def moved(method, step, batch, term):

@@ -21,8 +21,8 @@ def bundle(request, cohort, tmp_path_factory):
     """Method, views and a batch of the loader."""
     torch.manual_seed(0)
     parser = parsed(request.param, small(request.param, cohort, tmp_path_factory.mktemp("out")))
-    method, views, loader = (parser.get_parsed_content(i) for i in ("network_def", "views", "train#dataloader"))
-    return method.train(), views, next(iter(loader))
+    method, views, trainer = (parser.get_parsed_content(i) for i in ("network_def", "views", "train#trainer"))
+    return method.train(), views, next(iter(trainer.data_loader))
 
 
 def is_image(x):

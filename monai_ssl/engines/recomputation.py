@@ -11,14 +11,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from monai.networks.nets.resnet import ResNetBlock, ResNetBottleneck
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from monai_ssl.networks.blocks import DoubleConv
-
-_BLOCKS = (DoubleConv, ResNetBlock, ResNetBottleneck)
+from monai_ssl.networks import DoubleConv, Encoder
 
 
 def recompute_blocks(network: nn.Module) -> int:
@@ -26,13 +23,16 @@ def recompute_blocks(network: nn.Module) -> int:
 
     Names of parameters, state and results stay as they are.
 
+    Blocks are those that an encoder names as its ``blocks``, and the convolutions of decoders.
+
     Returns:
         How many blocks do so.
 
     Raises:
-        ValueError: when the network has none of the blocks that this package builds encoders and decoders of.
+        ValueError: when the network has none.
     """
-    blocks = [module for module in network.modules() if isinstance(module, _BLOCKS)]
+    kinds = tuple({DoubleConv}.union(*(m.blocks for m in network.modules() if isinstance(m, Encoder))))
+    blocks = [module for module in network.modules() if isinstance(module, kinds)]
     if not blocks:
         raise ValueError(
             f"`checkpoint_activations` found no block of convolutions in {type(network).__name__}: leave it out."

@@ -1,9 +1,9 @@
-"""What a run leaves behind for use: the encoder with its card, and the whole method for inference."""
+"""Export: the encoder as safetensors with its model card, and the whole method for inference."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,10 @@ from ignite import distributed as idist
 from ignite.engine import Engine, Events
 
 from monai_ssl.engines.ssl_trainer import SSLTrainer
+from monai_ssl.files import write_json
 from monai_ssl.handlers.checkpoint import save_atomically
+from monai_ssl.methods import Method
+from monai_ssl.networks import recipe_of
 from monai_ssl.transfer import ModelCard, export_weights
 
 _logger = logging.getLogger(__name__)
@@ -20,8 +23,8 @@ _logger = logging.getLogger(__name__)
 class Export:
     """Write ``encoder.safetensors`` with its model card, and ``model.pt``, whenever an epoch ends.
 
-    The encoder is what ``bundles/segmentation`` and ``bundles/classification`` load by ``--weights``; ``model.pt`` is
-    the state of the whole method, which ``inference.json`` loads.
+    The encoder is what the downstream bundles load by ``--weights``; ``model.pt`` is the state of the whole method,
+    which ``inference.json`` loads, and ``model.json`` says how the method is built and what it expects of images.
 
     Args:
         output_dir: where the files go.
@@ -31,6 +34,7 @@ class Export:
         facts: what the card says of the data, see ``PretrainingScans.facts``.
         every_epochs: epochs between two exports; the last epoch always makes one.
         data_license: of the data, in the user's words.
+        window_size: voxels of a window, for inference.
     """
 
     def __init__(
@@ -43,10 +47,12 @@ class Export:
         *,
         every_epochs: int = 10,
         data_license: str = "not stated",
+        window_size: Sequence[int] = (),
     ) -> None:
         self.directory = Path(output_dir)
         self.method, self.preset, self.encoder = method, preset, encoder
         self.facts, self.every_epochs, self.data_license = facts, every_epochs, data_license
+        self.window_size = window_size
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
@@ -68,6 +74,12 @@ class Export:
         self.directory.mkdir(parents=True, exist_ok=True)
         export_weights(trainer.method, self.directory / "encoder.safetensors", card)
         save_atomically(trainer.method.state_dict(), self.directory / "model.pt")
+        if self.window_size:
+            write_json(self.directory / "model.json", self._described(trainer.method))
+
+    def _described(self, method: Method) -> dict[str, Any]:
+        facts = {name: self.facts.get(name) for name in ("modality", "intensity", "normalize", "spacing")}
+        return {"method": recipe_of(method), "window_size": list(self.window_size), **facts}
 
     def _tell(self, trainer: SSLTrainer) -> None:
         encoder = self.directory / "encoder.safetensors"

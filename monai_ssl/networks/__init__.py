@@ -13,6 +13,7 @@ from monai_ssl.networks.momentum import MomentumNetwork, check_momentum, shuffle
 from monai_ssl.networks.norms import batch_to_group_norm
 from monai_ssl.networks.projected_encoder import ProjectedEncoder
 from monai_ssl.networks.pyramid_unet import PyramidUNet
+from monai_ssl.networks.recipe import build, recipe_of, remember
 from monai_ssl.networks.resnet_encoder import ResNetEncoder
 from monai_ssl.networks.unet import RestorationUNet, SkipUNet
 
@@ -38,10 +39,13 @@ __all__ = [
     "UpBlock",
     "average",
     "batch_to_group_norm",
+    "build",
     "check_momentum",
     "init_heads",
     "mlp",
     "projector",
+    "recipe_of",
+    "remember",
     "restoration_head",
     "shuffle_batch",
     "unshuffle_batch",

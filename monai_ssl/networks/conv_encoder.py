@@ -32,6 +32,8 @@ class ConvEncoder(Encoder):
         Every spatial size must be divisible by ``2 ** (len(widths) - 1)``, else ``ValueError``.
     """
 
+    blocks = (DoubleConv,)
+
     def __init__(
         self,
         spatial_dims: int = 3,

@@ -15,6 +15,7 @@ class Encoder(nn.Module):
         strides: of each map relative to the image, powers of 2.
         expansion: how many times wider the coarsest map is than the convolutions that decode it expect, 4 for
             bottleneck blocks.
+        blocks: classes of the modules whose insides activation checkpointing computes again.
     """
 
     spatial_dims: int
@@ -22,6 +23,7 @@ class Encoder(nn.Module):
     channels: tuple[int, ...]
     strides: tuple[int, ...]
     expansion: int = 1
+    blocks: tuple[type[nn.Module], ...] = ()
 
     def pooled(self, x: Tensor) -> Tensor:
         """Return the average (B, channels[-1]) of the coarsest map of images ``x`` (B, in_channels, *spatial)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monai.networks.nets.resnet import ResNet
+from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck
 from torch import Tensor, nn
 
 from monai_ssl.networks.encoder import Encoder
@@ -30,6 +30,7 @@ class ResNetEncoder(Encoder):
     """
 
     strides = (2, 4, 8, 16, 32)
+    blocks = (ResNetBlock, ResNetBottleneck)
 
     def __init__(self, spatial_dims: int = 2, in_channels: int = 3, width: int = 64, depth: int = 18) -> None:
         super().__init__()

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monai_ssl.networks import ConvEncoder, Encoder, ResNetEncoder
+from monai_ssl.networks import ConvEncoder, Encoder, ResNetEncoder, build
 from monai_ssl.transfer.card import ModelCard, read_card
 
-_KINDS: dict[str, type[ConvEncoder] | type[ResNetEncoder]] = {
-    "monai_ssl.networks.ConvEncoder": ConvEncoder,
-    "monai_ssl.networks.ResNetEncoder": ResNetEncoder,
-}
 _PAPER_WIDTH = 64
 
 
@@ -53,17 +49,15 @@ def encoder_of(card: ModelCard, spatial_dims: int, in_channels: int) -> Encoder:
     """Build the encoder that a model card describes, for ``in_channels``.
 
     Raises:
-        ValueError: see :func:`matching_encoder`.
+        ValueError: when it is for other dimensions, no encoder, or not among the classes that a card may name, see
+            :func:`monai_ssl.networks.build`.
     """
-    recipe = dict(card.encoder)
-    kind = _KINDS.get(str(recipe.pop("_target_", "")))
-    # a card comes from outside: it may choose among our encoders, not name what to call
-    if kind is None:
+    encoder = build(card.encoder, in_channels=in_channels)
+    if not isinstance(encoder, Encoder):
         raise ValueError(
-            f"The model card names the encoder {card.encoder.get('_target_')!r}; known are {', '.join(_KINDS)}. "
-            "Set `encoder` in the configuration to build it."
+            f"The model card names {card.encoder['_target_']!r}, which is no encoder; known are the encoders of "
+            "`monai_ssl.networks`. Set `encoder` in the configuration to build it."
         )
-    dims = recipe.get("spatial_dims", 2 if kind is ResNetEncoder else 3)
-    if dims != spatial_dims:
-        raise ValueError(f"The weights are of a {dims}-D encoder, but this task is {spatial_dims}-D.")
-    return kind(**{**recipe, "spatial_dims": spatial_dims, "in_channels": in_channels})
+    if encoder.spatial_dims != spatial_dims:
+        raise ValueError(f"The weights are of a {encoder.spatial_dims}-D encoder, but this task is {spatial_dims}-D.")
+    return encoder

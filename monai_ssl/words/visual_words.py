@@ -61,6 +61,7 @@ class VisualWords:
         found = len(self.words.words)
         if found != options.num_words:
             raise ValueError(f"{words} holds {found} words, not {options.num_words}: set `num_words` to {found}.")
+        self.facts = scans.facts
         self.train = _located(self.words, scans.train)
         self.held_out = _located(self.words, scans.held_out)
         missing = set(range(found)) - {word.label for word in self.train}

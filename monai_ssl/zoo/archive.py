@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from monai_ssl.files import atomic
+from monai_ssl.zoo.contents import bundle_contents
 from monai_ssl.zoo.folders import bundle_folder
 
-_PARTS = ("LICENSE", "configs", "docs", "models", "large_files.yml")
-_NEEDED = ("LICENSE", "configs/metadata.json", "configs/inference.json", "docs/README.md")
+_NEEDED = ("configs/metadata.json", "configs/inference.json", "docs/README.md")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def pack(bundle: str | Path, folder: str | Path) -> Path:
     """Write ``<name>_v<version>.zip``, which ``python -m monai.bundle download --url`` installs.
 
-    The same files give the same bytes, so that a published hash can be checked against the source. Results of runs
-    (``eval``) and hidden files stay out; weights in ``models`` go in.
+    A folder in ``bundles`` holds only what differs: license, logging and the rest of the metadata are added. The same
+    files and packages give the same bytes, so that a published hash can be checked against the source.
 
     Args:
         bundle: name of a bundle of this package, or the folder of one.
@@ -36,9 +35,8 @@ def pack(bundle: str | Path, folder: str | Path) -> Path:
     version = _checked_version(source)
     path = Path(folder) / f"{source.name}_v{version}.zip"
     with atomic(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for member in _members(source):
-            name = f"{source.name}/{member.relative_to(source).as_posix()}"
-            archive.writestr(_entry(name), member.read_bytes())
+        for name, content in bundle_contents(source).items():
+            archive.writestr(_entry(f"{source.name}/{name}"), content)
     return path
 
 
@@ -50,19 +48,6 @@ def _checked_version(source: Path) -> str:
     if version not in metadata.get("changelog", {}):
         raise ValueError(f"`configs/metadata.json` of {source} has version {version}, but no `changelog` entry for it.")
     return version
-
-
-def _members(source: Path) -> Iterator[Path]:
-    for part in _PARTS:
-        path = source / part
-        found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for member in found:
-            names = member.relative_to(source).parts
-            if not member.is_file() or any(name.startswith((".", "__pycache__")) for name in names):
-                continue
-            if not member.resolve().is_relative_to(source.resolve()):
-                raise ValueError(f"{member} is a link that leads out of the bundle {source}; copy the file there.")
-            yield member
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

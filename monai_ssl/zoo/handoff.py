@@ -17,6 +17,7 @@ from monai_ssl.files import ASIDE, atomic, read_json, write_json
 from monai_ssl.transfer import ModelCard, encoder_of, load_weights, read_card, segmenter
 from monai_ssl.zoo.card_settings import card_settings
 from monai_ssl.zoo.config_lines import drop_key, set_keys
+from monai_ssl.zoo.contents import bundle_contents
 from monai_ssl.zoo.folders import bundle_folder
 from monai_ssl.zoo.readme import handed_readme
 
@@ -121,8 +122,12 @@ def _write(
     folder: Path, network: nn.Module, weights: Path, card: ModelCard, settings: dict[str, Any], name: str
 ) -> None:
     source = bundle_folder("segmentation")
-    shutil.copytree(source / "configs", folder / "configs")
-    shutil.copy2(source / "LICENSE", folder / "LICENSE")
+    own = {
+        name: content for name, content in bundle_contents(source).items() if name.startswith(("configs", "LICENSE"))
+    }
+    for member, content in own.items():
+        (folder / member).parent.mkdir(parents=True, exist_ok=True)
+        (folder / member).write_bytes(content)
     (folder / "docs").mkdir()
     (folder / "docs/README.md").write_text(handed_readme(name, settings, card))
     (folder / "docs/data_license.txt").write_text(f"{card.data_license}\n")

@@ -1,0 +1,182 @@
+"""Assembly of inference with a pre-trained method: features or restorations of scans, from what a run has left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from monai.bundle import ConfigParser
+from monai.handlers import ClassificationSaver, from_engine
+from monai.inferers import Inferer, SlidingWindowInferer
+from monai.transforms import (
+    Compose,
+    EnsureChannelFirstd,
+    EnsureTyped,
+    LoadImaged,
+    Orientationd,
+    SaveImaged,
+    Transform,
+)
+
+from monai_ssl.engines import InferenceNetwork, WindowMeanInferer
+from monai_ssl.files import read_json
+from monai_ssl.methods import Method
+from monai_ssl.networks import build
+from monai_ssl.transfer import ScaleIntensityByPresetd, SetChannelsd
+from monai_ssl.transfer.source import read_checkpoint
+from monai_ssl.transforms import ImageNetNormalized, ZScored
+
+_NORMALIZATIONS = {"zscore": ZScored, "imagenet": ImageNetNormalized}
+_VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
+
+
+class Inference:
+    """Everything that ``inference.json`` needs, from ``model.pt`` of a run and ``model.json`` beside it.
+
+    ``model.json`` says how the method is built, the size of a window, and what images must look like. Without it (no
+    weights yet, or those of an older version) the method is that of ``configs/<config>.json`` of the bundle.
+
+    Args:
+        bundle_root: folder of the bundle.
+        weights: ``model.pt`` of a run, or its ``checkpoint.pt``.
+        output: ``"restoration"`` or ``"features"``.
+        output_dir: where results go.
+        config: configuration of pre-training that describes a method without ``model.json``.
+        overrides: of that configuration, as they were typed in pre-training.
+        modality: of the images; by default the one that pre-training saw.
+    """
+
+    def __init__(
+        self,
+        bundle_root: str,
+        weights: str,
+        output: str,
+        output_dir: str,
+        *,
+        config: str = "pretrain",
+        overrides: Mapping[str, Any] | None = None,
+        modality: str | None = None,
+    ) -> None:
+        self.weights, self.output, self.output_dir = Path(weights), output, output_dir
+        described = read_json(self.weights.with_name("model.json"))
+        if described is None:
+            self.method, self.window_size, normalize = _of_bundle(Path(bundle_root), config, overrides or {})
+            described = {"modality": "ct", "intensity": {}}
+        else:
+            self.method = cast(Method, build(described["method"]))
+            self.window_size, normalize = tuple(described["window_size"]), described["normalize"]
+        normalizer = _NORMALIZATIONS[normalize]("image").normalize if normalize else None
+        self.network = InferenceNetwork(self.method, output, normalizer)
+        self.modality, self.intensity = _of_modality(described, modality)
+        self.channels = self.method.encoder.in_channels
+
+    def load(self) -> None:
+        """Load the whole method.
+
+        Raises:
+            FileNotFoundError: when there are no weights.
+            ValueError: when they are those of another method or network.
+        """
+        load_method(self.method, str(self.weights))
+
+    @property
+    def preprocessing(self) -> Compose:
+        """From a file to an image (C, *spatial) in [0, 1]; only the intensities are changed."""
+        steps: list[Transform] = [LoadImaged("image"), EnsureChannelFirstd("image")]
+        if len(self.window_size) == 3:
+            steps.append(Orientationd("image", "RAS", labels=None))
+        steps += [
+            ScaleIntensityByPresetd("image", self.modality, self.intensity),
+            SetChannelsd("image", self.channels),
+            EnsureTyped("image"),
+        ]
+        return Compose(steps)
+
+    @property
+    def inferer(self) -> Inferer:
+        """Windows over the scan: blended for restorations, averaged for features."""
+        if self.output == "features":
+            return WindowMeanInferer(self.window_size)
+        return SlidingWindowInferer(self.window_size, sw_batch_size=4, overlap=0.25, mode="gaussian")
+
+    @property
+    def postprocessing(self) -> Compose:
+        """Restorations are written as images."""
+        save = SaveImaged("pred", output_dir=self.output_dir, output_postfix="restored", separate_folder=False)
+        return Compose([save] if self.output == "restoration" else [])
+
+    @property
+    def handlers(self) -> list[ClassificationSaver]:
+        """Features are written as a table, a row for each image."""
+        if self.output != "features":
+            return []
+        return [
+            ClassificationSaver(
+                output_dir=self.output_dir,
+                filename="features.csv",
+                batch_transform=lambda batch: [item["image"].meta for item in batch],
+                output_transform=from_engine("pred"),
+            )
+        ]
+
+
+def _of_bundle(root: Path, config: str, overrides: Mapping[str, Any]) -> tuple[Method, Sequence[int], str | None]:
+    parser = ConfigParser()
+    parser.read_config(str(root / "configs" / f"{config}.json"))
+    parser.update(dict(overrides))
+    size = str(parser["pretraining"]["window_size"]).removeprefix("@")
+    method, window_size, views = (parser.get_parsed_content(name) for name in ("network_def", size, "views"))
+    kinds = [type(transform) for transform in views.transforms]
+    return method, tuple(window_size), next((name for name, kind in _NORMALIZATIONS.items() if kind in kinds), None)
+
+
+def _of_modality(described: Mapping[str, Any], modality: str | None) -> tuple[str, Mapping[str, Any] | None]:
+    intensity = described["intensity"]
+    if intensity and "kind" not in intensity:
+        # several modalities were seen, with an intensity preset for each
+        if modality is None or modality not in intensity:
+            raise ValueError(f"The weights saw {' and '.join(sorted(intensity))}: give the `modality` of the images.")
+        return modality, intensity[modality]
+    if modality is not None and modality.lower() != described["modality"].lower():
+        return modality, None
+    return described["modality"], intensity or None
+
+
+def images(dataset_dir: str) -> list[dict[str, str]]:
+    """List the volumes of a folder, or the one file, for inference.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    root = Path(dataset_dir)
+    found = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.name.lower().endswith(_VOLUMES))
+    if not found:
+        raise ValueError(f"`dataset_dir` {root} holds no file of these kinds: {', '.join(_VOLUMES)}.")
+    return [{"image": str(path)} for path in found]
+
+
+def load_method(method: Method, weights: str) -> None:
+    """Load the whole method from ``model.pt`` of a run, or from its ``checkpoint.pt``.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it holds another method or network.
+    """
+    path = Path(weights)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"`weights` names {path}, which does not exist: it is `model.pt` in a run's `output_dir`."
+        )
+    state = read_checkpoint(path)
+    try:
+        method.load_state_dict(state.get("method", state))
+    except (RuntimeError, TypeError) as e:
+        raise ValueError(
+            f"{path} was written by another method, preset or width than this configuration. Without `model.json` "
+            "beside it, give as `--overrides` what was set in pre-training, e.g. {'widths': [8, 16]}. "
+            f"{(str(e).splitlines()[1:] or [str(e)])[0].strip()}"
+        ) from e
+
+
+__all__ = ["Inference", "images", "load_method"]

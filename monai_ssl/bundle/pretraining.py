@@ -1,0 +1,194 @@
+"""Assembly of a pre-training run: loader, trainer, validation, probe, export, checkpoint and record, alike for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from ignite import distributed as idist
+from ignite.engine import Engine
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader, Dataset
+
+from monai_ssl.data import LabelledImages, PretrainingScans, WindowDataset
+from monai_ssl.data.windows import collate_views, endless_loader
+from monai_ssl.engines import SSLTrainer
+from monai_ssl.handlers import Checkpoint, Export, HeldOutLoss, Pictures, Probe, Progress, Tracking, Watch
+from monai_ssl.machine import cores
+from monai_ssl.methods import Method
+from monai_ssl.networks import Encoder, recipe_of
+from monai_ssl.transfer.export import hash_tensors
+from monai_ssl.transforms import BatchViews, ImageNetNormalized, ZScored
+
+_NORMALIZATIONS = (("zscore", ZScored), ("imagenet", ImageNetNormalized))
+
+
+class Handler(Protocol):
+    """What Ignite attaches to an engine."""
+
+    def attach(self, engine: Any) -> None: ...
+
+
+class Pretraining:
+    """What is the same in every pre-training run; a bundle's JSON hands it the rest by name.
+
+    As one of the handlers of a trainer it attaches, in this order: diagnostics, the loss on validation patients, a
+    probe, the export of the encoder, checkpoints, progress on the console, pictures, and the MLflow record.
+
+    Args:
+        name: of the bundle; the run's name begins with it.
+        method: what is trained.
+        encoder: of the method, built by the configuration, so that the model card can say how.
+        scans: to train on, and those of validation patients: scans, or visual words in them.
+        crops: windows of a scan, made by loader workers.
+        views: of a batch, made on the device.
+        window_size: voxels of the windows that the encoder sees; images of the probe are resized to it.
+        batch_size: samples of one process.
+        num_workers: of the loader; no more are started than there are cores.
+        output_dir: gets checkpoint, encoder, pictures and, by default, the MLflow database.
+        device: where to train.
+        seed: of all random numbers.
+        preset: of the method, for the model card.
+        probe_list: JSON file, a list of ``{"image": path, "label": number}``, for a kNN and a linear probe after every
+            epoch; ``None`` for no probe.
+        data_license: of the scans, in the user's words.
+        resume: continue the run in ``output_dir``, or the checkpoint at a path.
+        patience: epochs without a better probe or validation loss after which the run ends; ``None`` to never.
+        settings: what the record shows as parameters; only plain values are taken.
+
+    Raises:
+        ValueError: for a batch of fewer than two samples, with which comparisons and batch norm mean nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        method: Method,
+        encoder: Encoder,
+        scans: PretrainingScans,
+        crops: list,
+        views: BatchViews,
+        window_size: Sequence[int],
+        batch_size: int,
+        num_workers: int,
+        output_dir: str,
+        device: torch.device | str,
+        seed: int,
+        preset: str = "paper",
+        probe_list: str | None = None,
+        data_license: str = "not stated",
+        resume: bool | str = False,
+        patience: int | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        if batch_size * idist.get_world_size() < 2:
+            raise ValueError(
+                "`batch_size` must be at least 2: with one sample there is nothing to compare and batch norm fails."
+            )
+        self.name, self.method, self.encoder, self.preset = name, method, encoder, preset
+        self.scans, self.crops, self.views, self.window_size = scans, crops, views, window_size
+        self.batch_size, self.num_workers, self.output_dir = batch_size, num_workers, output_dir
+        self.device, self.seed, self.probe_list, self.data_license = (
+            torch.device(device),
+            seed,
+            probe_list,
+            data_license,
+        )
+        self.resume, self.patience, self.settings = resume, patience, settings or {}
+
+    def loader(self, dataset: Dataset) -> DataLoader:
+        """Return the endless loader, sharded under ``torchrun``; samples do not depend on the number of workers."""
+        return endless_loader(
+            dataset,
+            self.batch_size,
+            min(self.num_workers, cores()),
+            seed=self.seed,
+            rank=idist.get_rank(),
+            world_size=idist.get_world_size(),
+            pin_memory=self.device.type == "cuda",
+        )
+
+    def trainer(
+        self,
+        dataset: Dataset,
+        optimizer: Optimizer | Mapping[str, Optimizer],
+        max_epochs: int,
+        amp: bool,
+        train_handlers: Sequence[Handler],
+        **options: Any,
+    ) -> SSLTrainer:
+        """Return the trainer; ``options`` are those of :class:`~monai_ssl.engines.SSLTrainer`."""
+        return SSLTrainer(
+            self.device,
+            max_epochs,
+            self.loader(dataset),
+            self.method,
+            optimizer,
+            views=self.views,
+            train_handlers=train_handlers,
+            seed=self.seed,
+            **{"amp": amp, "channels_last": amp, **options},
+        )
+
+    def attach(self, engine: Engine) -> None:
+        """Attach all handlers that every run has."""
+        for handler in self.handlers():
+            handler.attach(engine)
+
+    def handlers(self) -> Iterator[Handler]:
+        """Yield the handlers in their order: MLflow last, so that it sees what others put into the metrics."""
+        yield Watch()
+        if self.scans.held_out:
+            yield self.validation()
+        if self.probe_list:
+            yield Probe(LabelledImages(self.probe_list, self.window_size, self.encoder.in_channels, self._normalize()))
+        yield self.export()
+        yield Checkpoint(self.output_dir, resume=self.resume, patience=self.patience)
+        yield Progress()
+        tracking = Tracking(self.output_dir, self.name, self.parameters(), resume=bool(self.resume))
+        yield Pictures(self.output_dir, tracking=tracking)
+        yield tracking
+
+    def validation(self) -> HeldOutLoss:
+        """Return the loss on validation patients after every epoch, on the same windows each time."""
+        windows = max(1, -(-self.batch_size // len(self.scans.held_out)))
+        dataset = WindowDataset(self.scans.held_out, self.crops, self.seed + 1, windows)
+        batches = DataLoader(dataset, min(self.batch_size, len(dataset)), collate_fn=collate_views, drop_last=True)
+        return HeldOutLoss(batches, self.views, seed=self.seed)
+
+    def export(self) -> Export:
+        """Return what publishes the encoder with its model card, and the method for inference."""
+        normalize = next(
+            (name for t in self.views.transforms for name, kind in _NORMALIZATIONS if isinstance(t, kind)), None
+        )
+        return Export(
+            self.output_dir,
+            self.name,
+            self.preset,
+            recipe_of(self.encoder),
+            {**self.scans.facts(), "normalize": normalize},
+            data_license=self.data_license,
+            window_size=self.window_size,
+        )
+
+    def _normalize(self) -> Any:
+        last = [t for t in self.views.transforms if isinstance(t, (ZScored, ImageNetNormalized))]
+        return last[-1].normalize if last else None
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the plain top-level settings, and the hash of the table of permutations where there is one."""
+        shown = {k: v for k, v in self.settings.items() if "::" not in k and _is_plain(v) and not k.endswith("_dir")}
+        shown.pop("bundle_root", None)
+        tables = [b for name, b in self.method.named_buffers() if name.rpartition(".")[2] == "permutations"]
+        return {**shown, **({"permutations_sha256": hash_tensors({"permutations": tables[0]})} if tables else {})}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(entry) for entry in value)
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+__all__ = ["Pretraining"]

@@ -1,0 +1,69 @@
+"""How a bundle's run begins: device, precision, seeds, processes, console log."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import MutableMapping
+from typing import Any
+
+import torch
+from ignite import distributed as idist
+from monai.utils import set_determinism
+
+from monai_ssl.bundle.command_line import refuse_unknown_keys, typed, understand_json_words
+from monai_ssl.errors import explain_mistakes
+
+
+def device() -> torch.device:
+    """The GPU of this process under ``torchrun``, else the first GPU, else the CPU.
+
+    Raises:
+        ValueError: when ``torchrun`` started more processes than there are GPUs.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    number, count = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if number >= count:
+        raise ValueError(
+            f"`torchrun` started a process number {number + 1} here, but this machine has {count} GPU"
+            f"{'s' if count > 1 else ''}: give `--nproc_per_node={count}`."
+        )
+    return torch.device("cuda", number)
+
+
+def has_fast_half(device: torch.device | str) -> bool:
+    """Whether half precision pays on a device: on every GPU, and on CPUs with matrix instructions for bfloat16."""
+    if torch.device(device).type == "cpu":
+        return bool(torch.cpu._is_amx_tile_supported())
+    return True
+
+
+def setup(seed: int, references: MutableMapping[str, Any] | None = None) -> None:
+    """Begin a run: refuse unknown keys, join the other processes of ``torchrun``, seed everything.
+
+    Args:
+        seed: of Python, NumPy and PyTorch.
+        references: ``__local_refs``, by which MONAI gives an expression what it has resolved; with it,
+            ``--resume true`` means what it means in JSON.
+
+    Raises:
+        ValueError: when nothing reads a key that the user typed, as a misspelt one.
+    """
+    explain_mistakes()
+    given = typed()
+    refuse_unknown_keys(given)
+    if references is not None:
+        understand_json_words(given, references)
+    # a packed bundle has a file for it; does nothing where somebody has configured the log
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s - %(levelname)s - %(message)s")
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and idist.get_world_size() == 1:
+        if torch.cuda.is_available():
+            torch.cuda.set_device(device())
+        idist.initialize("nccl" if torch.cuda.is_available() else "gloo")
+    set_determinism(seed)
+
+
+def scaled_lr(base_lr: float, batch_size: int) -> float:
+    """The learning rate for the batch of all processes, in proportion to that for 256 samples (Goyal et al., 2017)."""
+    return base_lr * batch_size * idist.get_world_size() / 256
