@@ -71,8 +71,6 @@ def test_what_was_typed():
         "/a b",
         "--encoder",
         "{'widths': [2]}",
-        "--x",
-        "y",
     ]
     found = {"lr": 0.1, "resume": True, "dataset_dir": "/a b", "encoder": {"widths": [2]}}
     assert typed(words) == found and typed() == {}

@@ -86,15 +86,13 @@ def test_inference(output, settings, tmp_path, cohort):
     path = FOLDER / "pretrain.json"
     options = settings(path)
     run(path, options)
-    given = {k: options[k] for k in ("num_words", "widths", "roi_size", "network_def#discriminator#width")}
-    given["method#discriminator#width"] = given.pop("network_def#discriminator#width")
     places = {"bundle_root": options["bundle_root"], "dataset_dir": str(cohort / "ct"), "device": "cpu"}
     parser = parsed(
         FOLDER / "inference.json",
         {
             **places,
-            **given,
             "output": output,
+            "modality": "ct",
             "output_dir": str(tmp_path / "out"),
             "weights": str(tmp_path / "model.pt"),
         },

@@ -264,7 +264,7 @@ def test_bundles_are_what_monai_expects(tmp_path, bundle, volumes, pictures):
     assert all(train[key] == inference[key] for key in shared)
     steps = [_of_images(t) for t in inference["preprocessing"]["transforms"]]
     assert steps == [_of_images(t) for t in train["train"]["deterministic_transforms"] if t["keys"] != "label"]
-    assert metadata["version"] in metadata["changelog"] and (ROOT / bundle / "LICENSE").read_text().count("Apache") > 3
+    assert metadata["version"] in metadata["changelog"]
 
 
 def test_first_model_for_monai_label(tmp_path, volumes):

@@ -1,5 +1,6 @@
 """Every bundle on disk meets what MONAI and its model zoo verify before they take one."""
 
+import functools
 import json
 import re
 import shutil
@@ -15,13 +16,30 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from monai_ssl import __version__
 from monai_ssl.samples.phantom import phantom_ct
 from monai_ssl.zoo import bundle_folder, shipped_bundles
+from monai_ssl.zoo.contents import bundle_contents
 
-BUNDLES = [bundle_folder(name) for name in shipped_bundles()]
+CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
+
 SCHEMA = Path(__file__).parent / "zoo/metadata_schema.json"
 WORDS_OF_A_PAGE = ("data", "licen", "python -m monai.bundle")
-every_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+every_bundle = pytest.mark.parametrize("name", shipped_bundles())
 
 pytestmark = pytest.mark.bundle
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """Where bundles lie as they are packed."""
+    root = tmp_path_factory.mktemp("packed")
+
+    @functools.cache
+    def of(name):
+        for path, content in bundle_contents(bundle_folder(name)).items():
+            (root / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / name / path).write_bytes(content)
+        return root / name
+
+    return of
 
 
 @pytest.fixture(scope="module")
@@ -40,27 +58,31 @@ def inference(bundle):
 
 
 @every_bundle
-def test_metadata_follows_the_schema(bundle, tmp_path):
+def test_metadata_follows_the_schema(name, packed, tmp_path):
     # MONAI downloads the schema that the metadata name, unless the file is there
     shutil.copy(SCHEMA, tmp_path / "schema.json")
-    monai.bundle.verify_metadata(inference(bundle)["meta_file"], filepath=tmp_path / "schema.json")
+    monai.bundle.verify_metadata(inference(packed(name))["meta_file"], filepath=tmp_path / "schema.json")
 
 
-def test_the_schema_refuses_metadata_with_a_gap(tmp_path):
+def test_the_schema_refuses_metadata_with_a_gap(packed, tmp_path):
     shutil.copy(SCHEMA, tmp_path / "schema.json")
     for wrong in ({"version": None}, {"version": "one"}, {"network_data_format": {"inputs": {}, "outputs": {}}}):
-        (tmp_path / "metadata.json").write_text(json.dumps(metadata(BUNDLES[0]) | wrong))
+        (tmp_path / "metadata.json").write_text(json.dumps(metadata(packed("pcrlv2")) | wrong))
         with pytest.raises(ValueError, match="Failed validating"):
             monai.bundle.verify_metadata(str(tmp_path / "metadata.json"), filepath=tmp_path / "schema.json")
 
 
 @every_bundle
-def test_files_versions_and_page_are_those_of_the_zoo(bundle):
+def test_files_versions_and_page_are_those_of_the_zoo(name, packed):
+    bundle = packed(name)
     needed = ("LICENSE", "configs/inference.json", "configs/logging.conf", "docs/README.md", "docs/data_license.txt")
-    assert not [name for name in needed if not (bundle / name).is_file()]
+    assert not [file for file in needed if not (bundle / file).is_file()]
     described = metadata(bundle)
     assert described["version"] in described["changelog"]
     assert described["required_packages_version"]["monai-ssl"] == __version__
+    pinned = dict(line.split("==") for line in CONSTRAINTS.read_text().split() if "==" in line)
+    for package, number in (("monai", "monai"), ("torch", "pytorch"), ("numpy", "numpy")):
+        assert described[f"{number}_version"] == pinned[package]
     assert not list(bundle.rglob("*.py")), "a bundle runs code of the package only"
     assert all(path.stat().st_size < 25e6 for path in bundle.glob("**/*") if path.parent.name in ("configs", "docs"))
     page = (bundle / "docs/README.md").read_text().lower()
@@ -68,26 +90,24 @@ def test_files_versions_and_page_are_those_of_the_zoo(bundle):
 
 
 @every_bundle
-def test_targets_are_named_in_full(bundle):
+def test_targets_are_named_in_full(name):
     """A bare name is MONAI's class where both have one, with no more than a warning."""
-    for path in bundle.glob("configs/*.json"):
+    for path in bundle_folder(name).glob("configs/*.json"):
         for target in re.findall(r'"_target_": "([^"]+)"', path.read_text()):
             assert "." in target or target[0] in "$@", f"{path}: {target}"
 
 
 @every_bundle
-def test_inference_has_the_properties_that_monai_asks_for(bundle, scans):
-    config = json.loads(Path(inference(bundle)["config_file"]).read_text())
-    narrow = {"widths": [2, 4, 8, 16], "width": 4}
+@pytest.mark.parametrize("place", ["checkout", "packed"])
+def test_inference_has_the_properties_that_monai_asks_for(name, place, packed, scans, tmp_path):
+    bundle = packed(name) if place == "packed" else bundle_folder(name)
     flow = ConfigWorkflow(
-        inference(bundle)["config_file"],
-        inference(bundle)["meta_file"],
-        logging_file=False,
+        str(bundle / "configs/inference.json"),
         workflow_type="infer",
+        logging_file=False,
         bundle_root=str(bundle),
         dataset_dir=str(scans),
         device="cpu",
-        **{key: value for key, value in narrow.items() if key in config},
         initialize=["$None"],  # the weights are not there yet
     )
     flow.initialize()
@@ -96,8 +116,10 @@ def test_inference_has_the_properties_that_monai_asks_for(bundle, scans):
 
 @pytest.mark.slow
 @every_bundle
-def test_the_network_takes_and_gives_what_the_metadata_say(bundle):
-    monai.bundle.verify_net_in_out("network_def", **inference(bundle), device="cpu", p=1, n=1, any=16)
+def test_the_network_takes_and_gives_what_the_metadata_say(name, packed):
+    monai.bundle.verify_net_in_out(
+        "network_def", **inference(packed(name)), bundle_root=str(packed(name)), device="cpu", p=1, n=1, any=16
+    )
 
 
 def build(bundle):
@@ -111,8 +133,8 @@ def build(bundle):
 # checks of sizes are constant in a trace, which is what a trace is
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("name", ["segmentation", "pcrlv2"])
-def test_exports_to_torchscript_and_loads_by_name(name, tmp_path):
-    source = bundle_folder(name)
+def test_exports_to_torchscript_and_loads_by_name(name, packed, tmp_path):
+    source = packed(name)
     bundle = tmp_path / name
     shutil.copytree(source, bundle)
     (bundle / "models").mkdir(exist_ok=True)
@@ -124,6 +146,7 @@ def test_exports_to_torchscript_and_loads_by_name(name, tmp_path):
         filepath=tmp_path / "model.ts",
         ckpt_file=str(bundle / "models/model.pt"),
         **inference(bundle),
+        bundle_root=str(bundle),
         use_trace=True,
         input_shape=[1, shape["num_channels"], *shape["spatial_shape"]],
     )

@@ -33,9 +33,6 @@ class Handler(Protocol):
 class Pretraining:
     """What is the same in every pre-training run; a bundle's JSON hands it the rest by name.
 
-    As one of the handlers of a trainer it attaches, in this order: diagnostics, the loss on validation patients, a
-    probe, the export of the encoder, checkpoints, progress on the console, pictures, and the MLflow record.
-
     Args:
         name: of the bundle; the run's name begins with it.
         method: what is trained.
@@ -132,25 +129,6 @@ class Pretraining:
             **{"amp": amp, "channels_last": amp, **options},
         )
 
-    def attach(self, engine: Engine) -> None:
-        """Attach all handlers that every run has."""
-        for handler in self.handlers():
-            handler.attach(engine)
-
-    def handlers(self) -> Iterator[Handler]:
-        """Yield the handlers in their order: MLflow last, so that it sees what others put into the metrics."""
-        yield Watch()
-        if self.scans.held_out:
-            yield self.validation()
-        if self.probe_list:
-            yield Probe(LabelledImages(self.probe_list, self.window_size, self.encoder.in_channels, self._normalize()))
-        yield self.export()
-        yield Checkpoint(self.output_dir, resume=self.resume, patience=self.patience)
-        yield Progress()
-        tracking = Tracking(self.output_dir, self.name, self.parameters(), resume=bool(self.resume))
-        yield Pictures(self.output_dir, tracking=tracking)
-        yield tracking
-
     def validation(self) -> HeldOutLoss:
         """Return the loss on validation patients after every epoch, on the same windows each time."""
         windows = max(1, -(-self.batch_size // len(self.scans.held_out)))
@@ -173,9 +151,11 @@ class Pretraining:
             window_size=self.window_size,
         )
 
-    def _normalize(self) -> Any:
+    def probe(self, probe_list: str) -> Probe:
+        """Return the probe of a list of labelled images, which get the last normalization of the views."""
         last = [t for t in self.views.transforms if isinstance(t, (ZScored, ImageNetNormalized))]
-        return last[-1].normalize if last else None
+        normalize = last[-1].normalize if last else None
+        return Probe(LabelledImages(probe_list, self.window_size, self.encoder.in_channels, normalize))
 
     def parameters(self) -> dict[str, Any]:
         """Return the plain top-level settings, and the hash of the table of permutations where there is one."""
@@ -185,10 +165,43 @@ class Pretraining:
         return {**shown, **({"permutations_sha256": hash_tensors({"permutations": tables[0]})} if tables else {})}
 
 
+class StandardHandlers:
+    """The handlers that every pre-training run has, as one line of a configuration.
+
+    In this order: diagnostics, the loss on validation patients, a probe, the export of the encoder, checkpoints (after
+    the export, which a run killed between them could not make up), progress on the console, pictures, and MLflow last,
+    so that it sees what others put into the metrics.
+
+    Args:
+        run: what they belong to.
+    """
+
+    def __init__(self, run: Pretraining) -> None:
+        self.run = run
+
+    def attach(self, engine: Engine) -> None:
+        for handler in self._handlers():
+            handler.attach(engine)
+
+    def _handlers(self) -> Iterator[Handler]:
+        run = self.run
+        yield Watch()
+        if run.scans.held_out:
+            yield run.validation()
+        if run.probe_list:
+            yield run.probe(run.probe_list)
+        yield run.export()
+        yield Checkpoint(run.output_dir, resume=run.resume, patience=run.patience)
+        yield Progress()
+        tracking = Tracking(run.output_dir, run.name, run.parameters(), resume=bool(run.resume))
+        yield Pictures(run.output_dir, tracking=tracking)
+        yield tracking
+
+
 def _is_plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(_is_plain(entry) for entry in value)
     return value is None or isinstance(value, (bool, int, float, str))
 
 
-__all__ = ["Pretraining"]
+__all__ = ["Pretraining", "StandardHandlers"]

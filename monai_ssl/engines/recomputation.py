@@ -39,7 +39,7 @@ def recompute_blocks(network: nn.Module) -> int:
         )
     for block in blocks:
         # a partial is copied with its module by `deepcopy`, so that a momentum encoder runs its own weights
-        block.forward = partial(_run, block)  # type: ignore[method-assign]
+        block.forward = partial(_run, block)
     return len(blocks)
 
 

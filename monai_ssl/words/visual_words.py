@@ -61,7 +61,7 @@ class VisualWords:
         found = len(self.words.words)
         if found != options.num_words:
             raise ValueError(f"{words} holds {found} words, not {options.num_words}: set `num_words` to {found}.")
-        self.facts = scans.facts
+        self.scans = scans
         self.train = _located(self.words, scans.train)
         self.held_out = _located(self.words, scans.held_out)
         missing = set(range(found)) - {word.label for word in self.train}
@@ -70,6 +70,10 @@ class VisualWords:
                 f"{words} has no window of word {min(missing)} in the scans of this run: was it made for another "
                 "store, or are its patients held out or excluded?"
             )
+
+    def facts(self) -> dict[str, Any]:
+        """What the model card says of the scans."""
+        return self.scans.facts()
 
 
 def request_of(scans: PretrainingScans, options: WordOptions, features: str, background: Any) -> dict[str, Any]:

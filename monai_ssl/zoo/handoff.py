@@ -122,12 +122,10 @@ def _write(
     folder: Path, network: nn.Module, weights: Path, card: ModelCard, settings: dict[str, Any], name: str
 ) -> None:
     source = bundle_folder("segmentation")
-    own = {
-        name: content for name, content in bundle_contents(source).items() if name.startswith(("configs", "LICENSE"))
-    }
-    for member, content in own.items():
-        (folder / member).parent.mkdir(parents=True, exist_ok=True)
-        (folder / member).write_bytes(content)
+    for member, data in bundle_contents(source).items():
+        if member.startswith(("configs/", "LICENSE")):
+            (folder / member).parent.mkdir(parents=True, exist_ok=True)
+            (folder / member).write_bytes(data)
     (folder / "docs").mkdir()
     (folder / "docs/README.md").write_text(handed_readme(name, settings, card))
     (folder / "docs/data_license.txt").write_text(f"{card.data_license}\n")
