@@ -12,6 +12,7 @@ NEVER = {"torchvision", "lightly", "timm", "pytorch_lightning", "lightning"}
 ANYBODY = {"files", "machine", "errors"}
 """What every room may import."""
 ALLOWED = {
+    "bundle_folders": set(),
     "schedules": set(),
     "errors": set(),
     "files": set(),
@@ -40,9 +41,10 @@ ALLOWED = {
         "transforms",
         "schedules",
     },
-    "zoo": {"data", "store", "networks", "transfer"},
-    "study": {"io", "data", "store", "samples", "evaluation", "handlers", "transfer"},
+    "zoo": {"bundle_folders", "data", "store", "networks", "transfer"},
+    "study": {"bundle_folders", "io", "data", "store", "samples", "evaluation", "handlers", "transfer"},
     "cli": {
+        "bundle_folders",
         "io",
         "data",
         "store",

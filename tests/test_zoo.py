@@ -14,8 +14,8 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_ssl import __version__
+from monai_ssl.bundle_folders import bundle_folder, shipped_bundles
 from monai_ssl.samples.phantom import phantom_ct
-from monai_ssl.zoo import bundle_folder, shipped_bundles
 from monai_ssl.zoo.contents import bundle_contents
 
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"

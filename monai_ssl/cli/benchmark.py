@@ -24,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
         epilog="Anything else overrides the bundle as MONAI does: --dataset_dir D --num_workers 8 --batch_size 16",
         allow_abbrev=False,
     )
-    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="folder of the bundle")
+    parser.add_argument("--bundle", required=True, help="its name, as pcrlv2, or its folder")
     parser.add_argument("--config", default="pretrain", metavar="NAME", help="pretrain (default) or pretrain_2d")
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="measured steps of each part, default 20")
     parser.add_argument("--warmup", type=int, default=3, metavar="N", help="steps before them, default 3")
@@ -34,13 +34,15 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a table and a verdict, and record them in the MLflow database of the bundle's ``output_dir``."""
+    from monai_ssl.bundle_folders import bundle_folder, config_file
     from monai_ssl.cli.preview import build, parse_overrides, read_bundle
     from monai_ssl.engines.benchmark import measure
     from monai_ssl.engines.benchmark_verdict import verdict
     from monai_ssl.files import write_json
     from monai_ssl.machine import cores
 
-    parser = read_bundle([str(args.bundle / "configs" / f"{args.config}.json")], parse_overrides(args.overrides))
+    bundle = bundle_folder(args.bundle)
+    parser = read_bundle([config_file(bundle, args.config)], parse_overrides(args.overrides))
     for name in ("train#trainer", "train#handlers"):
         if parser.get(name) is None:
             raise ValueError(f"{args.bundle} has no `{name}` in {args.config}.json: is it a bundle for pre-training?")
@@ -56,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         write_json(args.json, result)
         print(f"Written: {args.json}")
-    print(_record(f"benchmark-{args.bundle.resolve().name}", Path(build(parser, "output_dir")), result))
+    print(_record(f"benchmark-{bundle.name}", Path(build(parser, "output_dir")), result))
     return 0
 
 
@@ -111,10 +113,16 @@ def _record(name: str, output_dir: Path, result: Mapping[str, Any]) -> str:
     """Record a run in MLflow and return a sentence; a server that is away costs the record, not the figures."""
     from mlflow.exceptions import MlflowException
 
-    from monai_ssl.handlers.mlflow_run import MLflowRun, checked_uri, environment_tags, now_milliseconds, prepare_mlflow
+    from monai_ssl.handlers.mlflow_run import (
+        MLflowRun,
+        checked_uri,
+        environment_tags,
+        now_milliseconds,
+        prepare_mlflow,
+        record_uri,
+    )
 
-    default = f"sqlite:///{output_dir.resolve() / 'mlruns.db'}"
-    uri = checked_uri(os.environ.get("MLFLOW_TRACKING_URI") or default)
+    uri = checked_uri(record_uri(output_dir))
     numbers = {k: float(v) for k, v in result.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
     run_name = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     where = uri.split("@")[-1]

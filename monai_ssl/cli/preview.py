@@ -19,7 +19,10 @@ def add_parser(subparsers: Any) -> None:
         epilog="Anything else overrides the bundle as MONAI does: --dataset_dir D --lr 0.01 --crops#0#num_locals 4",
         allow_abbrev=False,
     )
-    parser.add_argument("--config_file", nargs="+", required=True, metavar="JSON", help="the pretrain.json of a bundle")
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--bundle", help="its name, as pcrlv2, or its folder")
+    chosen.add_argument("--config_file", nargs="+", type=Path, metavar="JSON", help="its configurations")
+    parser.add_argument("--config", default="pretrain", metavar="NAME", help="pretrain (default) or pretrain_2d")
     parser.add_argument("--out", type=Path, default=Path("preview.png"), metavar="PNG", help="default: preview.png")
     parser.add_argument("--samples", type=int, default=4, metavar="N", help="rows of the sheet, default 4")
     parser.set_defaults(takes_overrides=True)
@@ -27,9 +30,11 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the sheet ``args.out`` and print its path and the value range of each image."""
+    from monai_ssl.bundle_folders import bundle_folder, config_file
     from monai_ssl.cli.preview_sheet import draw_sheet, images_of
 
-    parser = read_bundle(args.config_file, parse_overrides(args.overrides))
+    configs = args.config_file or [config_file(bundle_folder(args.bundle), args.config)]
+    parser = read_bundle(configs, parse_overrides(args.overrides))
     batch, account = make_batch(parser, args.samples)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     draw_sheet(batch, args.out)
@@ -59,7 +64,7 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
     return overrides
 
 
-def read_bundle(config_file: Sequence[str], overrides: Mapping[str, Any]) -> Any:
+def read_bundle(configs: Sequence[Path], overrides: Mapping[str, Any]) -> Any:
     """Return a MONAI ``ConfigParser`` of the bundle with the overrides in place.
 
     The bundle's root is the folder above ``configs`` unless overridden.
@@ -70,11 +75,13 @@ def read_bundle(config_file: Sequence[str], overrides: Mapping[str, Any]) -> Any
     """
     from monai.bundle import ConfigParser
 
-    for path in config_file:
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"`--config_file` {path} does not exist.")
+    from monai_ssl.bundle_folders import bundle_of
+
+    for path in configs:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist; correct `--config` or `--config_file`.")
     parser = ConfigParser()
-    parser.read_config(list(config_file))
+    parser.read_config([str(path) for path in configs])
     known = [k for k in parser.get() if not k.startswith("_")]
     for key in overrides:
         if key.split("#")[0] not in known:
@@ -82,7 +89,7 @@ def read_bundle(config_file: Sequence[str], overrides: Mapping[str, Any]) -> Any
             hint = f" Did you mean `{near[0]}`?" if near else ""
             raise ValueError(f"The bundle has no `{key}` to override.{hint} It has: {', '.join(known)}.")
     if "bundle_root" in known:
-        parser["bundle_root"] = str(Path(config_file[0]).resolve().parents[1])
+        parser["bundle_root"] = str(bundle_of(configs[0]))
     for key, value in overrides.items():
         parser[key] = value
     return parser

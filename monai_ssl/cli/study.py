@@ -40,8 +40,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: when ``--workers`` is below 1 or the study file is wrong.
     """
-    from monai_ssl.study.conduct import conduct, report_of, table_of
+    from monai_ssl.study.conduct import conduct, table_of
     from monai_ssl.study.plan import read_study
+    from monai_ssl.study.report.report import write_report
     from monai_ssl.study.study_data import look_at_data
 
     if args.workers < 1:
@@ -52,12 +53,11 @@ def run(args: argparse.Namespace) -> int:
         print(table_of(study), *found, *missing, sep="\n")
         return _SOME_FAILED if missing else 0
     if args.report_only:
-        print(f"Report: {report_of(study.output_dir)}")
+        print(f"Report: {write_report(study.output_dir)}")
         return 0
     outcome = conduct(study, workers=args.workers, backend=args.backend, say=lambda line: print(line, flush=True))
     for title, reason in outcome.failed:
         print(f"FAILED {title}: {reason}")
     print(f"{outcome.done} cells done, {len(outcome.failed)} jobs failed; results in {study.output_dir}")
-    if outcome.report is not None:
-        print(f"Report: {outcome.report}")
+    print(f"Report: {outcome.report}")
     return _SOME_FAILED if outcome.failed else 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 PARENT_VARIABLE = "MONAI_SSL_PARENT_RUN"
+URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _LONGEST_VALUE = 500
 _PARAMS_A_CALL = 100
 _PACKAGES = ("monai-ssl", "monai", "torch", "pytorch-ignite", "numpy", "mlflow")
@@ -90,6 +91,11 @@ class MLflowRun:
     def finish(self, status: str) -> None:
         """Set the final status: ``FINISHED``, ``FAILED`` or ``KILLED``."""
         self.client.set_terminated(self.id, status)
+
+
+def record_uri(output_dir: Path, uri: str | None = None) -> str:
+    """Return where runs are recorded: where the environment says, else ``uri``, else in a file in the output."""
+    return os.environ.get(URI_VARIABLE) or uri or f"sqlite:///{output_dir.resolve() / 'mlruns.db'}"
 
 
 def checked_uri(uri: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import tempfile
 import time
 import uuid
@@ -26,6 +25,7 @@ from monai_ssl.handlers.mlflow_run import (
     is_hopeless,
     now_milliseconds,
     prepare_mlflow,
+    record_uri,
     sqlite_file,
 )
 from monai_ssl.handlers.running_mean import RunningMeans
@@ -70,8 +70,7 @@ class Tracking:
     ) -> None:
         if every < 1:
             raise ValueError(f"`every` of `Tracking` is a number of iterations of at least 1, got {every}.")
-        default = f"sqlite:///{Path(output_dir).resolve() / 'mlruns.db'}"
-        self.uri = checked_uri(os.environ.get("MLFLOW_TRACKING_URI") or uri or default)
+        self.uri = checked_uri(record_uri(Path(output_dir), uri))
         self._note = Path(output_dir) / "mlflow_run.txt"
         self.run_name = self._earlier_run(resume) or f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         self.experiment = experiment

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -41,11 +43,22 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 def store_secret(store: Path) -> bytes:
     """Return the key of the pseudonyms, made at the first call; without it they cannot be traced back."""
-    path = store / PRIVATE / "secret"
-    if not path.exists():
-        with atomic(path, 0o600) as file:
-            file.write(secrets.token_hex(32).encode())
-    return path.read_bytes()
+    known = known_secret(store)
+    if known is None:
+        known = secrets.token_hex(32).encode()
+        with atomic(_secret(store), 0o600) as file:
+            file.write(known)
+    return known
+
+
+def known_secret(store: Path) -> bytes | None:
+    """Return the key of the pseudonyms where the store still has it."""
+    return _secret(store).read_bytes() if _secret(store).is_file() else None
+
+
+def pseudonym(secret: bytes, name: str) -> str:
+    """Return what stands for the name of a patient in a store."""
+    return hmac.new(secret, name.strip().encode(), hashlib.sha256).hexdigest()[:12]
 
 
 @contextmanager
@@ -76,3 +89,7 @@ def locked(store: Path) -> Iterator[None]:
 def write_manifest(store: Path, options: Mapping[str, Any], records: list[dict[str, Any]]) -> None:
     records = sorted(records, key=lambda record: record["key"])
     write_json(store / MANIFEST, {"format": FORMAT, "options": dict(options), "scans": records})
+
+
+def _secret(store: Path) -> Path:
+    return store / PRIVATE / "secret"

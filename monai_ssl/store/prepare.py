@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from monai_ssl.store.layout import (
     SCANS,
     create_store,
     locked,
+    pseudonym,
     record_path,
     store_secret,
     write_manifest,
@@ -232,7 +232,7 @@ class _Preparation:
 
     def _pseudonym(self, name: str) -> str:
         # the same for a PatientID and a folder of that name: pictures beside a series are the same patient's
-        return hmac.new(self.secret, name.strip().encode(), hashlib.sha256).hexdigest()[:12]
+        return pseudonym(self.secret, name)
 
     def _finish(self) -> Report:
         records, report = list(self.records.values()), self.report

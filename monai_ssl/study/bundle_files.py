@@ -11,25 +11,10 @@ from pathlib import Path
 from pydoc import locate
 from typing import TYPE_CHECKING, Any
 
+from monai_ssl.bundle_folders import config_file
+
 if TYPE_CHECKING:
     from monai.bundle import ConfigParser
-
-BUNDLES = Path(__file__).parents[2] / "bundles"
-
-
-def bundle_folder(named: str, base: Path, key: str) -> Path:
-    """Return the folder of a bundle: one that comes with this package, or a path relative to ``base``.
-
-    Raises:
-        ValueError: when there is none.
-    """
-    for folder in (BUNDLES / named, base / named):
-        if (folder / "configs").is_dir():
-            return folder.resolve()
-    known = sorted(path.parent.name for path in BUNDLES.glob("*/configs"))
-    near = difflib.get_close_matches(named, known, n=1)
-    hint = f"did you mean `{near[0]}`?" if near else "give the name of one in `bundles/` or the path of a folder."
-    raise ValueError(f"`{key}` names the bundle {named!r}, which does not exist: {hint}")
 
 
 def read_config(folder: Path, config: str, overrides: Mapping[str, Any], key: str) -> ConfigParser:
@@ -55,10 +40,6 @@ def read_config(folder: Path, config: str, overrides: Mapping[str, Any], key: st
             raise ValueError(f"`{key}#overrides` sets `{name}`, which {folder.name} has not.{hint}")
         parser[name] = value
     return parser
-
-
-def config_file(folder: Path, config: str) -> Path:
-    return folder / "configs" / f"{config}.json"
 
 
 def encoder_recipe(parser: ConfigParser) -> dict[str, Any]:

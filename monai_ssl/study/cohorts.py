@@ -19,6 +19,8 @@ from monai_ssl.study.bundle_files import digest
 from monai_ssl.study.plan import Task
 
 _SPLIT_SEED = 0
+LIST_ENDINGS = {"segmentation": ".json", "classification": ".csv"}
+"""Of data lists, by kind of task."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ def subsets(cohort: Cohort, sizes: Sequence[int | float | str], seed: int, name:
     return {len(members): members for members in chosen.values()}
 
 
-def write_list(task: Task, cohort: Cohort, patients: Sequence[str], path: Path) -> Path:
-    """Write the data list of a training with some of the patients, and return its path with the right extension."""
+def write_list(task: Task, cohort: Cohort, patients: Sequence[str], path: Path) -> None:
+    """Write the data list of a training with some of the patients; it ends with the task's :data:`LIST_ENDINGS`."""
     keep = set(patients)
     sections = {
         "training": [case for case in cohort.training if patient_of(case) in keep],
@@ -92,14 +94,11 @@ def write_list(task: Task, cohort: Cohort, patients: Sequence[str], path: Path) 
         "test": list(cohort.test),
     }
     if task.kind == "segmentation":
-        path = path.with_suffix(".json")
         plain = {name: [{**case, "patient": patient_of(case)} for case in cases] for name, cases in sections.items()}
         write_json(path, plain)
-        return path
-    path = path.with_suffix(".csv")
+        return
     with atomic(path) as file:
         file.write(_table(task, sections).encode())
-    return path
 
 
 def fix_split(cohorts: Mapping[str, Cohort], path: Path) -> None:

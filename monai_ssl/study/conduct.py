@@ -6,13 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from filelock import FileLock
 
-from monai_ssl.files import write_json
-from monai_ssl.study.cells import Job, Status, StudyFolder
+from monai_ssl.study.execution import Status
+from monai_ssl.study.folder import StudyFolder
+from monai_ssl.study.jobs import Job
 from monai_ssl.study.matrix import arms
 from monai_ssl.study.mlflow_nesting import StudyRun
 from monai_ssl.study.parallel import Launch, Processes, pool, run_jobs, visible_gpus
@@ -27,12 +27,12 @@ class Outcome:
     Args:
         done: cells with a result.
         failed: title and reason of the jobs without.
-        report: the page; ``None`` where it could not be written.
+        report: the page.
     """
 
     done: int
     failed: tuple[tuple[str, str], ...]
-    report: Path | None
+    report: Path
 
 
 def conduct(
@@ -55,15 +55,17 @@ def conduct(
     Raises:
         ValueError: when the data does not fit the study.
     """
+    from monai_ssl.study.report.report import write_report
+
     folder = StudyFolder(study.output_dir)
     folder.root.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.root / ".preparing"):
+    with FileLock(folder.preparing):
         prepared = prepare_study(study, folder)
-        write_json(folder.root / "study.json", _account(study, prepared))
+        folder.write_record(_account(study, prepared), prepared.cells)
     for name, count in prepared.held_back.items():
         found = f"{count} test patients found in its data, {_what(study)}" if count else "no test patients in its data"
         say(f"{name}: {found}")
-    run = StudyRun(folder.root, _params(study))
+    run = StudyRun(folder, _params(study))
     begun, counts = time.monotonic(), Counter[str]()
     total = len(prepared.jobs)
     already = sum(folder.is_done(job) for job in prepared.jobs)
@@ -79,19 +81,9 @@ def conduct(
         launch = launch or Processes(slots, run.environment(), visible_gpus() if backend == "processes" else ())
         run_jobs(folder, prepared.jobs, launch, executor, slots, tell)
     failed = tuple((j.title, str(folder.failure(j))) for j in prepared.jobs if not folder.is_done(j))
-    done = sum(job.kind == "cell" and folder.is_done(job) for job in prepared.jobs)
+    done = sum(folder.is_done(cell) for cell in prepared.cells)
     run.finish({"cells": done, "failed": len(failed), "seconds": time.monotonic() - begun}, bool(failed))
-    return Outcome(done, failed, report_of(folder.root, say) if done else None)
-
-
-def report_of(study_dir: Path, say: Callable[[str], None] = print) -> Path | None:
-    """Write the report of what is there."""
-    if find_spec("monai_ssl.study.report.report") is None:
-        say(f"There is no `monai_ssl.study.report.report` here; the results stand in {study_dir / 'cells'}.")
-        return None
-    from monai_ssl.study.report.report import write_report
-
-    return write_report(study_dir)
+    return Outcome(done, failed, write_report(folder.root))
 
 
 def table_of(study: Study) -> str:
@@ -112,7 +104,6 @@ def table_of(study: Study) -> str:
 
 
 def _account(study: Study, prepared: Prepared) -> dict[str, object]:
-    cells = [job for job in prepared.jobs if job.kind == "cell"]
     return {
         "name": study.name,
         **_params(study),
@@ -136,7 +127,6 @@ def _account(study: Study, prepared: Prepared) -> dict[str, object]:
             for method in study.pretraining
         },
         "schemes": {name: dict(options) for name, options in study.schemes.items()},
-        "cells": [{"key": job.key, **job.facts} for job in cells],
     }
 
 

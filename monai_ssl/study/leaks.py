@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from monai_ssl.data.datalist import Case, patient_of
-from monai_ssl.files import read_json
 from monai_ssl.io.patient_hints import stem
-from monai_ssl.store.layout import MANIFEST, PRIVATE
+from monai_ssl.store.layout import known_secret, pseudonym
+from monai_ssl.store.manifest import read_manifest
 from monai_ssl.store.splits import Split, save_split
 from monai_ssl.study.cohorts import Cohort, ContentHashes
 
@@ -26,11 +24,18 @@ def held_back(store: Path, cohorts: Mapping[str, Cohort], hashes: ContentHashes)
         cohorts: of all tasks.
         hashes: of files.
     """
-    records = read_json(store / MANIFEST)["scans"]
+    _, records = read_manifest(store)
     cases = [case for cohort in cohorts.values() for case in cohort.test]
     contents = {hashes.of(case["image"]) for case in cases}
     pseudonyms = _pseudonyms(store, cases)
     return tuple(sorted({r["patient"] for r in records if r["source_hash"] in contents or r["patient"] in pseudonyms}))
+
+
+def scans_of(store: Path, patients: Iterable[str]) -> list[str]:
+    """Return the keys of the scans of some patients: the same for the same content, unlike pseudonyms."""
+    _, records = read_manifest(store)
+    chosen = set(patients)
+    return sorted(record["key"] for record in records if record["patient"] in chosen)
 
 
 def write_exclusion(patients: Iterable[str], path: Path) -> Path:
@@ -40,8 +45,8 @@ def write_exclusion(patients: Iterable[str], path: Path) -> Path:
 
 
 def _pseudonyms(store: Path, cases: Iterable[Case]) -> set[str]:
-    secret = store / PRIVATE / "secret"
-    if not secret.is_file():
+    secret = known_secret(store)
+    if secret is None:
         return set()
-    names = {name.strip() for case in cases for name in (patient_of(case), stem(Path(case["image"]).name))}
-    return {hmac.new(secret.read_bytes(), name.encode(), hashlib.sha256).hexdigest()[:12] for name in names}
+    names = {name for case in cases for name in (patient_of(case), stem(Path(case["image"]).name))}
+    return {pseudonym(secret, name) for name in names}

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl import __version__
-from monai_ssl.files import read_json
-from monai_ssl.study.bundle_files import config_file, digest, encoder_name, spatial_dims
-from monai_ssl.study.cells import Job
-from monai_ssl.study.cohorts import Cohort, ContentHashes, fingerprint, subsets, write_list
+from monai_ssl.bundle_folders import config_file
+from monai_ssl.study.bundle_files import digest, encoder_name, spatial_dims
+from monai_ssl.study.cohorts import LIST_ENDINGS, Cohort, ContentHashes, fingerprint, subsets, write_list
+from monai_ssl.study.folder import StudyFolder
+from monai_ssl.study.jobs import CellJob, PretrainingJob
 from monai_ssl.study.plan import Pretraining, Study, Task
 
 SCRATCH = "scratch"
@@ -23,7 +24,7 @@ PAPER_ENCODERS = {
 }
 
 
-Trained = Mapping[tuple[str, int], Job]
+Trained = Mapping[tuple[str, int], PretrainingJob]
 """The pre-training of a method that cells of a seed start from."""
 
 
@@ -77,7 +78,7 @@ def _from_scratch(task: Task, fitting: list[Pretraining]) -> Iterator[Arm]:
 
 def pretraining_job(
     method: Pretraining, store: Path, store_print: str, exclude: Path, excluded: list[str], seed: int | None = None
-) -> Job:
+) -> PretrainingJob:
     """Return the job of a pre-training on ``store`` without some patients.
 
     Args:
@@ -90,19 +91,16 @@ def pretraining_job(
     """
     assert method.bundle is not None
     overrides = dict(method.overrides) if seed is None else {**method.overrides, "seed": seed}
-    title = f"pre-training {method.name}" + ("" if seed is None else f", seed {seed}")
+    config = config_file(method.bundle, method.config)
     identity = {
-        "bundle": _text_digest(config_file(method.bundle, method.config)),
+        "bundle": _text_digest(config),
         "overrides": overrides,
         "data": store_print,
         "excluded": excluded,
         "version": __version__,
     }
-    work = {
-        "config": str(config_file(method.bundle, method.config)),
-        "overrides": {**overrides, "dataset_dir": str(store), "exclude": str(exclude), "resume": True},
-    }
-    return Job(digest(identity), "pretraining", title, {"method": method.name}, work)
+    given = {**overrides, "dataset_dir": str(store), "exclude": str(exclude), "resume": True}
+    return PretrainingJob(digest(identity), method.name, config, given, seed)
 
 
 @dataclass(frozen=True)
@@ -113,15 +111,15 @@ class CellMaker:
         study: checked.
         cohorts: by task.
         hashes: of files.
-        lists: folder for the data lists.
+        folder: of the study, for the data lists.
     """
 
     study: Study
     cohorts: Mapping[str, Cohort]
     hashes: ContentHashes
-    lists: Path
+    folder: StudyFolder
 
-    def cells(self, trained: Trained) -> list[Job]:
+    def cells(self, trained: Trained) -> list[CellJob]:
         """Return the cells, those with few labels first.
 
         Args:
@@ -130,16 +128,17 @@ class CellMaker:
         jobs = [
             job for arm in arms(self.study) for seed in self.study.seeds for job in self._of_arm(arm, seed, trained)
         ]
-        return sorted(jobs, key=lambda job: (job.facts["seed"], job.facts["labels"]))
+        return sorted(jobs, key=lambda job: (job.seed, job.labels))
 
-    def _of_arm(self, arm: Arm, seed: int, trained: Trained) -> Iterator[Job]:
+    def _of_arm(self, arm: Arm, seed: int, trained: Trained) -> Iterator[CellJob]:
         cohort = self.cohorts[arm.task.name]
         for count, patients in subsets(cohort, self.study.labels, seed, arm.task.name).items():
             data = fingerprint(cohort, patients, self.hashes)
-            listed = self.lists / f"{arm.task.name}_{count}_{seed}"
-            yield self._cell(arm, seed, count, data, write_list(arm.task, cohort, patients, listed), trained)
+            listed = self.folder.datalist(arm.task.name, count, seed, LIST_ENDINGS[arm.task.kind])
+            write_list(arm.task, cohort, patients, listed)
+            yield self._cell(arm, seed, count, data, listed, trained)
 
-    def _cell(self, arm: Arm, seed: int, count: int, data: str, listed: Path, trained: Trained) -> Job:
+    def _cell(self, arm: Arm, seed: int, count: int, data: str, listed: Path, trained: Trained) -> CellJob:
         task, method = arm.task, arm.pretraining
         source = trained.get((arm.method, seed)) if method is not None else None
         weights = method.weights if method is not None else None
@@ -160,36 +159,28 @@ class CellMaker:
         }
         if self.study.target_bn_batches:
             identity["target_bn_batches"] = self.study.target_bn_batches
-        key = digest(identity)
-        facts = {
-            "method": arm.method,
-            "task": task.name,
-            "labels": count,
-            "scheme": arm.scheme,
-            "seed": seed,
-            "metric": task.metric,
-            "higher_is_better": task.higher_is_better,
-            "pretraining": str(identity["start"]) if method is not None else None,
-            "encoder": encoder_name(arm.encoder),
-            "select": self.study.select,
-            "fingerprint": key,
-            "data_fingerprint": data,
-        }
-        work = {
-            "kind": task.kind,
-            "configs": [str(train), str(evaluate)],
-            "overrides": {**task.overrides, **options, "datalist": str(listed), "seed": seed},
-            "target_bn_batches": self.study.target_bn_batches,
-            "encoder": dict(arm.encoder),
-            "weights": str(weights) if weights else None,
-        }
-        title = f"{arm.method}, {task.name}, {count} labeled, {arm.scheme}, seed {seed}"
-        return Job(key, "cell", title, facts, work, source.key if source else None)
-
-
-def excluded_scans(store_manifest: Path, patients: tuple[str, ...]) -> list[str]:
-    """Return the keys of the scans of some patients: the same for the same content, unlike pseudonyms."""
-    return sorted(r["key"] for r in read_json(store_manifest)["scans"] if r["patient"] in patients)
+        return CellJob(
+            key=digest(identity),
+            method=arm.method,
+            task=task.name,
+            labels=count,
+            scheme=arm.scheme,
+            seed=seed,
+            metric=task.metric,
+            higher_is_better=task.higher_is_better,
+            pretraining=str(identity["start"]) if method is not None else None,
+            encoder=encoder_name(arm.encoder),
+            select=self.study.select,
+            data_fingerprint=data,
+            task_kind=task.kind,
+            train=train,
+            evaluate=evaluate,
+            overrides={**task.overrides, **options, "datalist": str(listed.resolve()), "seed": seed},
+            recipe=dict(arm.encoder),
+            weights=weights,
+            target_bn_batches=self.study.target_bn_batches,
+            needs=source.key if source else None,
+        )
 
 
 def _text_digest(path: Path) -> str:

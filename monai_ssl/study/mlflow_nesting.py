@@ -3,39 +3,45 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from monai_ssl.handlers.mlflow_run import PARENT_VARIABLE, MLflowRun, checked_uri, now_milliseconds, prepare_mlflow
+from monai_ssl.handlers.mlflow_run import (
+    PARENT_VARIABLE,
+    URI_VARIABLE,
+    MLflowRun,
+    checked_uri,
+    now_milliseconds,
+    prepare_mlflow,
+    record_uri,
+)
+from monai_ssl.study.folder import JobFolder, StudyFolder
 
 logger = logging.getLogger(__name__)
 EXPERIMENT = "monai_ssl"
-URI = "MLFLOW_TRACKING_URI"
 
 
 class StudyRun:
     """The run of a study; a record that cannot be kept never stops a study.
 
     Args:
-        root: folder of the study, whose ``mlruns.db`` is the default record.
+        folder: of the study, which holds the default record.
         params: to record.
     """
 
-    def __init__(self, root: Path, params: Mapping[str, Any]) -> None:
-        self.uri = os.environ.get(URI) or f"sqlite:///{root.resolve() / 'mlruns.db'}"
+    def __init__(self, folder: StudyFolder, params: Mapping[str, Any]) -> None:
+        self.uri = record_uri(folder.root)
         self.run: MLflowRun | None = None
         try:
             prepare_mlflow()
-            self.run = MLflowRun(checked_uri(self.uri), EXPERIMENT, f"study {root.resolve().name}")
+            self.run = MLflowRun(checked_uri(self.uri), EXPERIMENT, f"study {folder.name}")
             self.run.log_params(params)
         except Exception as error:
             logger.warning("MLflow at %s does not record this study: %s", self.uri.split("@")[-1], error)
 
     def environment(self) -> dict[str, str]:
         """Return the variables with which a training nests itself."""
-        return {URI: self.uri, **({PARENT_VARIABLE: self.run.id} if self.run else {})}
+        return {URI_VARIABLE: self.uri, **({PARENT_VARIABLE: self.run.id} if self.run else {})}
 
     def finish(self, metrics: Mapping[str, float], failed: bool) -> None:
         """Close the run."""
@@ -48,15 +54,14 @@ class StudyRun:
             logger.warning("MLflow did not record the end of the study: %s", error)
 
 
-def log_scores(output_dir: Path, run_name: str, result: Mapping[str, Any]) -> None:
+def log_scores(folder: JobFolder, run_name: str, result: Mapping[str, Any]) -> None:
     """Add the scores on the test patients to the run of a cell."""
-    uri = os.environ.get(URI) or f"sqlite:///{output_dir.resolve() / 'mlruns.db'}"
     try:
-        run = MLflowRun(uri, EXPERIMENT, run_name)
+        run = MLflowRun(record_uri(folder.root), EXPERIMENT, run_name)
         classes = {_plain(f"test/{name}"): value for name, value in result["per_class"].items()}
         run.log_metrics({"test/score": result["score"], **classes}, 0, now_milliseconds())
         for name in result["pictures"]:
-            run.client.log_artifact(run.id, str(output_dir / name), "pictures")
+            run.client.log_artifact(run.id, str(folder.picture(name)), "pictures")
         run.finish("FINISHED")
     except Exception as error:
         logger.warning("MLflow did not record the scores: %s", error)

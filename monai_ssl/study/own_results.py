@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monai_ssl.study.comparison import Row, compare
+from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.results import read_cells
 
 _MIN_SEEDS = 3
@@ -48,18 +49,17 @@ def own_results(study_dir: str | Path, labels: int | None = None, task: str | No
         FileNotFoundError: when no finished cell is there.
         ValueError: when the study has no such task, or nothing that can be compared with scratch.
     """
-    folder = Path(study_dir)
-    cells, unusable = read_cells(folder)
+    cells, unusable = read_cells(StudyFolder(Path(study_dir)))
     if not cells:
         told = f" ({next(iter(unusable.values()))})" if unusable else ""
-        raise FileNotFoundError(f"{folder} has no finished cell{told}; give the folder that `study` wrote into.")
+        raise FileNotFoundError(f"{study_dir} has no finished cell{told}; give the folder that `study` wrote into.")
     tasks = sorted({cell.task for cell in cells})
     if task is not None and task not in tasks:
-        raise ValueError(f"The study in {folder} has no task `{task}`; it has {', '.join(tasks)}.")
+        raise ValueError(f"The study in {study_dir} has no task `{task}`; it has {', '.join(tasks)}.")
     rows = [row for row in compare(cells) if not row.scratch and row.difference is not None]
     rows = [row for row in rows if task in (None, row.task)]
     if not rows:
-        raise ValueError(f"The study in {folder} has no method beside scratch on the same task and labels yet.")
+        raise ValueError(f"The study in {study_dir} has no method beside scratch on the same task and labels yet.")
     by_method: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_method[row.method].append(row)

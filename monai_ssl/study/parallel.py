@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from monai_ssl.machine import cores
-from monai_ssl.study.cells import Job, Status, StudyFolder, reason_of
+from monai_ssl.study.execution import Status, reason_of
+from monai_ssl.study.folder import StudyFolder
+from monai_ssl.study.jobs import Job
 from monai_ssl.study.worker import CODES
 
 BUSY_SECONDS = 1.0
@@ -55,7 +57,7 @@ def run_jobs(
                 status[job.key] = "done"
                 del waiting[job.key]
             elif job.needs and status.get(job.needs) == "failed":
-                folder.write_failure(job, f"its pre-training failed: {_why(folder, job.needs)}")
+                folder.write_failure(job, f"its pre-training failed: {folder.pretraining(job.needs).failure()}")
                 status[job.key] = "failed"
                 tell(waiting.pop(job.key), "failed")
             elif free and (job.needs is None or status.get(job.needs) == "done"):
@@ -167,10 +169,6 @@ def _outcome(future: Future[Status], folder: StudyFolder, job: Job) -> Status:
     except Exception as error:
         folder.write_failure(job, f"the worker that had it was lost: {reason_of(error)}")
         return "failed"
-
-
-def _why(folder: StudyFolder, key: str) -> str:
-    return str(folder.failure(folder.read_job(key)))
 
 
 def _last_line(log: Path) -> str:

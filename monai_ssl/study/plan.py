@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.bundle_folders import bundle_folder, config_file
 from monai_ssl.study import plan_checks as checks
-from monai_ssl.study.bundle_files import bundle_folder, config_file, encoder_recipe, read_config, spatial_dims
+from monai_ssl.study.bundle_files import encoder_recipe, read_config, spatial_dims
 from monai_ssl.study.scoring_names import metric_direction
 
 PHANTOMS = "phantoms:"
@@ -186,7 +187,7 @@ def _pretraining(name: str, entry: Mapping[str, Any], base: Path, shared: Mappin
         raise ValueError(f"`{key}` needs `dataset_dir`: a store or a folder of scans; or `weights` that exist already.")
     for part in ("bundle", "config", "dataset_dir"):
         checks.text(entry.get(part, name), f"{key}#{part}")
-    folder = bundle_folder(entry.get("bundle", name), base, f"{key}#bundle")
+    folder = _bundle(entry.get("bundle", name), base, f"{key}#bundle")
     config = str(entry.get("config", "pretrain"))
     overrides = _for(folder, config, shared) | checks.overrides(entry, key)
     checks.free(overrides, {"dataset_dir", "output_dir", "exclude", "resume"}, key)
@@ -203,7 +204,7 @@ def _task(name: str, entry: Mapping[str, Any], base: Path, shared: Mapping[str, 
         checks.text(entry[needed], f"{key}#{needed}")
     if entry["bundle"] not in _BUNDLES:
         raise ValueError(f"`{key}#bundle` must be one of {_BUNDLES}, got {entry['bundle']!r}.")
-    folder = bundle_folder(entry["bundle"], base, f"{key}#bundle")
+    folder = _bundle(entry["bundle"], base, f"{key}#bundle")
     overrides = _for(folder, "train", shared) | checks.overrides(entry, key)
     checks.free(overrides, {"dataset_dir", "output_dir", "ckpt_dir", "weights", "seed", "train_cases", "scheme"}, key)
     parser = read_config(folder, "train", overrides, key)
@@ -226,6 +227,13 @@ def _task(name: str, entry: Mapping[str, Any], base: Path, shared: Mapping[str, 
         dims=len(size),
         options=options,
     )
+
+
+def _bundle(named: str, base: Path, key: str) -> Path:
+    try:
+        return bundle_folder(named, base)
+    except ValueError as error:
+        raise ValueError(f"`{key}`: {error}") from error
 
 
 def _recipe_of(weights: Path, key: str) -> dict[str, Any]:

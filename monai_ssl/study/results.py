@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from monai_ssl.files import read_json
+from monai_ssl.study.folder import JobFolder, StudyFolder
+from monai_ssl.study.jobs import cell_title
 
 SCRATCH = "scratch"
 """Name of the arm that starts from random weights; further encoders' stand in brackets behind it."""
@@ -40,10 +42,10 @@ class Cell:
         pretraining: hash of the pre-training, ``None`` for scratch.
         encoder: which encoder, alike for all that are compared.
         fingerprint: hash of everything that decided the result.
-        pictures: paths relative to ``folder``.
+        pictures: their names in ``folder``.
     """
 
-    folder: Path
+    folder: JobFolder
     method: str
     task: str
     labels: int
@@ -73,46 +75,34 @@ class Cell:
         return self.pretraining is None and (self.method == SCRATCH or self.method.startswith(f"{SCRATCH} ("))
 
 
-def read_study_record(study_dir: Path) -> dict[str, Any]:
-    """Return what ``study.json`` says of the study; nothing where it is not there or cannot be read."""
-    return _object(study_dir / "study.json")
-
-
-def read_cells(study_dir: Path) -> tuple[list[Cell], dict[str, str]]:
-    """Read the ``cells/*/result.json`` that belong to the study as ``study.json`` has it now.
+def read_cells(study: StudyFolder) -> tuple[list[Cell], dict[str, str]]:
+    """Read the results of the cells that belong to the study as its record has it now.
 
     Without a list of cells there, all that are found belong to it.
-
-    Args:
-        study_dir: folder of the study.
 
     Returns:
         The finished cells in the order of their arms and seeds, and for each that is not: its title and the reason.
     """
-    listed = read_study_record(study_dir).get("cells")
-    known = [facts for facts in listed if isinstance(facts, Mapping)] if isinstance(listed, list) else []
-    expected = {str(facts["key"]): facts for facts in known if "key" in facts}
-    found = sorted(path.parent for path in study_dir.glob("cells/*/result.json"))
+    expected, found = study.listed_cells(), study.done_cells()
     cells: dict[tuple[Arm, int], Cell] = {}
     unfinished = {}
     for folder in found:
-        if expected and folder.name not in expected:
+        if expected and folder.key not in expected:
             continue
         try:
             cell = _read_cell(folder)
-        except (ValueError, TypeError, KeyError, AttributeError, OSError, OverflowError, RecursionError) as error:
-            unfinished[f"cells/{folder.name}"] = f"Its result.json cannot be used: {error}"
+        except (ValueError, TypeError, KeyError, AttributeError, OSError, OverflowError) as error:
+            unfinished[f"cell {folder.key}"] = f"Its result cannot be used: {error}"
             continue
         if (first := cells.setdefault((cell.arm, cell.seed), cell)) is not cell:
-            unfinished[f"cells/{folder.name}"] = f"Left out: cells/{first.folder.name} has the same arm and seed."
-    for key in expected.keys() - {folder.name for folder in found}:
-        failure = _object(study_dir / "failed" / f"{key}.json")
-        unfinished[_title(expected[key])] = str(failure.get("reason", "It has not run yet."))
+            unfinished[f"cell {folder.key}"] = f"Left out: cell {first.folder.key} has the same arm and seed."
+    for key in expected.keys() - {folder.key for folder in found}:
+        unfinished[cell_title(expected[key])] = study.cell(key).failure() or "It has not run yet."
     return sorted(cells.values(), key=lambda cell: (*cell.arm, cell.seed)), dict(sorted(unfinished.items()))
 
 
-def _read_cell(folder: Path) -> Cell:
-    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+def _read_cell(folder: JobFolder) -> Cell:
+    result = read_json(folder.result)
     for key in ("method", "task", "labels", "scheme", "seed", "metric", "higher_is_better", "score"):
         if key not in result:
             raise ValueError(f"`{key}` is missing.")
@@ -157,17 +147,4 @@ def _numbers(values: Mapping[str, Any] | None) -> dict[str, float]:
     return {str(name): float(value) for name, value in (values or {}).items() if _is_number(value)}
 
 
-def _title(facts: Mapping[str, Any]) -> str:
-    told = [str(facts.get(key, "?")) for key in ("method", "task", "labels", "scheme", "seed")]
-    return "{}, {}, {} labels, {}, seed {}".format(*told)
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-__all__ = ["SCRATCH", "Arm", "Cell", "read_cells", "read_study_record"]
+__all__ = ["SCRATCH", "Arm", "Cell", "read_cells"]

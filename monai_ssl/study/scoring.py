@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from monai_ssl.data.datalist import Case, patient_of
 from monai_ssl.evaluation.auc_pseudo_values import auc_pseudo_values
+from monai_ssl.study.folder import JobFolder
 from monai_ssl.study.pictures import Slice, draw, thickest_slice
 
 
@@ -29,10 +29,10 @@ class Scoring:
         kind: ``"segmentation"`` or ``"classification"``.
         metric: name of the score.
         classes: names, without background.
-        folder: where pictures go.
+        folder: of the cell, where pictures go.
     """
 
-    def __init__(self, kind: str, metric: str, classes: Sequence[str], folder: Path) -> None:
+    def __init__(self, kind: str, metric: str, classes: Sequence[str], folder: JobFolder) -> None:
         self.kind, self.metric, self.classes, self.folder = kind, metric, list(classes), folder
         self.patients: list[str] = []
         self.slices: list[Slice] = []
@@ -132,7 +132,7 @@ class Scoring:
         low, high = ("best", "worst") if self.metric == "hd95" else ("worst", "best")
         chosen = {low: order[0], high: order[-1]}
         for name, index in chosen.items():
-            draw(self.slices[index], self.folder / f"{name}.png")
+            draw(self.slices[index], self.folder.picture(f"{name}.png"))
         return [f"{name}.png" for name in ("best", "worst")]
 
 

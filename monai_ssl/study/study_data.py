@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,13 +12,13 @@ import nibabel as nib
 from PIL import Image
 
 from monai_ssl.samples.phantom import CT_EXTENT, centered_affine, phantom_ct, phantom_xray
-from monai_ssl.store.layout import MANIFEST
 from monai_ssl.store.prepare import PrepareOptions, prepare
 from monai_ssl.store.store import Store
-from monai_ssl.study.cells import Job, StudyFolder
 from monai_ssl.study.cohorts import Cohort, ContentHashes, fix_split, read_cohort
-from monai_ssl.study.leaks import held_back, write_exclusion
-from monai_ssl.study.matrix import CellMaker, excluded_scans, pretraining_job
+from monai_ssl.study.folder import StudyFolder
+from monai_ssl.study.jobs import CellJob, Job, PretrainingJob
+from monai_ssl.study.leaks import held_back, scans_of, write_exclusion
+from monai_ssl.study.matrix import CellMaker, pretraining_job
 from monai_ssl.study.plan import PHANTOMS, Pretraining, Study, Task
 
 _PATIENTS = 10
@@ -42,6 +41,10 @@ class Prepared:
     cohorts: Mapping[str, Cohort]
     held_back: Mapping[str, int]
 
+    @property
+    def cells(self) -> list[CellJob]:
+        return [job for job in self.jobs if isinstance(job, CellJob)]
+
 
 def prepare_study(study: Study, folder: StudyFolder) -> Prepared:
     """Bring the data of a study into its folder and return what is to be done.
@@ -49,18 +52,19 @@ def prepare_study(study: Study, folder: StudyFolder) -> Prepared:
     Raises:
         ValueError: when data is missing, too small, or not what it was when the study began.
     """
-    hashes = ContentHashes(folder.root / "hashes.json")
+    hashes = ContentHashes(folder.hashes)
     cohorts = {task.name: read_cohort(task, _place(task.dataset_dir, folder)) for task in study.tasks}
-    fix_split(cohorts, folder.root / "split.json")
-    trained: dict[tuple[str, int], Job] = {}
+    fix_split(cohorts, folder.split)
+    trained: dict[tuple[str, int], PretrainingJob] = {}
     found: dict[str, int] = {}
     for method in study.pretraining:
         if method.bundle is not None:
-            jobs, found[method.name] = _pretraining(study, method, folder, cohorts, hashes)
-            trained |= {(method.name, seed): job for seed, job in jobs.items()}
-    cells = CellMaker(study, cohorts, hashes, folder.root / "lists").cells(trained)
+            by_seed, found[method.name] = _pretraining(study, method, folder, cohorts, hashes)
+            trained |= {(method.name, seed): job for seed, job in by_seed.items()}
+    cells = CellMaker(study, cohorts, hashes, folder).cells(trained)
     hashes.save()
-    unique = {job.key: job for job in (*trained.values(), *cells)}
+    jobs: list[Job] = [*trained.values(), *cells]
+    unique = {job.key: job for job in jobs}
     for job in unique.values():
         folder.write_job(job)
     return Prepared(tuple(unique.values()), cohorts, found)
@@ -101,19 +105,17 @@ def _scans(dataset_dir: str) -> str:
 
 def _pretraining(
     study: Study, method: Pretraining, folder: StudyFolder, cohorts: Mapping[str, Cohort], hashes: ContentHashes
-) -> tuple[dict[int, Job], int]:
+) -> tuple[dict[int, PretrainingJob], int]:
     """Return the job that cells of each seed start from, and how many test patients its data has."""
     source = _place(method.dataset_dir, folder, labeled=False)
-    store = source if Store.is_store(source) else folder.root / "stores" / _short(str(source))
+    store = source if Store.is_store(source) else folder.store(source)
     if store != source:
         if not source.exists():
             raise ValueError(f"`pretraining#{method.name}#dataset_dir` names {source}, which does not exist.")
         prepare(source, store, PrepareOptions())
     patients = () if study.allow_leak else held_back(store, cohorts, hashes)
-    scans = excluded_scans(store / MANIFEST, patients)
-    # one file for each store and test set, since a study file may change between two runs
-    name = f"{_short(str(store))}_{_short(' '.join(patients))}.json"
-    exclude = write_exclusion(patients, folder.root / "exclude" / name)
+    scans = scans_of(store, patients)
+    exclude = write_exclusion(patients, folder.exclusion(store, patients))
     data = method, store.resolve(), Store(store).fingerprint, exclude.resolve(), scans
     own = study.pretrain == "per_seed"
     return {seed: pretraining_job(*data, seed if own else None) for seed in study.seeds}, len(patients)
@@ -126,7 +128,7 @@ def _place(dataset_dir: str, folder: StudyFolder, labeled: bool = True) -> Path:
     kind = dataset_dir.removeprefix(PHANTOMS)
     if kind not in ("ct", "xray"):
         raise ValueError(f"`dataset_dir` {dataset_dir!r}: phantoms are {PHANTOMS}ct or {PHANTOMS}xray.")
-    root = folder.root / "phantoms" / kind
+    root = folder.phantoms(kind)
     if not root.is_dir():
         aside = root.with_name(f".aside-{kind}")
         shutil.rmtree(aside, ignore_errors=True)
@@ -157,7 +159,3 @@ def _write_xray(root: Path) -> None:
         scaled = (255 * picture / picture.max()).astype("uint8")
         (root / name).mkdir(parents=True, exist_ok=True)
         Image.fromarray(scaled.T).save(root / name / f"radiograph{number:03d}.png")
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

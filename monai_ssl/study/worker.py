@@ -6,8 +6,10 @@ import logging
 import os
 import sys
 import threading
+from pathlib import Path
 
-from monai_ssl.study.cells import StudyFolder, execute
+from monai_ssl.study.execution import execute
+from monai_ssl.study.folder import StudyFolder
 
 CODES = {"done": 0, "failed": 1, "busy": 75}
 """Exit codes by status; 75 is that of ``sysexits.h`` for "try again"."""
@@ -17,11 +19,11 @@ def main(argv: list[str]) -> int:
     """Do the job; end at once when the study that started this process is gone."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    folder = StudyFolder(argv[0])
+    folder = StudyFolder(Path(argv[0]))
     job = folder.read_job(argv[1])
-    from monai_ssl.study.runner import WORK
+    from monai_ssl.study.runner import do
 
-    status = execute(folder, job, WORK[job.kind])
+    status = execute(folder, job, do)
     if status == "failed":
         print(f"error: {folder.failure(job)}", flush=True)
     return CODES[status]

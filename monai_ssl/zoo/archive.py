@@ -6,9 +6,9 @@ import json
 import zipfile
 from pathlib import Path
 
+from monai_ssl.bundle_folders import bundle_folder
 from monai_ssl.files import atomic
 from monai_ssl.zoo.contents import bundle_contents
-from monai_ssl.zoo.folders import bundle_folder
 
 _NEEDED = ("configs/metadata.json", "configs/inference.json", "docs/README.md")
 _EPOCH = (1980, 1, 1, 0, 0, 0)

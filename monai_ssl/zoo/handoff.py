@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from monai_ssl.bundle_folders import bundle_folder
 from monai_ssl.files import ASIDE, atomic, read_json, write_json
 from monai_ssl.transfer import ModelCard, encoder_of, load_weights, read_card, segmenter
 from monai_ssl.zoo.card_settings import card_settings
 from monai_ssl.zoo.config_lines import drop_key, set_keys
 from monai_ssl.zoo.contents import bundle_contents
-from monai_ssl.zoo.folders import bundle_folder
 from monai_ssl.zoo.readme import handed_readme
 
 PRETRAINED = "models/pretrained/encoder.safetensors"

@@ -96,8 +96,8 @@ def test_missing_bundle(tmp_path, capsys):
 def test_the_root_of_the_bundle_is_found(bundle, tmp_path):
     from monai_ssl.cli.preview import read_bundle
 
-    assert read_bundle([str(bundle)], {})["bundle_root"] == str(bundle.parents[1])
-    assert read_bundle([str(bundle)], {"bundle_root": "x"})["bundle_root"] == "x"
+    assert read_bundle([bundle], {})["bundle_root"] == str(bundle.parents[1])
+    assert read_bundle([bundle], {"bundle_root": "x"})["bundle_root"] == "x"
 
 
 def test_override_values_are_read_as_monai_reads_them():

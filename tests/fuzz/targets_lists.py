@@ -23,6 +23,7 @@ from monai_ssl.data.datalist import segmentation_cases
 from monai_ssl.data.labelled import LabelledImages
 from monai_ssl.store import PrepareOptions, Split, Store, inspect_store, load_split, prepare, save_split
 from monai_ssl.store.store import _maps
+from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.plan import read_study
 from monai_ssl.study.results import read_cells
 from monai_ssl.words import LocatedWord, WordList
@@ -123,8 +124,9 @@ def _study_targets() -> list[Target]:
     )
     result = {"method": "a", "task": "t", "labels": 5, "scheme": "full", "seed": 0, "metric": "auc", "score": 0.5}
     result |= {"higher_is_better": True, "per_case": {"x": 0.5}, "curve": [[1, 0.2]], "pictures": ["a.png"]}
-    cells = {"cells/k/result.json": json.dumps(result).encode()}
-    cells["study.json"] = json.dumps({"cells": [{"key": "k"}, {"key": "l", "method": "b"}]}).encode()
+    found, record = (str(path) for path in (StudyFolder(Path()).cell("k").result, StudyFolder(Path()).record))
+    cells = {found: json.dumps(result).encode()}
+    cells[record] = json.dumps({"cells": [{"key": "k"}, {"key": "l", "method": "b"}]}).encode()
     return [
         _of(
             {"study.json": study.encode()},
@@ -132,8 +134,8 @@ def _study_targets() -> list[Target]:
             lambda folder: _use_study(folder / "study.json"),
             _without_code,
         ),
-        _of(cells, "cells/k/result.json", lambda folder: _use_cells(folder), as_json),
-        _of(cells, "study.json", lambda folder: _use_cells(folder), as_json, "study record"),
+        _of(cells, found, lambda folder: _use_cells(folder), as_json),
+        _of(cells, record, lambda folder: _use_cells(folder), as_json, "study record"),
     ]
 
 
@@ -147,7 +149,7 @@ def _use_study(path: Path) -> None:
 
 
 def _use_cells(folder: Path) -> None:
-    cells, _ = read_cells(folder)
+    cells, _ = read_cells(StudyFolder(folder))
     for cell in cells:
         if not np.isfinite([cell.score, *cell.per_case.values()]).all():
             raise SilentlyAcceptedError(f"a result that is no number: {cell}")

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from files import nifti
 
+from monai_ssl.bundle_folders import bundle_folder
 from monai_ssl.files import read_json, write_json
 from monai_ssl.store import PrepareOptions, Store, prepare
 from monai_ssl.study.plan import read_study
-from monai_ssl.zoo import bundle_folder, pack
+from monai_ssl.zoo import pack
 
 HERE = PrepareOptions(workers=0)
 SRC, STORE = "src", "store"

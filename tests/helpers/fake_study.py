@@ -4,29 +4,33 @@ import hashlib
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
-from monai_ssl.study.cells import Job, StudyFolder, execute
+from fabricated_study import cell, result
+
+from monai_ssl.study.execution import execute
+from monai_ssl.study.folder import StudyFolder
+from monai_ssl.study.jobs import CellJob, PretrainingJob
 from monai_ssl.study.parallel import run_jobs
 
 
 def jobs(methods=3, cells=4):
     found = []
     for method in range(methods):
-        found.append(Job(f"pre{method}", "pretraining", f"pre {method}", {"method": f"m{method}"}, {}))
-        for cell in range(cells):
-            facts = {"method": f"m{method}", "labels": cell}
-            found.append(Job(f"cell{method}{cell}", "cell", f"cell {method} {cell}", facts, {}, f"pre{method}"))
+        found.append(PretrainingJob(f"pre{method}", f"m{method}", Path("p.json"), {}))
+        for number in range(cells):
+            content = result(f"m{method}", labels=number)
+            found.append(replace(cell(content, f"cell{method}{number}"), needs=f"pre{method}"))
     return found
 
 
 def work(job, folder, aside):
     with (folder.root / "started.log").open("a") as log:
-        log.write(
-            f"{job.key} {folder.is_done(job)} {job.needs is None or folder.place('pretraining', job.needs).is_dir()}\n"
-        )
-    if job.kind == "cell":
-        assert not any(aside.iterdir()), "a cell begins anew"
-    steps = aside / "steps"
+        log.write(f"{job.key} {folder.is_done(job)} {job.needs is None or folder.pretraining(job.needs).is_done()}\n")
+    if isinstance(job, CellJob):
+        assert not any(aside.root.iterdir()), "a cell begins anew"
+    steps = aside.root / "steps"
     for _ in range(len(steps.read_text()) if steps.exists() else 0, 5):
         time.sleep(0.01)
         with steps.open("a") as out:
@@ -35,7 +39,7 @@ def work(job, folder, aside):
 
 
 def main(root):
-    folder = StudyFolder(root)
+    folder = StudyFolder(Path(root))
     with ThreadPoolExecutor(2) as executor:
         status = run_jobs(folder, jobs(), lambda f, j, _: execute(f, j, work), executor, 2, lambda *_: None)
     assert set(status.values()) == {"done"}

@@ -2,6 +2,7 @@ import itertools
 import json
 from pathlib import Path
 
+import fabricated_study
 import pytest
 
 from monai_ssl.cli import main
@@ -213,14 +214,9 @@ def test_a_method_to_avoid_is_named_once():
 
 
 def write_cell(folder, method, score, *, seed, labels=10, task="liver", scheme="full", higher=True):
-    cell = folder / "cells" / f"{method}-{seed}-{labels}-{task}-{scheme}"
-    cell.mkdir(parents=True)
     scores = {f"case{i}": score + 0.01 * (i % 5) + 0.001 * seed for i in range(12)}
-    result = {"method": method, "task": task, "labels": labels, "scheme": scheme, "seed": seed, "metric": "dice",
-              "higher_is_better": higher, "score": sum(scores.values()) / 12, "per_case": scores, "per_class": {},
-              "curve": [], "seconds": 1.0, "pretraining": None if method == "scratch" else "p", "fingerprint": "f",
-              "pictures": []}  # fmt: skip
-    (cell / "result.json").write_text(json.dumps(result))
+    found = {"score": sum(scores.values()) / 12, "per_case": scores, "higher_is_better": higher}
+    fabricated_study.write_cell(folder, fabricated_study.result(method, labels, seed, task, scheme, **found))
 
 
 @pytest.fixture

@@ -9,17 +9,21 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import fake_study
 import pytest
+from fabricated_study import cell, result
 
 from monai_ssl.files import write_json
 from monai_ssl.study import locks
-from monai_ssl.study.cells import Job, StudyFolder, execute, reason_of
+from monai_ssl.study.execution import execute, reason_of
+from monai_ssl.study.folder import StudyFolder
+from monai_ssl.study.jobs import job_from_json, job_to_json
 from monai_ssl.study.parallel import Processes, pool, run_jobs, visible_gpus
 
-JOB = Job("k1", "cell", "one cell", {"method": "scratch", "seed": 3}, {"lr": 0.1})
+JOB = cell(result(seed=3), "k1")
 
 
 def results(root):
@@ -34,14 +38,14 @@ def test_a_job_is_done_once(tmp_path):
 
     def work(job, folder, aside):
         calls.append(job.key)
-        (aside / "extra.txt").write_text("x")
+        (aside.root / "extra.txt").write_text("x")
         return {"score": 0.5}
 
     assert execute(folder, JOB, work) == "done" and execute(folder, JOB, work) == "done"
     assert calls == ["k1"] and folder.is_done(JOB)
-    assert results(tmp_path) == {"k1": {"method": "scratch", "seed": 3, "score": 0.5}}
-    assert (tmp_path / "cells/k1/extra.txt").read_text() == "x"
-    assert not folder.aside(JOB).exists() and not (tmp_path / "locks/k1").exists()
+    assert results(tmp_path) == {"k1": {**JOB.facts(), "score": 0.5}}
+    assert (folder.cell("k1").root / "extra.txt").read_text() == "x"
+    assert not folder.under_way(JOB).root.exists() and not folder.lock(JOB).exists()
 
 
 def test_a_failure_keeps_its_reason_and_is_tried_again(tmp_path):
@@ -55,7 +59,6 @@ def test_a_failure_keeps_its_reason_and_is_tried_again(tmp_path):
 
     assert execute(folder, JOB, fail) == "failed"
     assert folder.failure(JOB) == "`roi_size` is odd." and not folder.is_done(JOB)
-    assert json.loads((tmp_path / "cells/k1/failed.json").read_text())["method"] == "scratch"
     assert execute(folder, JOB, lambda *_: {"score": 1.0}) == "done"
     assert folder.failure(JOB) is None and results(tmp_path)["k1"]["score"] == 1.0
 
@@ -67,8 +70,12 @@ def test_reasons_of_strangers_say_their_kind():
 
 def test_jobs_come_back_from_disk(tmp_path):
     folder = StudyFolder(tmp_path)
-    folder.write_job(JOB)
-    assert folder.read_job("k1") == JOB
+    for job in (JOB, replace(JOB, key="k2", weights=Path("w.safetensors")), *fake_study.jobs(1, 1)):
+        folder.write_job(job)
+        assert folder.read_job(job.key) == job
+    content = job_to_json(JOB)
+    with pytest.raises(ValueError, match="Job k1 was written by another version of monai_ssl: run the study again"):
+        job_from_json({name: content[name] for name in content if name != "task"})
     with pytest.raises(KeyError, match="has no job nobody: run"):
         folder.read_job("nobody")
 
@@ -84,7 +91,7 @@ def test_a_lock_is_held_by_one(tmp_path):
 
 
 def test_busy_elsewhere(tmp_path):
-    with locks.held(tmp_path / "locks/k1"):
+    with locks.held(StudyFolder(tmp_path).lock(JOB)):
         assert execute(StudyFolder(tmp_path), JOB, lambda *_: pytest.fail("twice")) == "busy"
 
 
@@ -147,8 +154,6 @@ def test_cells_wait_for_their_pretraining_and_fail_with_it(tmp_path):
         return {}
 
     folder = StudyFolder(tmp_path)
-    for job in fake_study.jobs(2, 2):
-        folder.write_job(job)
     status, told = run(folder, fake_study.jobs(2, 2)[::-1], work)
     assert order.index("pre0") < order.index("cell00") and "cell10" not in order
     assert {key for key, state in status.items() if state == "failed"} == {"pre1", "cell10", "cell11"}
@@ -161,12 +166,12 @@ def test_a_busy_job_is_asked_for_until_it_is_done(tmp_path, monkeypatch):
     folder, free = StudyFolder(tmp_path), threading.Event()
 
     def elsewhere():
-        with locks.held(tmp_path / "locks/k1"):
+        with locks.held(StudyFolder(tmp_path).lock(JOB)):
             free.wait(5)
 
     other = threading.Thread(target=elsewhere)
     other.start()
-    while not (tmp_path / "locks/k1").exists():
+    while not folder.lock(JOB).exists():
         time.sleep(0.01)
     threading.Timer(0.2, free.set).start()
     status, _ = run(folder, [JOB], lambda *_: {"score": 2.0})

@@ -81,7 +81,7 @@ def test_shared_overrides_go_where_the_bundle_has_the_key():
         ({"schemes": {"slow": {"scheme": "full", "lr": 1}}}, "`schemes#slow` has an unknown key `lr`"),
         ({"pretraining__scratch": {}}, "training from scratch is always part"),
         ({"pretraining__rotation__dataset_dir": None}, "`pretraining#rotation` needs `dataset_dir`"),
-        ({"pretraining__rotation__bundle": "rotate"}, "`pretraining#rotation#bundle` names the bundle 'rotate'"),
+        ({"pretraining__rotation__bundle": "rotate"}, "`pretraining#rotation#bundle`: .* did you mean `rotation`"),
         ({"pretraining__rotation__config": "train"}, "`pretraining#rotation#config` is 'train', but rotation has only"),
         ({"pretraining__rotation__overrides": {"epoch": 3}}, "`pretraining#rotation#overrides` sets `epoch`"),
         ({"pretraining__rotation__overrides": {"exclude": "x"}}, "sets `exclude`, which the study decides"),

@@ -6,13 +6,15 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from fabricated_study import CASES, PIXEL, result, write_cell, write_study
+from fabricated_study import CASES, PIXEL, cell, result, write_cell, write_study
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp, wilcoxon
 
 from monai_ssl.evaluation.runs_and_cases import compare_runs_and_cases
 from monai_ssl.study.comparison import compare
+from monai_ssl.study.execution import execute
+from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.report.charts import Series, line_chart, ticks
 from monai_ssl.study.report.report import write_report
 from monai_ssl.study.results import read_cells
@@ -141,7 +143,7 @@ def test_same_cells_same_bytes(study_dir, tmp_path):
 def test_page_asks_nobody_for_anything(tmp_path):
     content = result(task="http://evil.example/<script>", pictures=["best.png", "../x.png", "/etc/passwd", "a\0b.png"])
     write_cell(tmp_path, content, pictures=["best.png"])
-    (tmp_path / "cells" / "x.png").write_bytes(PIXEL)
+    (StudyFolder(tmp_path).cell("x.png").root).write_bytes(PIXEL)
     text = write_report(tmp_path).read_text()
     page = Page(text)
     assert not {"script", "link", "iframe", "object", "base", "form", "a"} & set(page.tags)
@@ -185,8 +187,8 @@ def test_a_score_that_no_case_has_is_not_tested_and_one_number_of_labels_draws_n
     assert [r["verdict"] for r in rows_of(tmp_path / "summary.csv")] == ["", "not tested"]
     assert "1 comparison with scratch: not tested." in page.text
     assert "one standard deviation" not in page.text
-    write_study(tmp_path, ("scratch", "byol"), (20,))
-    assert "3 comparisons" not in page_of(tmp_path).text and "one standard deviation" in page_of(tmp_path).text
+    write_study(tmp_path / "two", ("scratch", "byol"), (5, 20))
+    assert "one standard deviation" in page_of(tmp_path / "two").text
 
 
 def test_one_pretraining_behind_all_seeds_is_said(tmp_path):
@@ -219,7 +221,7 @@ def test_an_auc_is_tested_by_pseudo_values(tmp_path):
     differences = np.array([gain[case] - values[case] for case in CASES])
     assert float(row["cases_p_value"]) == pytest.approx(ttest_1samp(differences, 0).pvalue) and row["cases_test"] == "t"
     assert int(row["cases_n"]) == len(CASES) and "t-test of their pseudo-values" in page.text
-    up = compare(read_cells(tmp_path)[0])[1]
+    up = compare(read_cells(StudyFolder(tmp_path))[0])[1]
     down = replace(up, p_holm=0.01, paired=replace(up.paired, rank_biserial=-0.5))
     assert down.verdict == "better" and replace(down, paired=replace(down.paired, test="wilcoxon")).verdict == "unclear"
 
@@ -242,7 +244,7 @@ def test_score_and_cases_must_agree(tmp_path, seeds):
     for seed in range(seeds):
         write_cell(tmp_path, result("scratch", seed=seed, per_case=up, score=0.9))
         write_cell(tmp_path, result("byol", seed=seed, per_case=more, score=0.8))
-    row = compare(read_cells(tmp_path)[0])[1]
+    row = compare(read_cells(StudyFolder(tmp_path))[0])[1]
     assert row.p_holm < 0.05 and row.difference < 0 and row.verdict == "unclear"
     assert row.paired.test == ("wilcoxon" if seeds == 1 else "runs and cases")
 
@@ -252,7 +254,7 @@ def test_a_single_shared_case_compares_nothing(tmp_path, seeds):
     for seed in range(seeds):
         write_cell(tmp_path, result("scratch", seed=seed, per_case={"a": 0.5, "b": 0.6}))
         write_cell(tmp_path, result("byol", seed=seed, per_case={"a": 0.7, "c": 0.8}))
-    row = compare(read_cells(tmp_path)[0])[1]
+    row = compare(read_cells(StudyFolder(tmp_path))[0])[1]
     assert row.paired is None and row.verdict == "not tested"
 
 
@@ -261,7 +263,7 @@ def test_seeds_that_only_one_arm_has_do_not_count_for_the_difference(tmp_path):
         write_cell(tmp_path, result("scratch", seed=seed, score=score))
     for seed, score in ((1, 0.8), (2, 0.1)):
         write_cell(tmp_path, result("byol", seed=seed, score=score))
-    row = compare(read_cells(tmp_path)[0])[1]
+    row = compare(read_cells(StudyFolder(tmp_path))[0])[1]
     assert page_of(tmp_path).tables[0][2][6] == "−0.100"
     assert row.difference == pytest.approx(-0.1) and row.mean == pytest.approx(0.45) and row.seeds == 2
 
@@ -271,11 +273,11 @@ def test_baseline_has_the_encoder_of_the_method_and_the_scheme_where_there_is_on
     write_cell(tmp_path, result("scratch (resnet)", encoder="resnet", score=0.2))
     write_cell(tmp_path, result("byol", encoder="resnet", scheme="warmup", score=0.5))
     write_cell(tmp_path, result("mg", encoder="conv", scheme="warmup", score=0.5))
-    rows = {row.method: row for row in compare(read_cells(tmp_path)[0])}
+    rows = {row.method: row for row in compare(read_cells(StudyFolder(tmp_path))[0])}
     assert rows["byol"].baseline == ("full", "scratch (resnet)") and rows["byol"].difference == pytest.approx(0.3)
     assert rows["mg"].baseline == ("full", "scratch") and rows["mg"].difference == pytest.approx(0.4)
     write_cell(tmp_path, result("scratch", encoder="conv", scheme="warmup", score=0.45))
-    rows = {(row.method, row.scheme): row for row in compare(read_cells(tmp_path)[0])}
+    rows = {(row.method, row.scheme): row for row in compare(read_cells(StudyFolder(tmp_path))[0])}
     assert rows["mg", "warmup"].baseline == ("warmup", "scratch")
 
 
@@ -284,7 +286,7 @@ def test_labels_saved(tmp_path):
         write_cell(tmp_path, result("scratch", labels, score=score))
     for labels, score in ((5, 0.7), (10, 0.55), (20, 0.9)):
         write_cell(tmp_path, result("byol", labels, score=score))
-    savings = {row.labels: row.saving for row in compare(read_cells(tmp_path)[0]) if row.method == "byol"}
+    savings = {row.labels: row.saving for row in compare(read_cells(StudyFolder(tmp_path))[0]) if row.method == "byol"}
     assert savings[5].equivalent == pytest.approx(15) and savings[5].saving == pytest.approx(2 / 3)
     assert savings[10].equivalent == pytest.approx(7.5) and savings[20].bound == "at least"
     shown = {line[1]: line[-1] for line in page_of(tmp_path).tables[0] if line[2] == "byol"}
@@ -292,16 +294,19 @@ def test_labels_saved(tmp_path):
 
 
 def test_what_failed_or_is_missing_stands_in_the_page(tmp_path):
-    folder = write_cell(tmp_path, result())
-    keys = [{"key": folder.name, **result()}, {"key": "f1", **result("byol")}, {"key": "f2", **result("mg", seed=7)}]
-    (tmp_path / "study.json").write_text(json.dumps({"name": "n", "cells": keys, "allow_leak": True, "select": "best"}))
-    (tmp_path / "failed").mkdir()
-    (tmp_path / "failed" / "f1.json").write_text(json.dumps({"reason": "<b>no memory</b>"}))
+    failing, waiting = cell(result("byol")), cell(result("mg", seed=7))
+
+    def fail(job, folder, aside):
+        raise ValueError("<b>no memory</b>")
+
+    assert execute(StudyFolder(tmp_path), failing, fail) == "failed"
+    asked = {"name": "n", "allow_leak": True, "select": "best"}
+    StudyFolder(tmp_path).write_record(asked, [write_cell(tmp_path, result()), failing, waiting])
     write_cell(tmp_path, result("stale"), "of_another_study_file")
     page = page_of(tmp_path)
     assert "1 cell finished" in page.text and "2 failed or missing" in page.text
-    assert ["byol, liver, 5 labels, full, seed 0", "<b>no memory</b>"] in page.tables[2]
-    assert ["mg, liver, 5 labels, full, seed 7", "It has not run yet."] in page.tables[2]
+    assert [failing.title, "<b>no memory</b>"] in page.tables[2]
+    assert ["mg, liver, 5 labeled, full, seed 7", "It has not run yet."] in page.tables[2]
     assert "stale" not in page.text and "allowed into pre-training" in page.text and "best on validation" in page.text
 
 
@@ -311,24 +316,24 @@ def test_what_failed_or_is_missing_stands_in_the_page(tmp_path):
         ("{", "cannot be used"),
         ("[]", "`method` is missing"),
         (json.dumps(result() | {"score": None}), "`score` is None, not a finite number"),
-        (json.dumps(result() | {"score": float("nan")}), "`score` is nan"),
+        (json.dumps(result() | {"score": float("nan")}), "NaN is not a number"),
         (json.dumps({k: v for k, v in result().items() if k != "seed"}), "`seed` is missing"),
     ],
 )
 def test_results_that_cannot_be_used_are_named(tmp_path, text, reason):
     write_cell(tmp_path, result("byol"))
-    bad = tmp_path / "cells" / "bad"
-    bad.mkdir()
-    (bad / "result.json").write_text(text)
-    cells, unfinished = read_cells(tmp_path)
-    assert len(cells) == 1 and reason in unfinished["cells/bad"]
+    bad = StudyFolder(tmp_path).cell("bad")
+    bad.root.mkdir()
+    bad.result.write_text(text)
+    cells, unfinished = read_cells(StudyFolder(tmp_path))
+    assert len(cells) == 1 and reason in unfinished["cell bad"]
 
 
 def test_two_results_of_one_arm_and_seed_count_once(tmp_path):
     write_cell(tmp_path, result(score=0.1), "a")
     write_cell(tmp_path, result(score=0.2), "b")
-    cells, unfinished = read_cells(tmp_path)
-    assert [cell.score for cell in cells] == [0.1] and "same arm and seed" in unfinished["cells/b"]
+    cells, unfinished = read_cells(StudyFolder(tmp_path))
+    assert [cell.score for cell in cells] == [0.1] and "same arm and seed" in unfinished["cell b"]
 
 
 def test_empty_study_and_none(tmp_path):
@@ -341,7 +346,7 @@ def test_cases_without_a_score_are_left_out(tmp_path):
     base = result()["per_case"]
     write_cell(tmp_path, result(per_case=base | {CASES[0]: None}))
     write_cell(tmp_path, result("byol", per_case=dict.fromkeys(CASES[:-1], 0.9) | {"other": 0.1}))
-    assert compare(read_cells(tmp_path)[0])[1].paired.n == len(CASES) - 2
+    assert compare(read_cells(StudyFolder(tmp_path))[0])[1].paired.n == len(CASES) - 2
 
 
 def test_pictures_are_of_the_most_labels_and_of_each_arm(tmp_path):
@@ -365,10 +370,10 @@ WEIRD = st.text(min_size=1, max_size=12) | st.sampled_from(
 def test_weird_names_neither_break_the_page_nor_run(tmp_path_factory, task, method, scheme, metric, case, name):
     where = tmp_path_factory.mktemp("weird")
     facts = {"task": task, "scheme": scheme, "metric": metric, "per_case": {case: 0.5, f"{case}2": 0.25}}
-    facts |= {"per_class": {name: 0.5}, "fingerprint": name}
+    facts |= {"per_class": {name: 0.5}, "encoder": name}
     write_cell(where, result("scratch", **facts), "s")
-    write_cell(where, result(method, **facts | {"pretraining": "w"}), "m")
-    (where / "study.json").write_text(json.dumps({"name": name}))
+    write_cell(where, result(method, **facts | {"pretraining": name}), "m")
+    StudyFolder(where).write_record({"name": name}, [])
     page = page_of(where)
     assert "script" not in page.tags
     rows = rows_of(where / "table.csv")

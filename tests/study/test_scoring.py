@@ -9,6 +9,7 @@ from monai.metrics import compute_dice
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from monai_ssl.study.folder import JobFolder
 from monai_ssl.study.pictures import thickest_slice
 from monai_ssl.study.scoring import Scoring
 
@@ -45,7 +46,7 @@ def segmentation(tmp_path, metric="dice"):
     pairs = [(one_hot(p)[None], one_hot(t)[None]) for p, t in zip(preds, truths, strict=True)]
     table = torch.cat([compute_dice(p, t, include_background=False) for p, t in pairs])
     evaluator = Evaluator({f"val_{metric}": table})
-    scoring = Scoring("segmentation", metric, ["lung", "heart"], tmp_path)
+    scoring = Scoring("segmentation", metric, ["lung", "heart"], JobFolder(tmp_path))
     scoring.attach(evaluator, cases("a", "b", "b", "c"))
     evaluator.run([{"image": torch.rand(1, 6, 5, 4), "pred": p[0], "label": t[0]} for p, t in pairs])
     return table, scoring
@@ -79,7 +80,7 @@ def test_a_missed_structure_has_no_distance(tmp_path):
 
 def classification(metric, tmp_path, pred, label):
     evaluator = Evaluator()
-    scoring = Scoring("classification", metric, ["x", "y", "z"][: pred.shape[1]], tmp_path)
+    scoring = Scoring("classification", metric, ["x", "y", "z"][: pred.shape[1]], JobFolder(tmp_path))
     scoring.attach(evaluator, cases(*(f"p{i // 2}" for i in range(len(pred)))))
     evaluator.run([{"pred": p, "label": t} for p, t in zip(pred, label, strict=True)])
     return scoring.result()

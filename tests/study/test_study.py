@@ -5,14 +5,15 @@ import signal
 import subprocess
 import sys
 import time
+from html import unescape
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
 
 from monai_ssl.study.conduct import conduct
+from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.plan import check_study
-from monai_ssl.study.runner import ENCODER
 from monai_ssl.study.worker import CODES
 
 ROOT = Path(__file__).parents[2]
@@ -52,10 +53,10 @@ pytestmark = pytest.mark.slow
 
 def results(root):
     timeless = {}
-    for path in sorted(root.glob("cells/*/result.json")):
-        result = json.loads(path.read_text())
+    for cell in StudyFolder(root).done_cells():
+        result = json.loads(cell.result.read_text())
         assert result.pop("seconds") > 0
-        timeless[path.parent.name] = result
+        timeless[cell.key] = result
     return timeless
 
 
@@ -82,9 +83,9 @@ def test_a_study_from_file_to_page_killed_on_the_way(tmp_path, monkeypatch):
     assert max(r["score"] for r in found.values()) > 0
     assert all(0 <= r["score_target_bn"] <= 1 and r["bn_distance"] > 0 for r in found.values())
     assert all(r["labels"] == 2 and 0 <= r["score"] <= 1 and len(r["curve"]) == 1 for r in found.values())
-    split = json.loads((tmp_path / "straight/split.json").read_text())
+    split = json.loads(StudyFolder(tmp_path / "straight").split.read_text())
     assert all(sorted(r["per_case"]) == sorted(split[r["task"]]["test"]) for r in found.values())
-    assert outcome.report is not None and outcome.report.is_file()
+    assert outcome.report.is_file()
     nested(tmp_path / "straight")
 
     part = {"tasks": {"lungs": TINY["tasks"]["lungs"]}, "pretraining": {"rotation": TINY["pretraining"]["rotation"]}}
@@ -108,19 +109,21 @@ def nested(root):
 
 def export_is_made_up(root):
     """A pre-training that was killed after its last checkpoint and before the export is not trained again."""
-    folder = next(path for path in sorted((root / "pretraining").iterdir()))
-    before = (folder / ENCODER).read_bytes()
-    card = json.loads((folder / "result.json").read_text())
-    for name in (ENCODER, "result.json", "model.pt"):
-        (folder / name).unlink()
-    (root / "under_way").mkdir(exist_ok=True)
-    folder.rename(root / "under_way" / folder.name)
-    command = [sys.executable, "-m", "monai_ssl.study.worker", str(root), folder.name]
+    study = StudyFolder(root)
+    (key,) = {json.loads(cell.result.read_text())["pretraining"] for cell in study.done_cells()} - {None}
+    done, under_way = study.pretraining(key), study.under_way(study.read_job(key))
+    before = done.encoder.read_bytes()
+    card = json.loads(done.result.read_text())
+    for path in (done.encoder, done.result, done.network):
+        path.unlink()
+    under_way.root.parent.mkdir(exist_ok=True)
+    done.root.rename(under_way.root)
+    command = [sys.executable, "-m", "monai_ssl.study.worker", str(root), key]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=ROOT)
     assert child.wait(timeout=200) == CODES["done"]
     child.stdin.close()
-    assert len((folder / ENCODER).read_bytes()) == len(before)
-    assert json.loads((folder / "result.json").read_text())["tensors_sha256"] == card["tensors_sha256"]
+    assert len(done.encoder.read_bytes()) == len(before)
+    assert json.loads(done.result.read_text())["tensors_sha256"] == card["tensors_sha256"]
 
 
 def test_a_cell_that_fails_leaves_the_others(tmp_path):
@@ -130,3 +133,4 @@ def test_a_cell_that_fails_leaves_the_others(tmp_path):
     assert outcome.done == 1
     ((title, reason),) = outcome.failed
     assert title.startswith("scratch, lungs, 2 labeled") and "`roi_size` must be divisible by 8" in reason
+    assert reason in unescape(outcome.report.read_text())

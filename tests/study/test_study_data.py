@@ -16,8 +16,9 @@ from monai_ssl.data.class_list import classification_cases
 from monai_ssl.data.datalist import patient_of, segmentation_cases
 from monai_ssl.data.pretraining import PretrainingScans
 from monai_ssl.store import Store
-from monai_ssl.study.cells import StudyFolder
 from monai_ssl.study.cohorts import Cohort, ContentHashes, fix_split, read_cohort, subsets, write_list
+from monai_ssl.study.folder import StudyFolder
+from monai_ssl.study.jobs import PretrainingJob
 from monai_ssl.study.matrix import SCRATCH
 from monai_ssl.study.plan import check_study
 from monai_ssl.study.study_data import prepare_study
@@ -58,52 +59,59 @@ def test_sections_are_apart_and_fixed(volumes, prepared):
     everyone = [patient for patients in parts.values() for patient in patients]
     assert sorted(everyone) == [f"pt{i}" for i in range(8)]
     assert len(parts["test"]) == 2 and len(parts["validation"]) == 2
-    assert json.loads((folder.root / "split.json").read_text()) == {"lungs": parts}
+    assert json.loads(folder.split.read_text()) == {"lungs": parts}
 
 
 def test_the_matrix(prepared):
     _, folder, ready = prepared
-    cells = [job for job in ready.jobs if job.kind == "cell"]
+    cells = ready.cells
     assert len(cells) == 12 and len({job.key for job in ready.jobs}) == 14
-    assert {(c.facts["method"], c.facts["labels"], c.facts["seed"]) for c in cells} == {
+    assert {(c.method, c.labels, c.seed) for c in cells} == {
         (m, n, s) for m in (SCRATCH, "models_genesis", "rotation") for n in (1, 3) for s in (0, 1)
     }
-    keys = {job.facts["method"]: job.key for job in ready.jobs if job.kind == "pretraining"}
+    keys = {job.method: job.key for job in ready.jobs if isinstance(job, PretrainingJob)}
     for cell in cells:
-        assert cell.needs == keys.get(cell.facts["method"]) == cell.facts["pretraining"]
+        assert cell.needs == keys.get(cell.method) == cell.pretraining
         assert folder.read_job(cell.key) == cell
-        assert cell.work["encoder"]["widths"] == [4, 8, 16, 32]
+        assert cell.recipe["widths"] == [4, 8, 16, 32]
 
 
 def test_labels_are_nested_and_the_same_for_all_methods(prepared):
     _, _, ready = prepared
-    cells = [job for job in ready.jobs if job.kind == "cell"]
+    cells = ready.cells
     test = set(ready.cohorts["lungs"].patients()["test"])
     for seed in (0, 1):
         chosen = {}
         for cell in cells:
-            if cell.facts["seed"] != seed:
+            if cell.seed != seed:
                 continue
-            listed = json.loads(Path(cell.work["overrides"]["datalist"]).read_text())
+            listed = json.loads(Path(cell.overrides["datalist"]).read_text())
             patients = {case["patient"] for case in listed["training"]}
-            assert chosen.setdefault(cell.facts["labels"], patients) == patients
-            assert len(patients) == cell.facts["labels"] and not patients & test
+            assert chosen.setdefault(cell.labels, patients) == patients
+            assert len(patients) == cell.labels and not patients & test
             assert {case["patient"] for case in listed["test"]} == test
         assert chosen[1] < chosen[3]
 
 
+def test_cells_of_other_patients_have_other_lists(prepared, tmp_path):
+    study, _, _ = prepared
+    named = replace(study, tasks=(replace(study.tasks[0], name="lungs.v2"),), output_dir=tmp_path)
+    cells = prepare_study(named, StudyFolder(tmp_path)).cells
+    assert len({cell.overrides["datalist"] for cell in cells}) == len({(c.labels, c.seed) for c in cells}) == 4
+
+
 def test_the_bundle_reads_the_list(volumes, prepared):
     _study, _, ready = prepared
-    (cell, *_) = (job for job in ready.jobs if job.kind == "cell" and job.facts["labels"] == 3)
+    (cell, *_) = (job for job in ready.cells if job.labels == 3)
     for section in ("training", "validation", "test"):
-        cases = segmentation_cases(section, ".", cell.work["overrides"]["datalist"])
-        listed = json.loads(Path(cell.work["overrides"]["datalist"]).read_text())[section]
+        cases = segmentation_cases(section, ".", cell.overrides["datalist"])
+        listed = json.loads(Path(cell.overrides["datalist"]).read_text())[section]
         assert [case["patient"] for case in cases] == [case["patient"] for case in listed]
 
 
 def trained_on(study, folder, ready):
-    job = next(job for job in ready.jobs if job.kind == "pretraining")
-    options = job.work["overrides"]
+    job = next(job for job in ready.jobs if isinstance(job, PretrainingJob))
+    options = job.overrides
     scans = PretrainingScans(options["dataset_dir"], folder.root, 3, held_out=0, exclude=options["exclude"])
     sources = {json.loads(p.read_text())["source_hash"] for p in Path(options["dataset_dir"]).glob("scans/*.json")}
     kept = {scan.key for scan in scans.train}
@@ -196,10 +204,10 @@ def test_a_study_refuses_changed_patients(volumes, prepared, tmp_path):
     cohort = ready.cohorts["lungs"]
     fewer = Cohort(cohort.training[1:], cohort.validation, cohort.test)
     with pytest.raises(ValueError, match=r"differ from those in .*split\.json, with which this study began"):
-        fix_split({"lungs": fewer}, folder.root / "split.json")
-    fix_split({"another": fewer}, folder.root / "split.json")
-    assert json.loads((folder.root / "split.json").read_text()).keys() == {"lungs", "another"}
-    fix_split(ready.cohorts, folder.root / "split.json")
+        fix_split({"lungs": fewer}, folder.split)
+    fix_split({"another": fewer}, folder.split)
+    assert json.loads(folder.split.read_text()).keys() == {"lungs", "another"}
+    fix_split(ready.cohorts, folder.split)
 
 
 def test_a_patient_in_two_sections_is_refused(volumes, prepared, tmp_path):
@@ -244,7 +252,8 @@ def test_tables_of_classes(tmp_path, prepared, multilabel):
     cohort = read_cohort(task, tmp_path)
     parts = cohort.patients()
     assert sorted(p for patients in parts.values() for p in patients) == [f"p{i}" for i in range(6)]
-    written = write_list(task, cohort, parts["training"][:2], tmp_path / "out" / "list")
+    written = tmp_path / "out" / "list.csv"
+    write_list(task, cohort, parts["training"][:2], written)
     for section in ("training", "validation", "test"):
         cases = classification_cases(section, tmp_path, ["a", "b"], written)
         expected = getattr(cohort, section)
@@ -269,9 +278,9 @@ def test_phantoms_are_made_once(tmp_path):
     study = check_study(changed(pretraining={}, shared={}, labels=["all"]), SMOKE.parent)
     folder = StudyFolder(tmp_path)
     first = prepare_study(study, folder)
-    stamp = (tmp_path / "phantoms/ct").stat().st_mtime_ns
-    assert prepare_study(study, folder).jobs == first.jobs and (tmp_path / "phantoms/ct").stat().st_mtime_ns == stamp
-    assert {job.facts["method"] for job in first.jobs} == {SCRATCH}
+    stamp = folder.phantoms("ct").stat().st_mtime_ns
+    assert prepare_study(study, folder).jobs == first.jobs and folder.phantoms("ct").stat().st_mtime_ns == stamp
+    assert {job.method for job in first.jobs} == {SCRATCH}
     wrong = replace(study, tasks=(replace(study.tasks[0], dataset_dir="phantoms:pet"),))
     with pytest.raises(ValueError, match="phantoms are phantoms:ct or phantoms:xray"):
         prepare_study(wrong, folder)
@@ -282,14 +291,14 @@ def test_a_pretraining_for_each_seed(prepared, tmp_path):
     study, _, ready = prepared
     out = StudyFolder(tmp_path / "out")
     study = replace(study, seeds=(0, 7), pretrain="per_seed", output_dir=out.root)
-    jobs = {job.key: job for job in prepare_study(study, out).jobs}
-    trained = {job.title: job for job in jobs.values() if job.kind == "pretraining"}
+    again = prepare_study(study, out)
+    jobs = {job.key: job for job in again.jobs}
+    trained = {job.title: job for job in jobs.values() if isinstance(job, PretrainingJob)}
     names = [f"pre-training {method}, seed {seed}" for method in ("models_genesis", "rotation") for seed in (0, 7)]
     assert sorted(trained) == sorted(names)
-    assert {t: job.work["overrides"]["seed"] for t, job in trained.items()} == {t: int(t[-1]) for t in names}
-    cells = [job for job in jobs.values() if job.kind == "cell"]
-    assert {job.facts["seed"] for job in cells} == {0, 7}
-    for job in cells:
-        expected = f"pre-training {job.facts['method']}, seed {job.facts['seed']}"
-        assert (jobs[job.needs].title if job.needs else SCRATCH) in (expected, job.facts["method"])
+    assert {t: job.overrides["seed"] for t, job in trained.items()} == {t: int(t[-1]) for t in names}
+    assert {job.seed for job in again.cells} == {0, 7}
+    for job in again.cells:
+        expected = f"pre-training {job.method}, seed {job.seed}"
+        assert (jobs[job.needs].title if job.needs else SCRATCH) in (expected, job.method)
     assert not trained.keys() & {job.title for job in ready.jobs}

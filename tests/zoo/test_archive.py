@@ -3,15 +3,22 @@
 import functools
 import http.server
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import zipfile
+from pathlib import Path
 
 import monai.bundle
 import pytest
 
 from monai_ssl.__main__ import main
-from monai_ssl.zoo import bundle_folder, pack, shipped_bundles
+from monai_ssl.bundle_folders import bundle_folder, shipped_bundles
+from monai_ssl.zoo import pack
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -80,5 +87,24 @@ def test_the_command_says_how_to_install(tmp_path, capsys):
     assert "did you mean `moco`?" in capsys.readouterr().err
 
 
-def test_bundles_come_with_the_package():
+def test_bundles_go_by_name_or_path(tmp_path, monkeypatch):
     assert {"pcrlv2", "segmentation", "classification"} <= set(shipped_bundles())
+    for name in ("moco", "mine"):
+        (tmp_path / name / "configs").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert bundle_folder("mine") == bundle_folder("mine", tmp_path) == tmp_path / "mine"
+    assert bundle_folder("./moco") == bundle_folder(tmp_path / "moco") == tmp_path / "moco" != bundle_folder("moco")
+
+
+@pytest.mark.slow
+def test_commands_find_bundles_in_a_wheel(tmp_path):
+    """What `pip install` puts elsewhere, not the checkout, and not its link from `monai_ssl/bundles`."""
+    source = tmp_path / "source"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "tests"), symlinks=True)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", str(source)]
+    subprocess.run([*build, "--wheel-dir", str(tmp_path)], check=True, timeout=300)
+    shutil.unpack_archive(next(tmp_path.glob("*.whl")), tmp_path / "installed", "zip")
+    for command in (["study", str(ROOT / "studies/smoke.json"), "--dry-run"], ["pack", "pcrlv2", "dist"]):
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+        subprocess.run([sys.executable, "-m", "monai_ssl", *command], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "dist").is_dir()

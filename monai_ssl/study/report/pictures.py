@@ -55,16 +55,18 @@ def case_pictures(cells: Sequence[Cell]) -> list[CasePicture]:
 
 
 def _readable(cell: Cell) -> list[Path]:
-    folder = cell.folder.resolve()
-    paths = [(folder / relative).resolve() for relative in cell.pictures if "\0" not in relative]
-    return [
-        path
-        for path in paths
-        if path.is_relative_to(folder)
-        and path.suffix.lower() in _KINDS
-        and path.is_file()
-        and path.stat().st_size <= _LARGEST
-    ]
+    return [path for name in cell.pictures if (path := _inside(cell, name)) is not None and _fits(path)]
+
+
+def _inside(cell: Cell, name: str) -> Path | None:
+    try:
+        return cell.folder.picture(name)
+    except ValueError:
+        return None
+
+
+def _fits(path: Path) -> bool:
+    return path.suffix.lower() in _KINDS and path.is_file() and path.stat().st_size <= _LARGEST
 
 
 __all__ = ["CasePicture", "case_pictures"]

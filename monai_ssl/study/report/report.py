@@ -9,13 +9,12 @@ from pathlib import Path
 
 from monai_ssl.files import atomic
 from monai_ssl.study.comparison import Row, compare
+from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.report.page import bullets, cell, folded, page, paragraph, table
 from monai_ssl.study.report.sections import styles, task_section
 from monai_ssl.study.report.tables import cells_csv, summary_csv
 from monai_ssl.study.report.text import count, limits, number
-from monai_ssl.study.results import Cell, read_cells, read_study_record
-
-REPORT, TABLE, SUMMARY = "report.html", "table.csv", "summary.csv"
+from monai_ssl.study.results import Cell, read_cells
 
 
 def write_report(study_dir: Path) -> Path:
@@ -24,7 +23,7 @@ def write_report(study_dir: Path) -> Path:
     The same cells give the same files to the byte. What has failed or is missing stands in the page by its reason.
 
     Args:
-        study_dir: folder of the study, with ``study.json`` and ``cells/*/result.json``.
+        study_dir: folder of the study, as ``study`` leaves it.
 
     Returns:
         The path of the page.
@@ -32,20 +31,20 @@ def write_report(study_dir: Path) -> Path:
     Raises:
         FileNotFoundError: when there is no such folder.
     """
-    study_dir = Path(study_dir)
+    folder = StudyFolder(study_dir)
     if not study_dir.is_dir():
         raise FileNotFoundError(f"There is no study in {study_dir}; run `python -m monai_ssl study` first.")
-    cells, unfinished = read_cells(study_dir)
+    cells, unfinished = read_cells(folder)
     rows = compare(cells)
-    _write(study_dir / TABLE, cells_csv(cells))
-    _write(study_dir / SUMMARY, summary_csv(rows))
-    _write(study_dir / REPORT, _page(study_dir, cells, rows, unfinished))
-    return study_dir / REPORT
+    _write(folder.table, cells_csv(cells))
+    _write(folder.summary, summary_csv(rows))
+    _write(folder.report, _page(folder, cells, rows, unfinished))
+    return folder.report
 
 
-def _page(study_dir: Path, cells: Sequence[Cell], rows: Sequence[Row], unfinished: dict[str, str]) -> str:
-    study = read_study_record(study_dir)
-    name = str(study.get("name") or study_dir.resolve().name)
+def _page(folder: StudyFolder, cells: Sequence[Cell], rows: Sequence[Row], unfinished: dict[str, str]) -> str:
+    study = folder.read_record()
+    name = str(study.get("name") or folder.name)
     tasks = sorted({row.task for row in rows})
     colors = styles(cells)
     hours = sum(one.seconds for one in cells) / 3600
@@ -56,7 +55,8 @@ def _page(study_dir: Path, cells: Sequence[Cell], rows: Sequence[Row], unfinishe
         parts.append(task_section([row for row in rows if row.task == task], of_task, colors))
     parts += [_unfinished(unfinished), "<h2>How it was made</h2>", _fingerprints(cells)]
     if study:
-        text = json.dumps(study, indent=2, ensure_ascii=False)
+        # its cells stand in the table above
+        text = json.dumps({key: value for key, value in study.items() if key != "cells"}, indent=2, ensure_ascii=False)
         parts.append(folded("What was asked for: study.json", f'<pre tabindex="0">{escape(text)}</pre>'))
     return page(f"Study: {name}", parts)
 
@@ -86,4 +86,4 @@ def _write(path: Path, text: str) -> None:
         file.write(text.encode("utf-8", "replace"))
 
 
-__all__ = ["REPORT", "SUMMARY", "TABLE", "write_report"]
+__all__ = ["write_report"]

@@ -35,7 +35,7 @@ _SAVING = ("scratch_labels", "scratch_labels_bound", "saving")
 
 def cells_csv(cells: Sequence[Cell]) -> str:
     """Return a table with one line for each cell."""
-    records = ({name: getattr(cell, name) for name in _CELL} | {"folder": cell.folder.name} for cell in cells)
+    records = ({name: getattr(cell, name) for name in _CELL} | {"folder": cell.folder.key} for cell in cells)
     return _csv((*_CELL, "folder"), records)
 
 

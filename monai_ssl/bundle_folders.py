@@ -1,0 +1,55 @@
+"""Bundles by name or path, and where their files lie; in the checkout and installed alike."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+# a link to the checkout's `bundles`; the wheel holds the files themselves
+_SHIPPED = Path(__file__).with_name("bundles")
+
+
+def shipped_bundles() -> list[str]:
+    """Return the names of the bundles that come with this package, sorted."""
+    return sorted(folder.name for folder in _SHIPPED.glob("*") if _configs(folder).is_dir())
+
+
+def bundle_folder(named: str | Path, base: Path = Path()) -> Path:
+    """Return the folder of a bundle.
+
+    Args:
+        named: a bundle that comes with this package (``pcrlv2``), or the path of any bundle's folder, which is one
+            when it has a slash (``./pcrlv2``).
+        base: where relative paths start.
+
+    Raises:
+        ValueError: when there is no such bundle.
+
+    Example:
+        >>> bundle_folder("pcrlv2").name
+        'pcrlv2'
+    """
+    places = [base / named] if "/" in str(named) else [_SHIPPED / named, base / named]
+    for folder in places:
+        if _configs(folder).is_dir():
+            return folder.resolve()
+    known = shipped_bundles()
+    near = difflib.get_close_matches(str(named), known, n=1)
+    raise ValueError(
+        f"There is no bundle `{named}`{f'; did you mean `{near[0]}`?' if near else '.'} Give the folder of one (with "
+        f"`configs`), or one of: {', '.join(known)}."
+    )
+
+
+def config_file(folder: Path, config: str) -> Path:
+    """Return a configuration of a bundle by its name, as ``pretrain_2d``."""
+    return _configs(folder) / f"{config}.json"
+
+
+def bundle_of(config: Path) -> Path:
+    """Return the folder of the bundle that a configuration is of."""
+    return config.resolve().parents[1]
+
+
+def _configs(folder: Path) -> Path:
+    return folder / "configs"

@@ -1,0 +1,126 @@
+"""The jobs of a study, as its worker processes read them: a pre-training, or a cell of the matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class PretrainingJob:
+    """A run of a pre-training bundle, whose encoder cells start from.
+
+    Args:
+        key: hash of everything that decides the result; the name of its folder.
+        method: name in the table.
+        config: configuration of the bundle.
+        overrides: of the bundle, all but ``output_dir``.
+        seed: that it was given, where each seed of the study has its own pre-training.
+    """
+
+    key: str
+    method: str
+    config: Path
+    overrides: Mapping[str, Any]
+    seed: int | None = None
+
+    needs: ClassVar[str | None] = None
+    """Key of the job that must be done before."""
+
+    @property
+    def title(self) -> str:
+        return f"pre-training {self.method}" + ("" if self.seed is None else f", seed {self.seed}")
+
+    def facts(self) -> dict[str, Any]:
+        """Return what ``result.json`` says beside what was measured."""
+        return {"method": self.method}
+
+
+@dataclass(frozen=True)
+class CellJob:
+    """A cell of the matrix: one fine-tuning with its test.
+
+    Args:
+        key: hash of everything that decides the result; the name of its folder.
+        method: name in the table; of one from scratch ``"scratch"``.
+        task: name of the downstream task.
+        labels: number of labeled patients.
+        scheme: name of the fine-tuning scheme.
+        seed: of the subset and the training.
+        metric: name of the score.
+        higher_is_better: whether more of it is better.
+        pretraining: hash of what it starts from; ``None`` from scratch.
+        encoder: name of the encoder.
+        select: ``"last"`` or ``"best"`` checkpoint.
+        data_fingerprint: hash of the data that it reads.
+        task_kind: ``"segmentation"`` or ``"classification"``.
+        train: configuration of the task's bundle that trains.
+        evaluate: the one that is laid over it to test.
+        overrides: of the task's bundle, all but its folders, weights and encoder.
+        recipe: ``_target_`` and arguments of the encoder.
+        weights: file to start from, where no pre-training of the study makes it.
+        target_bn_batches: of the target, to collect batch norm statistics from for a second test; 0 for none.
+        needs: key of the pre-training that it starts from.
+    """
+
+    key: str
+    method: str
+    task: str
+    labels: int
+    scheme: str
+    seed: int
+    metric: str
+    higher_is_better: bool
+    pretraining: str | None
+    encoder: str
+    select: str
+    data_fingerprint: str
+    task_kind: str
+    train: Path
+    evaluate: Path
+    overrides: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    weights: Path | None = None
+    target_bn_batches: int = 0
+    needs: str | None = None
+
+    @property
+    def title(self) -> str:
+        return cell_title(self.facts())
+
+    def facts(self) -> dict[str, Any]:
+        """Return what ``result.json`` says beside what was measured."""
+        names = "method task labels scheme seed metric higher_is_better pretraining encoder select data_fingerprint"
+        return {name: getattr(self, name) for name in names.split()} | {"fingerprint": self.key}
+
+
+Job = PretrainingJob | CellJob
+
+
+def cell_title(facts: Mapping[str, Any]) -> str:
+    """Return a name of a cell for people; what is not known of it is a question mark."""
+    told = [str(facts.get(key, "?")) for key in ("method", "task", "labels", "scheme", "seed")]
+    return "{}, {}, {} labeled, {}, seed {}".format(*told)
+
+
+def job_to_json(job: Job) -> dict[str, Any]:
+    """Return a job as plain values, from which :func:`job_from_json` makes an equal one."""
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(job).items()}
+    return {"job": type(job).__name__, **plain}
+
+
+def job_from_json(content: Mapping[str, Any]) -> Job:
+    """Return a job from what :func:`job_to_json` made of it.
+
+    Raises:
+        ValueError: when it is of another version.
+    """
+    kinds: dict[str, type[Job]] = {kind.__name__: kind for kind in (PretrainingJob, CellJob)}
+    kind = kinds.get(str(content.get("job")))
+    rest = {name: value for name, value in content.items() if name != "job"}
+    if kind is None or rest.keys() != {field.name for field in fields(kind)}:
+        raise ValueError(f"Job {content.get('key')} was written by another version of monai_ssl: run the study again.")
+    paths = {name: Path(rest[name]) for name in ("config", "train", "evaluate", "weights") if rest.get(name)}
+    return kind(**rest | paths)
