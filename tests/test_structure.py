@@ -13,6 +13,7 @@ ANYBODY = {"files", "machine", "errors"}
 """What every room may import."""
 ALLOWED = {
     "bundle_folders": set(),
+    "pages": set(),
     "schedules": set(),
     "errors": set(),
     "files": set(),
@@ -42,7 +43,7 @@ ALLOWED = {
         "schedules",
     },
     "zoo": {"bundle_folders", "data", "store", "networks", "transfer"},
-    "study": {"bundle_folders", "io", "data", "store", "samples", "evaluation", "handlers", "transfer"},
+    "study": {"bundle_folders", "pages", "io", "data", "store", "samples", "evaluation", "handlers", "transfer"},
     "cli": {
         "bundle_folders",
         "io",

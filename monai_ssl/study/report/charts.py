@@ -1,61 +1,89 @@
-"""Line charts as SVG that stands in a page: it takes its colors from the page and needs nothing from outside."""
+"""Line charts: where points, error bars and ticks stand in a picture of 640 x 360."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from typing import ClassVar
 
-_WIDTH, _HEIGHT = 640, 360
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 14, 48
+Points = Sequence[tuple[float, float, float | None]]
+"""(x, y, half the height of the error bar or ``None``), by x."""
 
 
 @dataclass(frozen=True)
-class Series:
-    """One line.
+class Point:
+    """A mark at (x, y) of the picture, with the ends of its error bar; ``told`` is shown when it is pointed at."""
 
-    Args:
-        name: shown when a point is pointed at.
-        style: class of the page that colors it.
-        points: (x, y, half the height of the error bar or ``None``), by x.
-    """
+    x: float
+    y: float
+    bar: tuple[float, float] | None
+    told: str
 
-    name: str
+
+@dataclass(frozen=True)
+class Line:
+    """One line; ``style`` is the class of the page that colors it."""
+
     style: str
-    points: Sequence[tuple[float, float, float | None]]
+    points: Sequence[Point]
 
 
-def line_chart(series: Sequence[Series], title: str, x_label: str, y_label: str, log_x: bool = False) -> str:
-    """Draw lines into one SVG element.
+@dataclass(frozen=True)
+class Chart:
+    """What a template draws: lines, and the places of ticks with their words."""
+
+    title: str
+    x_label: str
+    y_label: str
+    x_ticks: Sequence[tuple[float, str]]
+    y_ticks: Sequence[tuple[float, str]]
+    lines: Sequence[Line]
+
+    left: ClassVar[int] = 64
+    right: ClassVar[int] = 624
+    top: ClassVar[int] = 14
+    bottom: ClassVar[int] = 312
+
+
+def line_chart(
+    series: Mapping[str, Points],
+    styles: Mapping[str, str],
+    title: str,
+    x_label: str,
+    y_label: str,
+    log_x: bool = False,
+) -> Chart:
+    """Return a chart of lines.
 
     Args:
-        series: lines; those without points are left out.
+        series: points by the name of the line, one at least in all.
+        styles: class of the page that colors each line.
         title: read to those who do not see it.
         x_label: what x is.
         y_label: what y is.
         log_x: whether x is on a logarithmic scale; all x must then be above 0. The x of the points are its ticks.
-
-    Returns:
-        The element, or an empty text where there is no point.
     """
-    points = [point for line in series for point in line.points]
-    if not points:
-        return ""
+    points = [point for line in series.values() for point in line]
     xs = sorted({x for x, _, _ in points})
-    frame = _Frame(
-        _widened(*(_scaled(x, log_x) for x in (xs[0], xs[-1]))),
-        _widened(min(y - (e or 0) for _, y, e in points), max(y + (e or 0) for _, y, e in points)),
-        log_x,
+    scaled = math.log if log_x else float
+    x_axis = _Axis(_widened(scaled(xs[0]), scaled(xs[-1])), Chart.left, Chart.right)
+    lowest, highest = min(y - (e or 0) for _, y, e in points), max(y + (e or 0) for _, y, e in points)
+    y_axis = _Axis(_widened(lowest, highest), Chart.bottom, Chart.top)
+
+    def point(name: str, x: float, y: float, error: float | None) -> Point:
+        told = f"{name} at {x:.6g}: {y:.3f}" + ("" if error is None else f" ± {error:.3f}")
+        return Point(x_axis(scaled(x)), y_axis(y), (y_axis(y - error), y_axis(y + error)) if error else None, told)
+
+    x_ticks = [(x_axis(scaled(x)), f"{x:.6g}") for x in (xs if log_x else ticks(*x_axis.range))]
+    return Chart(
+        title,
+        x_label,
+        y_label,
+        _apart(x_ticks),
+        [(y_axis(y), f"{y:.6g}") for y in ticks(*y_axis.range)],
+        [Line(styles[name], [point(name, *one) for one in line]) for name, line in series.items() if line],
     )
-    parts = [f'<svg class="chart" role="img" viewBox="0 0 {_WIDTH} {_HEIGHT}"><title>{escape(title)}</title>']
-    parts += [frame.y_tick(tick) for tick in ticks(*frame.y_range)]
-    parts += [frame.x_tick(tick) for tick in (_apart(xs, frame) if log_x else ticks(*frame.x_range))]
-    parts.append(f'<text class="axis" x="{(_LEFT + _WIDTH) / 2:.0f}" y="{_HEIGHT - 8}">{escape(x_label)}</text>')
-    middle = (_TOP + _HEIGHT - _BOTTOM) / 2
-    parts.append(f'<text class="axis" transform="translate(16 {middle:.0f}) rotate(-90)">{escape(y_label)}</text>')
-    parts += [frame.line(line) for line in series if line.points]
-    return "".join(parts) + "</svg>"
 
 
 def ticks(low: float, high: float, number: int = 5) -> list[float]:
@@ -67,44 +95,14 @@ def ticks(low: float, high: float, number: int = 5) -> list[float]:
 
 
 @dataclass(frozen=True)
-class _Frame:
-    x_range: tuple[float, float]
-    y_range: tuple[float, float]
-    log_x: bool
+class _Axis:
+    range: tuple[float, float]
+    start: float
+    end: float
 
-    def x(self, value: float) -> float:
-        low, high = self.x_range
-        return _LEFT + (_scaled(value, self.log_x) - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
-
-    def y(self, value: float) -> float:
-        low, high = self.y_range
-        return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
-
-    def y_tick(self, value: float) -> str:
-        y = f"{self.y(value):.1f}"
-        return (
-            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>'
-            f'<text class="tick left" x="{_LEFT - 8}" y="{y}" dy=".35em">{value:.6g}</text>'
-        )
-
-    def x_tick(self, value: float) -> str:
-        return f'<text class="tick" x="{self.x(value):.1f}" y="{_HEIGHT - _BOTTOM + 20}">{value:.6g}</text>'
-
-    def line(self, line: Series) -> str:
-        at = [(self.x(x), self.y(y), y, e, x) for x, y, e in line.points]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y, *_ in at)
-        marks = []
-        for x, y, value, error, original in at:
-            if error:
-                low, high = self.y(value - error), self.y(value + error)
-                marks.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>')
-            told = f"{line.name} at {original:.6g}: {value:.3f}" + ("" if error is None else f" ± {error:.3f}")
-            marks.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{escape(told)}</title></circle>')
-        return f'<g class="series {line.style}"><polyline points="{path}"/>{"".join(marks)}</g>'
-
-
-def _scaled(value: float, log: bool) -> float:
-    return math.log(value) if log else value
+    def __call__(self, value: float) -> float:
+        low, high = self.range
+        return round(self.start + (value - low) / (high - low) * (self.end - self.start), 1)
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
@@ -113,13 +111,13 @@ def _widened(low: float, high: float) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _apart(xs: Sequence[float], frame: _Frame) -> list[float]:
+def _apart(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
     """Keep the ticks whose numbers do not run into each other."""
-    kept: list[float] = []
-    for x in xs:
-        if not kept or frame.x(x) - frame.x(kept[-1]) > 36:
-            kept.append(x)
+    kept: list[tuple[float, str]] = []
+    for tick in ticks:
+        if not kept or tick[0] - kept[-1][0] > 36:
+            kept.append(tick)
     return kept
 
 
-__all__ = ["Series", "line_chart", "ticks"]
+__all__ = ["Chart", "Line", "Point", "Points", "line_chart", "ticks"]

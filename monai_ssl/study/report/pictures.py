@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from monai_ssl.study.report.text import count, number
 from monai_ssl.study.results import Cell
 
 _KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
@@ -27,6 +28,12 @@ class CasePicture:
     cell: Cell
     name: str
     data: str
+
+    @property
+    def caption(self) -> str:
+        cell = self.cell
+        score = f" {number(cell.per_case[self.name])}" if self.name in cell.per_case else ""
+        return f"{cell.method}, {cell.scheme}, {count(cell.labels, 'label')}, seed {cell.seed}: {self.name}{score}"
 
 
 def case_pictures(cells: Sequence[Cell]) -> list[CasePicture]:

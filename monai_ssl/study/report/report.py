@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from monai_ssl.files import atomic
+from monai_ssl.pages import render
 from monai_ssl.study.comparison import Row, compare
 from monai_ssl.study.folder import StudyFolder
-from monai_ssl.study.report.page import bullets, cell, folded, page, paragraph, table
-from monai_ssl.study.report.sections import styles, task_section
+from monai_ssl.study.report.sections import styles, task_part
 from monai_ssl.study.report.tables import cells_csv, summary_csv
-from monai_ssl.study.report.text import count, limits, number
+from monai_ssl.study.report.text import count, limits, number, p_value, saving
 from monai_ssl.study.results import Cell, read_cells
 
 
@@ -44,40 +43,28 @@ def write_report(study_dir: Path) -> Path:
 
 def _page(folder: StudyFolder, cells: Sequence[Cell], rows: Sequence[Row], unfinished: dict[str, str]) -> str:
     study = folder.read_record()
-    name = str(study.get("name") or folder.name)
-    tasks = sorted({row.task for row in rows})
+    # its cells stand in a table
+    asked = {key: value for key, value in study.items() if key != "cells"}
     colors = styles(cells)
-    hours = sum(one.seconds for one in cells) / 3600
-    done = f"{count(len(cells), 'cell')} finished ({hours:.1f} hours), {len(unfinished)} failed or missing."
-    parts = [paragraph(done), "<h2>What these tables can show</h2>", bullets(limits(rows, cells, study))]
-    for task in tasks:
-        of_task = [one for one in cells if one.task == task]
-        parts.append(task_section([row for row in rows if row.task == task], of_task, colors))
-    parts += [_unfinished(unfinished), "<h2>How it was made</h2>", _fingerprints(cells)]
-    if study:
-        # its cells stand in the table above
-        text = json.dumps({key: value for key, value in study.items() if key != "cells"}, indent=2, ensure_ascii=False)
-        parts.append(folded("What was asked for: study.json", f'<pre tabindex="0">{escape(text)}</pre>'))
-    return page(f"Study: {name}", parts)
-
-
-def _unfinished(unfinished: dict[str, str]) -> str:
-    if not unfinished:
-        return ""
-    lines = [("", [title, cell(reason, "text wide")]) for title, reason in unfinished.items()]
-    return "<h2>Failed or missing</h2>" + table(("Cell", "Reason"), lines, (0, 1), "Cells without a result")
-
-
-def _fingerprints(cells: Sequence[Cell]) -> str:
-    head = ("Task", "Labels", "Scheme", "Method", "Seed", "Score", "Minutes", "Pre-training", "Fingerprint")
-    lines = [("", _facts(one)) for one in cells]
-    said = "A fingerprint is a hash of everything that decides a result: bundle, settings, data, start, seed, version."
-    return paragraph(said) + folded("All cells", table(head, lines, (0, 2, 3, 7, 8), "All cells"))
-
-
-def _facts(one: Cell) -> list[str]:
-    where = [one.task, str(one.labels), one.scheme, one.method, str(one.seed)]
-    return [*where, number(one.score), f"{one.seconds / 60:.1f}", one.pretraining or "–", one.fingerprint or "–"]
+    parts = [
+        task_part([row for row in rows if row.task == task], [cell for cell in cells if cell.task == task], colors)
+        for task in sorted({row.task for row in rows})
+    ]
+    return render(
+        __package__,
+        "report.html",
+        title=f"Study: {study.get('name') or folder.name}",
+        cells=cells,
+        unfinished=unfinished,
+        limits=limits(rows, cells, study),
+        tasks=parts,
+        styles=colors,
+        asked=json.dumps(asked, indent=2, ensure_ascii=False) if asked else "",
+        count=count,
+        number=number,
+        p_value=p_value,
+        saving=saving,
+    )
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,36 +1,62 @@
-"""The part of a report about one task: table, curves, classes, pictures."""
+"""What a report shows of one task: rows, curves, means over seeds, pictures."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from monai_ssl.study.comparison import Row
-from monai_ssl.study.report.charts import Series, line_chart
-from monai_ssl.study.report.page import COLORS, cell, folded, paragraph, table
+from monai_ssl.study.report.charts import Chart, Points, line_chart
 from monai_ssl.study.report.pictures import CasePicture, case_pictures
-from monai_ssl.study.report.text import count, in_short, number, p_value, saving
+from monai_ssl.study.report.text import baselines, count, in_short
 from monai_ssl.study.results import Cell
 
-_MARKS = {"better": "▲ better", "worse": "▼ worse", "unclear": "unclear", "not tested": "not tested", "": ""}
-_HEAD = (
-    "Scheme",
-    "Labels",
-    "Method",
-    "Mean",
-    "SD",
-    "Seeds",
-    "To scratch",
-    "95 % CI",
-    "Patients",
-    "p (Holm)",
-    "Rank-biserial",
-    "Verdict",
-    "Labels from scratch for this score",
-)
+_COLORS = 8
+"""Colors of lines in the page's style; beyond them they come again, dashed."""
+Figures = list[tuple[Chart, str]]
+"""Charts with their captions."""
+
+
+@dataclass(frozen=True)
+class ArmMeans:
+    """Means over the seeds of an arm.
+
+    Args:
+        scheme: of fine-tuning.
+        labels: number of labeled patients.
+        method: name.
+        scratch: whether it started from random weights.
+        per_class: score of each class.
+        of_target: scores with batch norm statistics as trained and of the target, and the distance between both.
+    """
+
+    scheme: str
+    labels: int
+    method: str
+    scratch: bool
+    per_class: Mapping[str, float]
+    of_target: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True)
+class TaskPart:
+    """What the template of a task shows."""
+
+    name: str
+    metric: str
+    higher_is_better: bool
+    in_short: str
+    baselines: str
+    rows: Sequence[Row]
+    methods: Sequence[str]
+    efficiency: Figures
+    curves: Figures
+    classes: Sequence[str]
+    arms: Sequence[ArmMeans]
+    pictures: Sequence[CasePicture]
 
 
 def styles(cells: Sequence[Cell]) -> dict[str, str]:
@@ -38,93 +64,65 @@ def styles(cells: Sequence[Cell]) -> dict[str, str]:
     from_scratch = sorted({cell.method for cell in cells if cell.is_scratch})
     others = sorted({cell.method for cell in cells} - set(from_scratch))
     found = {name: "s0 again" if i == 0 else "s0 faint again" for i, name in enumerate(from_scratch)}
-    return found | {name: f"s{i % COLORS + 1}{' again' if i >= COLORS else ''}" for i, name in enumerate(others)}
+    return found | {name: f"s{i % _COLORS + 1}{' again' if i >= _COLORS else ''}" for i, name in enumerate(others)}
 
 
-def task_section(rows: Sequence[Row], cells: Sequence[Cell], colors: Mapping[str, str]) -> str:
-    """Return the section of one task.
+def task_part(rows: Sequence[Row], cells: Sequence[Cell], styles: Mapping[str, str]) -> TaskPart:
+    """Return what is to be shown of a task.
 
     Args:
         rows: of the task.
         cells: of the task.
-        colors: class of each method's lines.
+        styles: class of each method's lines.
     """
-    better = "more is better" if rows[0].higher_is_better else "less is better"
-    parts = [
-        f"<h2>{escape(rows[0].task)}</h2>",
-        paragraph(f"Score: {rows[0].metric}, {better}."),
-        paragraph(in_short(rows)),
-        paragraph(_about_baselines(rows), "faint"),
-        _scores(rows),
-        _key(rows, colors),
-        _label_efficiency(rows, colors),
-        folded("Learning curves", _learning_curves(cells, colors)),
-        folded("Scores by class", _by_class(cells)),
-        folded("Batch norm statistics of the target", _by_statistics(cells)),
-        folded("Test cases: truth on the left, prediction on the right", _pictures(cells)),
-    ]
-    return "<section>" + "\n".join(parts) + "</section>"
+    return TaskPart(
+        name=rows[0].task,
+        metric=rows[0].metric,
+        higher_is_better=rows[0].higher_is_better,
+        in_short=in_short(rows),
+        baselines=baselines(rows),
+        rows=rows,
+        methods=list(dict.fromkeys(row.method for row in rows)),
+        efficiency=_label_efficiency(rows, styles),
+        curves=_learning_curves(cells, styles),
+        classes=sorted({name for cell in cells for name in cell.per_class}),
+        arms=_arms(cells),
+        pictures=case_pictures(cells),
+    )
 
 
-def _about_baselines(rows: Sequence[Row]) -> str:
-    other = sorted({row.scheme for row in rows if row.baseline and row.baseline[0] != row.scheme})
-    text = "Each method is compared with the same network from scratch on the same labels and seeds"
-    return f"{text}; {', '.join(other)} with the one that trains everything." if other else f"{text}."
-
-
-def _scores(rows: Sequence[Row]) -> str:
-    lines = []
-    for row in rows:
-        test = row.paired
-        line = [row.scheme, str(row.labels), row.method, number(row.mean), number(row.sd), str(row.seeds)]
-        line.append(number(row.difference, signed=True))
-        interval = f"{number(test.low, True)} to {number(test.high, True)}" if test else "–"
-        line += [interval, str(test.n) if test else "–", p_value(row.p_holm)]
-        line += [number(test.rank_biserial, True) if test and test.test != "t" else "–"]
-        line += [cell(_MARKS[row.verdict], f"text {row.verdict}".strip()), saving(row)]
-        lines.append(("scratch" if row.scratch else "", line))
-    return table(_HEAD, lines, (0, 2, 11, 12), f"Scores of {rows[0].task}")
-
-
-def _key(rows: Sequence[Row], colors: Mapping[str, str]) -> str:
-    names = dict.fromkeys(row.method for row in rows)
-    entries = "".join(f'<li class="{colors[name]}"><span>{escape(name)}</span></li>' for name in names)
-    return f'<ul class="key">{entries}</ul>'
-
-
-def _label_efficiency(rows: Sequence[Row], colors: Mapping[str, str]) -> str:
+def _label_efficiency(rows: Sequence[Row], styles: Mapping[str, str]) -> Figures:
     if len({row.labels for row in rows}) < 2:
-        return ""
+        return []
     figures = []
     for scheme in dict.fromkeys(row.scheme for row in rows):
         wanted = {row.baseline for row in rows if row.scheme == scheme}
         of_scheme = [row for row in rows if row.scheme == scheme or (row.scheme, row.method) in wanted]
-        series = [
-            Series(name, colors[name], [(r.labels, r.mean, r.sd) for r in of_scheme if r.method == name])
-            for name in dict.fromkeys(row.method for row in of_scheme)
-        ]
-        log = min(row.labels for row in of_scheme) > 0
+        series: dict[str, list[tuple[float, float, float | None]]] = defaultdict(list)
+        for row in of_scheme:
+            series[row.method].append((row.labels, row.mean, row.sd))
         title = f"{rows[0].metric} by labels, {scheme}"
-        chart = line_chart(series, title, "labeled patients", rows[0].metric, log_x=log)
-        figures.append(_figure(chart, f"{scheme}: mean over seeds, bars are one standard deviation."))
-    return f'<div class="charts">{"".join(figures)}</div>'
+        log = min(row.labels for row in of_scheme) > 0
+        chart = line_chart(series, styles, title, "labeled patients", rows[0].metric, log_x=log)
+        figures.append((chart, f"{scheme}: mean over seeds, bars are one standard deviation."))
+    return figures
 
 
-def _learning_curves(cells: Sequence[Cell], colors: Mapping[str, str]) -> str:
+def _learning_curves(cells: Sequence[Cell], styles: Mapping[str, str]) -> Figures:
     groups: dict[tuple[str, int], dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
-    for one in cells:
-        if one.curve:
-            groups[one.scheme, one.labels][one.method].append(one)
+    for cell in cells:
+        if cell.curve:
+            groups[cell.scheme, cell.labels][cell.method].append(cell)
     figures = []
     for (scheme, labels), members in sorted(groups.items()):
-        series = [Series(name, colors[name], _mean_curve(runs)) for name, runs in sorted(members.items())]
         name = f"{scheme}, {count(labels, 'label')}"
-        chart = line_chart(series, f"Learning curves, {name}", "step", f"{cells[0].metric}, validation")
-        figures.append(_figure(chart, f"{name}: mean over the seeds that have the step."))
-    return f'<div class="charts curves">{"".join(figures)}</div>' if figures else ""
+        series = {method: _mean_curve(runs) for method, runs in sorted(members.items())}
+        chart = line_chart(series, styles, f"Learning curves, {name}", "step", f"{cells[0].metric}, validation")
+        figures.append((chart, f"{name}: mean over the seeds that have the step."))
+    return figures
 
 
-def _mean_curve(runs: Sequence[Cell]) -> list[tuple[float, float, float | None]]:
+def _mean_curve(runs: Sequence[Cell]) -> Points:
     values: dict[float, list[float]] = defaultdict(list)
     for run in runs:
         for step, value in run.curve:
@@ -132,65 +130,32 @@ def _mean_curve(runs: Sequence[Cell]) -> list[tuple[float, float, float | None]]
     return [(step, float(np.mean(found)), None) for step, found in sorted(values.items())]
 
 
-def _by_class(cells: Sequence[Cell]) -> str:
-    names = sorted({name for one in cells for name in one.per_class})
-    if not names:
-        return ""
-    lines = []
-    for style, where, members in _arms(cells):
-        found = [[m.per_class[name] for m in members if name in m.per_class] for name in names]
-        lines.append((style, [*where, *(number(float(np.mean(values)) if values else None) for values in found)]))
-    head = ("Scheme", "Labels", "Method", *names)
-    return paragraph("Means over seeds.") + table(head, lines, (0, 2), "Scores by class")
-
-
-def _by_statistics(cells: Sequence[Cell]) -> str:
-    lines = []
-    for style, where, members in _arms([one for one in cells if None not in (one.score_target_bn, one.bn_distance)]):
-        mixed, target, distance = (
-            float(np.mean([getattr(one, name) for one in members]))
-            for name in ("score", "score_target_bn", "bn_distance")
-        )
-        values = number(mixed), number(target), number(target - mixed, signed=True), f"{distance:.3g}"
-        lines.append((style, [*where, *values]))
-    if not lines:
-        return ""
-    said = (
-        "Means over seeds of the same networks with the running statistics that fine-tuning left, and with those of "
-        "training images of the target alone; the distance between both is summed over the encoder's layers."
-    )
-    head = ("Scheme", "Labels", "Method", "As trained", "Of the target", "Difference", "Distance")
-    return paragraph(said) + table(head, lines, (0, 2), "Scores by batch norm statistics")
-
-
-def _arms(cells: Sequence[Cell]) -> Iterator[tuple[str, list[str], list[Cell]]]:
-    """Yield the style of its line in a table, its scheme, labels and method, and the cells of each arm of a task."""
+def _arms(cells: Sequence[Cell]) -> list[ArmMeans]:
     arms: dict[tuple[str, int, bool, str], list[Cell]] = defaultdict(list)
-    for one in cells:
-        arms[one.scheme, one.labels, not one.is_scratch, one.method].append(one)
-    for (scheme, labels, pretrained, method), members in sorted(arms.items()):
-        yield "" if pretrained else "scratch", [scheme, str(labels), method], members
+    for cell in cells:
+        arms[cell.scheme, cell.labels, not cell.is_scratch, cell.method].append(cell)
+    return [
+        ArmMeans(scheme, labels, method, not pretrained, _by_class(members), _of_target(members))
+        for (scheme, labels, pretrained, method), members in sorted(arms.items())
+    ]
 
 
-def _pictures(cells: Sequence[Cell]) -> str:
-    groups: dict[str, list[CasePicture]] = defaultdict(list)
-    for picture in case_pictures(cells):
-        groups[picture.name].append(picture)
-    return "".join(
-        f'<h3>{escape(name)}</h3><div class="pictures">{"".join(_picture(one) for one in found)}</div>'
-        for name, found in groups.items()
-    )
+def _by_class(cells: Sequence[Cell]) -> dict[str, float]:
+    names = {name for cell in cells for name in cell.per_class}
+    return {name: _mean(cell.per_class[name] for cell in cells if name in cell.per_class) for name in names}
 
 
-def _picture(picture: CasePicture) -> str:
-    cell = picture.cell
-    score = f" {number(cell.per_case[picture.name])}" if picture.name in cell.per_case else ""
-    told = f"{cell.method}, {cell.scheme}, {count(cell.labels, 'label')}, seed {cell.seed}: {picture.name}{score}"
-    return _figure(f'<img src="{picture.data}" alt="{escape(told)}">', told)
+def _of_target(cells: Sequence[Cell]) -> tuple[float, float, float] | None:
+    found = [(c.score, c.score_target_bn, c.bn_distance) for c in cells]
+    asked = [(score, target, far) for score, target, far in found if target is not None and far is not None]
+    if not asked:
+        return None
+    score, target, distance = (_mean(column) for column in zip(*asked, strict=True))
+    return score, target, distance
 
 
-def _figure(content: str, caption: str) -> str:
-    return f"<figure>{content}<figcaption>{escape(caption)}</figcaption></figure>"
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
 
 
-__all__ = ["styles", "task_section"]
+__all__ = ["ArmMeans", "TaskPart", "styles", "task_part"]

@@ -66,6 +66,13 @@ def in_short(rows: Sequence[Row]) -> str:
     )
 
 
+def baselines(rows: Sequence[Row]) -> str:
+    """Say what the methods of one task are compared with."""
+    other = sorted({row.scheme for row in rows if row.baseline and row.baseline[0] != row.scheme})
+    text = "Each method is compared with the same network from scratch on the same labels and seeds"
+    return f"{text}; {', '.join(other)} with the one that trains everything." if other else f"{text}."
+
+
 def limits(rows: Sequence[Row], cells: Sequence[Cell], study: Mapping[str, Any]) -> list[str]:
     """Say what the tables can show and what they cannot.
 
@@ -145,4 +152,4 @@ def _labels(row: Row) -> str:
     return count(row.labels, "label")
 
 
-__all__ = ["count", "in_short", "limits", "number", "p_value", "saving"]
+__all__ = ["baselines", "count", "in_short", "limits", "number", "p_value", "saving"]
