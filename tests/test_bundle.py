@@ -251,7 +251,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
 
 
 def test_inference_needs_a_volume(tmp_path):
-    with pytest.raises(ValueError, match="holds no file of these kinds"):
+    with pytest.raises(ValueError, match="holds no image of the formats that are read: DICOM, NIfTI"):
         bundle.images(str(tmp_path))
 
 

@@ -60,6 +60,7 @@ ALLOWED = {
     },
     "bundle": {
         "overrides",
+        "io",
         "data",
         "engines",
         "handlers",

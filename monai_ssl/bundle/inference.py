@@ -21,6 +21,7 @@ from monai.transforms import (
 
 from monai_ssl.engines import InferenceNetwork, WindowMeanInferer
 from monai_ssl.files import read_json
+from monai_ssl.io.listing import images_in
 from monai_ssl.methods import Method
 from monai_ssl.networks import build
 from monai_ssl.transfer import ScaleIntensityByPresetd, SetChannelsd
@@ -28,7 +29,6 @@ from monai_ssl.transfer.source import read_checkpoint
 from monai_ssl.transforms import ImageNetNormalized, ZScored
 
 _NORMALIZATIONS = {"zscore": ZScored, "imagenet": ImageNetNormalized}
-_VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 
 
 class Inference:
@@ -143,17 +143,13 @@ def _of_modality(described: Mapping[str, Any], modality: str | None) -> tuple[st
     return described["modality"], intensity or None
 
 
-def images(dataset_dir: str) -> list[dict[str, str]]:
-    """List the volumes of a folder, or the one file, for inference.
+def images(dataset_dir: str, spatial_dims: int | None = None) -> list[dict[str, str]]:
+    """List the images of a folder, or the one file, for inference; see :func:`monai_ssl.io.listing.images_in`.
 
     Raises:
         ValueError: when there is none.
     """
-    root = Path(dataset_dir)
-    found = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.name.lower().endswith(_VOLUMES))
-    if not found:
-        raise ValueError(f"`dataset_dir` {root} holds no file of these kinds: {', '.join(_VOLUMES)}.")
-    return [{"image": str(path)} for path in found]
+    return [{"image": path} for path in images_in(dataset_dir, spatial_dims)]
 
 
 def load_method(method: Method, weights: str) -> None:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.io.formats import TITLES
+
 _EXAMPLES = """examples:
   python -m monai_ssl prepare /data/ct_archive store
       every CT, MR and picture below /data/ct_archive; again: only what is new
@@ -29,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
         "prepare",
         help="turn a tree of scans into a store",
         usage="%(prog)s SRC STORE [options]",
-        description="Turn a tree of DICOM, NIfTI, NRRD, MHA, PNG or JPEG files into a store that training reads fast.",
+        description=f"Turn a tree of scans ({TITLES}) into a store that training reads fast.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

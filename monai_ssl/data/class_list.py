@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monai_ssl.data.datalist import SECTIONS, Case, is_there, patient_of, select_section
+from monai_ssl.io.listing import images_below
 
-_IMAGES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".dcm")
 _FOLDERS = {"training": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test",)}
 
 
@@ -133,10 +133,9 @@ def _class_folders(root: Path) -> list[Case]:
         raise FileNotFoundError(f"There is no folder `{root}`; correct `dataset_dir`.")
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     return [
-        {"image": str(image), "class": folder.name}
+        {"image": image.path, "class": folder.name, "patient": image.patient}
         for folder in folders
-        for image in sorted(folder.iterdir())
-        if image.name.lower().endswith(_IMAGES) and not image.name.startswith(".")
+        for image in images_below(folder)
     ]
 
 

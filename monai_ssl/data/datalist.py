@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.io.formats import stem
+from monai_ssl.io.listing import place_of, scans_below
+
 Case = dict[str, Any]
 SECTIONS = ("training", "validation", "test")
-_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".png")
 
 
 def segmentation_cases(
@@ -97,13 +99,13 @@ def _divide(
 
 def patient_of(case: Case) -> str:
     """Return the patient of a case: its entry ``patient``, else the name of its image."""
-    return str(case.get("patient") or _stem(Path(case["image"])))
+    return str(case.get("patient") or stem(Path(case["image"]).name))
 
 
 def is_there(place: Path) -> bool:
-    """Whether a listed file or folder exists; a name that no system takes does not."""
+    """Whether a listed file, folder or series exists; a name that no system takes does not."""
     try:
-        return place.exists()
+        return place_of(place)[0].exists()
     except (OSError, ValueError):
         return False
 
@@ -162,21 +164,15 @@ def _from_folders(root: Path) -> dict[str, list[Case]]:
 def _pairs(root: Path, images: str, labels: str) -> list[Case]:
     if not (root / images).is_dir() or not (root / labels).is_dir():
         return []
-    label_of = {_stem(path): path for path in _image_files(root / labels)}
+    label_of = {label.name: label.path for label in scans_below(root / labels)}
     cases = []
-    for image in _image_files(root / images):
-        label = label_of.get(_stem(image)) or label_of.get(_stem(image).removesuffix("_0000"))
+    for image in scans_below(root / images):
+        # a series below the folder of its patient may have its label beside the folder's name
+        names = (image.name, image.name.removesuffix("_0000"), image.patient)
+        label = next((label_of[name] for name in names if name in label_of), None)
         if label is None:
-            raise ValueError(f"`{image}` has no label of the same name in `{root / labels}`; add it or move the image.")
-        cases.append({"image": str(image), "label": str(label)})
+            raise ValueError(
+                f"`{image.path}` has no label of the same name in `{root / labels}`; add it or move the image."
+            )
+        cases.append({"image": image.path, "label": label} | ({"patient": image.patient} if image.patient else {}))
     return cases
-
-
-def _image_files(folder: Path) -> list[Path]:
-    # names with a leading dot are the Decathlon's left-overs of another file system
-    return sorted(p for p in folder.iterdir() if p.name.endswith(_ENDINGS) and not p.name.startswith("."))
-
-
-def _stem(path: Path) -> str:
-    ending = next((end for end in _ENDINGS if path.name.endswith(end)), path.suffix)
-    return path.name.removesuffix(ending)

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from monai_ssl.data.datalist import is_there
-from monai_ssl.io.discovery import discover
+from monai_ssl.io.listing import source_at
 from monai_ssl.io.readers import read
+from monai_ssl.io.volume import ReadError
 from monai_ssl.store.body_box import body_box, foreground_threshold
 from monai_ssl.store.intensity import default_intensity
 from monai_ssl.store.statistics import intensity_statistics
@@ -66,11 +67,12 @@ class LabelledImages(Sequence[dict[str, Any]]):
     def _load(self, path: Path) -> torch.Tensor:
         if not is_there(path):
             raise ValueError(f"`probe_list` {self.path} names {str(path)[:200]}, which does not exist.")
-        sources, refused = discover(path)
-        if len(sources) != 1:
-            reason = refused[0][1] if refused else f"{len(sources)} images found there"
-            raise ValueError(f"`probe_list` {self.path} names {path}, which is not one image: {reason}.")
-        volume = read(sources[0])[0]
+        try:
+            source = source_at(path)
+        except ReadError as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            raise ValueError(f"`probe_list` {self.path} names {path}, which is not one image: {reason}") from error
+        volume = read(source)[0]
         threshold = foreground_threshold(volume.array, volume.modality)
         image = default_intensity(volume.modality)(volume.array, intensity_statistics(volume.array, threshold))
         low, high = body_box(volume.array, threshold)

@@ -5,41 +5,19 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from monai_ssl.io.companions import companions
-from monai_ssl.io.dicom.groups import DicomGroup, group_dicom, is_dicom
+from monai_ssl.io.dicom.groups import INDEX, DicomGroup, group_dicom, is_dicom
+from monai_ssl.io.formats import format_of, remedy_for
 from monai_ssl.io.patient_hints import patient_hints
 from monai_ssl.io.volume import ReadError
-
-KINDS = {
-    ".nii": "nifti",
-    ".nii.gz": "nifti",
-    ".hdr": "nifti",
-    ".nrrd": "nrrd",
-    ".nhdr": "nrrd",
-    ".mha": "metaimage",
-    ".mhd": "metaimage",
-    ".png": "image",
-    ".jpg": "image",
-    ".jpeg": "image",
-}
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-UNSUPPORTED = {
-    ".bmp": "save it as PNG",
-    ".gif": "save it as PNG",
-    ".tif": "save it as PNG",
-    ".tiff": "save it as PNG",
-    ".webp": "save it as PNG",
-    ".npy": "save it as NIfTI, which keeps spacing and orientation",
-    ".npz": "save it as NIfTI, which keeps spacing and orientation",
-    ".mgz": "convert it to NIfTI",
-    ".mnc": "convert it to NIfTI",
-}
+from monai_ssl.io.walk import PassedOver, visible_files
 
 Rejected = list[tuple[Path, str]]
+NO_IMAGE = "no image by its name and content"
 
 
 class _Found(NamedTuple):
@@ -56,7 +34,7 @@ class Source:
 
     Args:
         files: one file, a header and its data, or the files of one DICOM series in no particular order.
-        kind: ``"dicom"``, ``"nifti"``, ``"nrrd"``, ``"metaimage"`` or ``"image"``.
+        kind: of its :class:`monai_ssl.io.formats.Format`, like ``"dicom"`` or ``"nifti"``.
         name: path relative to the root; may identify a patient, for the private report only.
         patient_hint: the patient's name as guessed from the path; as private as ``name``.
     """
@@ -67,17 +45,34 @@ class Source:
     patient_hint: str
 
 
-def discover(root: Path, progress: Callable[[str], None] | None = None) -> tuple[list[Source], Rejected]:
-    """Find every scan at or below ``root``; only headers are read, and of DICOM only.
+class Findings(NamedTuple):
+    """Everything below a folder: each file is in one source, rejected or passed over.
 
-    Hidden files and folders are left out, links are followed once.
+    Args:
+        sources: sorted by name.
+        rejected: files that look like images but cannot be, each with the reason.
+        passed_over: what is no image, or hidden.
+    """
+
+    sources: list[Source]
+    rejected: Rejected
+    passed_over: list[PassedOver]
+
+
+def discover(root: Path, progress: Callable[[str], None] | None = None) -> tuple[list[Source], Rejected]:
+    """Find every scan at or below ``root``; see :func:`survey`, of which this is the part about images."""
+    found = survey(root, progress)
+    return found.sources, found.rejected
+
+
+def survey(root: Path, progress: Callable[[str], None] | None = None) -> Findings:
+    """Find every scan at or below ``root``, and say of every other file why it is none.
+
+    Only headers are read, and of DICOM only. Hidden files and folders are left out, links are followed once.
 
     Args:
         root: a folder, or a single file.
         progress: called with a sentence from time to time.
-
-    Returns:
-        The sources sorted by name, and files that look like images but cannot be, each with the reason.
 
     Raises:
         ReadError: when ``root`` does not exist.
@@ -86,25 +81,27 @@ def discover(root: Path, progress: Callable[[str], None] | None = None) -> tuple
     if not root.exists():
         raise ReadError(f"{root}: there is no such file or folder; check the path.")
     base = root if root.is_dir() else root.parent
-    found: list[_Found] = []
-    dicom: list[Path] = []
-    rejected: Rejected = []
-    for count, path in enumerate(_files(root), 1):
+    search = _Search(base)
+    for count, path in enumerate(visible_files(root, search.passed_over), 1):
         if progress is not None and count % 200 == 0:
             progress(f"{count} files looked at")
-        try:
-            _sort_in(path, base, found, dicom, rejected)
-        except OSError as error:
-            rejected.append((path, f"cannot be opened: {error.strerror or error}"))
-    groups, refused = group_dicom(dicom, progress)
-    found += [_of_group(group, base) for group in groups]
+        search.look_at(path)
+    search.look_into_the_rest()
+    groups, refused = group_dicom(search.dicom, progress)
+    search.passed_over += [PassedOver(*entry) for entry in refused if entry[1] == INDEX]
+    rejected = search.rejected + [entry for entry in refused if entry[1] != INDEX]
+    found = search.found + [_of_group(group, base) for group in groups]
+    return Findings(_as_sources(found, base), sorted(rejected), sorted(search.passed_over))
+
+
+def _as_sources(found: list[_Found], base: Path) -> list[Source]:
     hints = patient_hints([(entry.place, entry.is_folder) for entry in found], base.resolve().name)
     shared = Counter(entry.place for entry in found)
     sources = []
     for entry, hint in zip(found, hints, strict=True):
         name = entry.place if shared[entry.place] == 1 else f"{entry.place}#{entry.digest}"
         sources.append(Source(entry.files, entry.kind, name, hint))
-    return sorted(sources, key=lambda source: source.name), sorted(rejected + refused)
+    return sorted(sources, key=lambda source: source.name)
 
 
 def _of_group(group: DicomGroup, base: Path) -> _Found:
@@ -113,40 +110,50 @@ def _of_group(group: DicomGroup, base: Path) -> _Found:
     return _Found(group.files, "dicom", place.relative_to(base).as_posix(), not group.lone, group.digest)
 
 
-def _sort_in(path: Path, base: Path, found: list[_Found], dicom: list[Path], rejected: Rejected) -> None:
-    suffix = _suffix(path)
-    if suffix in KINDS:
-        files, problem = companions(path)
-        if problem is None:
-            found.append(_Found(files, KINDS[suffix], path.relative_to(base).as_posix(), is_folder=False))
+class _Search:
+    """Sorts the files below a folder: first by their names, then by what the rest begins with."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.found: list[_Found] = []
+        self.dicom: list[Path] = []
+        self.rest: list[Path] = []
+        self.rejected: Rejected = []
+        self.passed_over: list[PassedOver] = []
+
+    def look_at(self, path: Path) -> None:
+        entry = format_of(path.name)
+        if entry is None:
+            self.rest.append(path)
+        elif entry.kind == "dicom":
+            self.dicom.append(path)
         else:
-            rejected.append((path, problem))
-    elif suffix in UNSUPPORTED:
-        rejected.append((path, f"{suffix} files are not read; {UNSUPPORTED[suffix]}"))
-    elif suffix in DICOM_SUFFIXES or is_dicom(path):
-        dicom.append(path)
+            with self._rejecting(path):
+                files, problem = entry.companions(path)
+                if problem is None:
+                    name = path.relative_to(self.base).as_posix()
+                    self.found.append(_Found(files, entry.kind, name, is_folder=False))
+                else:
+                    self.rejected.append((path, problem))
 
+    def look_into_the_rest(self) -> None:
+        """Data that a header spoke of belong to it; DICOM may have any name."""
+        taken = {os.path.normpath(file) for entry in self.found for file in entry.files[1:]}
+        for path in self.rest:
+            if os.path.normpath(path) in taken:
+                continue
+            with self._rejecting(path):
+                remedy = remedy_for(path.name)
+                if is_dicom(path):
+                    self.dicom.append(path)
+                elif remedy is not None:
+                    self.rejected.append((path, remedy))
+                else:
+                    self.passed_over.append(PassedOver(path, NO_IMAGE))
 
-def _suffix(path: Path) -> str:
-    name = path.name.lower()
-    return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
-
-
-def _files(root: Path) -> Iterator[Path]:
-    """Yield the visible files below ``root`` in the order of their names; a folder is entered once, links or not."""
-    if root.is_file():
-        yield root
-        return
-    seen: set[str] = set()
-    for folder, children, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            children.clear()
-            continue
-        seen.add(real)
-        children[:] = sorted(child for child in children if not child.startswith("."))
-        for name in sorted(names):
-            path = Path(folder, name)
-            # a pipe or a device would block when opened
-            if not name.startswith(".") and path.is_file():
-                yield path
+    @contextmanager
+    def _rejecting(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.rejected.append((path, f"cannot be opened: {error.strerror or error}"))

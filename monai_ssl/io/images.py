@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_ssl.io.geometry import flat_affine
-from monai_ssl.io.volume import Volume, compact, reading
+from monai_ssl.io.volume import ReadOptions, Volume, compact, reading
 
 GRAY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
-def read_image(path: Path) -> Volume:
+def read_image(files: Sequence[Path], options: ReadOptions) -> list[Volume]:
     """Return a picture (C, columns, rows), C = 3 if it has color, else 1; transparency is dropped.
 
     The rotation that a camera notes down is ignored: radiographs carry none that could be trusted.
@@ -25,6 +26,8 @@ def read_image(path: Path) -> Volume:
     """
     from PIL import Image
 
+    del options
+    path = files[0]
     remedy = "copy the file again, reduce it if it is huge, or leave it out"
     with warnings.catch_warnings(), reading(path, "the picture cannot be decoded", remedy):
         warnings.simplefilter("ignore")
@@ -38,7 +41,7 @@ def read_image(path: Path) -> Volume:
     array = channels_first(pixels)
     spacing = (1.0, 1.0)
     modality = "rgb" if len(array) == 3 else "unknown"
-    return Volume(np.ascontiguousarray(compact(array)), flat_affine(spacing), spacing, modality, None)
+    return [Volume(np.ascontiguousarray(compact(array)), flat_affine(spacing), spacing, modality, None)]
 
 
 def channels_first(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,33 +11,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_ssl.io.check_sums import GZIP, check_packed
+from monai_ssl.io.formats import Format, by_kind
 from monai_ssl.io.geometry import LPS_TO_RAS, canonical, check_affine, flat_affine, spacing_of
 from monai_ssl.io.metaimage import check_metaimage
-from monai_ssl.io.volume import ReadError, Volume, compact, reading
+from monai_ssl.io.volume import ReadError, ReadOptions, Volume, compact, reading
 
 DAMAGED = "copy the file again or leave it out"
 
 
-def read_nrrd(path: Path, four_d: str) -> list[Volume]:
+def read_nrrd(files: Sequence[Path], options: ReadOptions) -> list[Volume]:
     """Return one volume, or one for each time of a 4-D file with ``four_d="split"``.
 
     Raises:
         ReadError: when neither ITK nor pynrrd is installed, or the file is damaged or holds several values a voxel.
     """
+    path = files[0]
     if find_spec("itk") is None and find_spec("nrrd") is not None:
-        return _volumes(*_by_pynrrd(path), path, four_d)
+        return _volumes(*_by_pynrrd(path), path, options.four_d)
     _check_gzip(path)
-    return _volumes(*_by_itk(path, "NRRD"), path, four_d)
+    return _volumes(*_by_itk(path, by_kind("nrrd")), path, options.four_d)
 
 
-def read_metaimage(path: Path, four_d: str) -> list[Volume]:
+def read_metaimage(files: Sequence[Path], options: ReadOptions) -> list[Volume]:
     """Return one volume, or one for each time of a 4-D file with ``four_d="split"``.
 
     Raises:
         ReadError: when ITK is not installed, or the file is damaged or holds several values a voxel.
     """
+    path = files[0]
     check_metaimage(path)
-    return _volumes(*_by_itk(path, "MetaImage"), path, four_d)
+    return _volumes(*_by_itk(path, by_kind("metaimage")), path, options.four_d)
 
 
 def _volumes(array: NDArray[Any], affine: NDArray[np.float64], path: Path, four_d: str) -> list[Volume]:
@@ -48,7 +52,8 @@ def _volumes(array: NDArray[Any], affine: NDArray[np.float64], path: Path, four_
     array = compact(array)
     if array.ndim == 2:
         spacing = spacing_of(affine, 2)
-        return [Volume(np.ascontiguousarray(array)[None], flat_affine(spacing), spacing, "unknown", None)]
+        flat = np.ascontiguousarray(array)[None]
+        return [Volume(flat, flat_affine(spacing), spacing, "unknown", None, stored_affine=affine)]
     parts = np.moveaxis(array, 3, 0) if array.ndim == 4 else array[None]
     if len(parts) > 1 and four_d == "refuse":
         raise ReadError(
@@ -56,16 +61,18 @@ def _volumes(array: NDArray[Any], affine: NDArray[np.float64], path: Path, four_
             "it out."
         )
     placed = [canonical(part, affine) for part in parts]
-    return [Volume(part[None], moved, spacing_of(moved), "unknown", None) for part, moved in placed]
+    return [
+        Volume(part[None], moved, spacing_of(moved), "unknown", None, stored_affine=affine) for part, moved in placed
+    ]
 
 
-def _by_itk(path: Path, kind: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
+def _by_itk(path: Path, entry: Format) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Return the array (X, Y[, Z[, T]]) and the affine to RAS."""
     if find_spec("itk") is None:
-        raise ReadError(f"{path}: {kind} files need ITK; install it with `pip install monai-ssl[itk]`.")
+        raise ReadError(f"{path}: {entry.title} files need ITK; {entry.remedy}.")
     import itk
 
-    with reading(path, f"this {kind} file cannot be read, it is cut off or damaged", DAMAGED):
+    with reading(path, f"this {entry.title} file cannot be read, it is cut off or damaged", DAMAGED):
         header = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
         header.SetFileName(str(path))
         header.ReadImageInformation()

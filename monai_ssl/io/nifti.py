@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,42 +11,80 @@ import numpy as np
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
+from monai_ssl.io.check_sums import opener_of, read_to_end
 from monai_ssl.io.geometry import canonical, check_affine, flat_affine, shear_degrees, spacing_of
-from monai_ssl.io.volume import ReadError, Volume, compact, reading
+from monai_ssl.io.volume import ReadError, ReadOptions, Volume, compact, reading
 
 DAMAGED = "copy the file again or leave it out"
 MILLIMETERS = {"meter": 1000.0, "micron": 0.001}
-_CHUNK = 1 << 20
+Place = Callable[[Any], tuple[NDArray[np.float64], tuple[str, ...]]]
 SHEAR = 0.5
 """Degrees from right angles above which the report mentions it."""
 
 
-def read_nifti(path: Path, four_d: str) -> list[Volume]:
+def read_nifti(files: Sequence[Path], options: ReadOptions) -> list[Volume]:
     """Return one volume, or one for each time or channel of a 4-D file with ``four_d="split"``.
+
+    Args:
+        files: one file, or a header and its data, packed or not.
+        options: only ``four_d`` counts.
 
     Raises:
         ReadError: when the file is no NIfTI file, is cut off, holds colors or complex numbers, or has an absurd affine.
     """
+    path = files[0]
     with reading(path, "this is not a NIfTI file, whatever its name says, or it is damaged", DAMAGED):
-        image: Any = nib.load(path)
-    if path.suffix.lower() == ".gz" and hasattr(image, "from_stream"):
-        with gzip.open(path) as stream:
+        image: Any = nib.load(path) if len(files) == 1 else _load_pair(*files[:2])
+    return decode(image, files, options, _affine)
+
+
+def decode(image: Any, files: Sequence[Path], options: ReadOptions, place: Place) -> list[Volume]:
+    """Return the volumes of what nibabel opened, after all of its files were read to their ends.
+
+    Args:
+        image: of nibabel, of any class.
+        files: those of the image.
+        options: only ``four_d`` counts.
+        place: gives the affine of the image in millimeters, and notes about it.
+
+    Raises:
+        ReadError: see :func:`read_nifti`.
+    """
+    path, opener = files[0], opener_of(files[0])
+    if len(files) == 1 and opener is not None and hasattr(image, "from_stream"):
+        # unpacked once, for the voxels and for the check sum
+        with opener(path) as stream:
             with reading(path, "the header cannot be read, the file is damaged", DAMAGED):
                 image = type(image).from_stream(stream)
-            volumes = _volumes(image, path, four_d)
-            # the check sum stands at the end, where nibabel never looks
-            with reading(path, "the gzip data are damaged", DAMAGED):
-                while stream.read(_CHUNK):
-                    pass
+            volumes = _volumes(image, path, options.four_d, place)
+            with reading(path, "the packed data are damaged", DAMAGED):
+                read_to_end(stream)
         return volumes
-    return _volumes(image, path, four_d)
+    volumes = _volumes(image, path, options.four_d, place)
+    for file, opener in ((file, opener_of(file)) for file in files):
+        if opener is not None:
+            with (
+                reading(path, f"the packed data of {file.name} are cut off or damaged", DAMAGED),
+                opener(file) as stream,
+            ):
+                read_to_end(stream)
+    return volumes
 
 
-def _volumes(image: Any, path: Path, four_d: str) -> list[Volume]:
+def _load_pair(header: Path, data: Path) -> Any:
+    """Load a pair of which one may be packed, or be spelt otherwise, and the other not."""
+    kinds = (kind for kind in nib.imageclasses.all_image_classes if len(kind.files_types) > 1)
+    kind = next(kind for kind in kinds if kind.path_maybe_image(header)[0])
+    places = kind.filespec_to_file_map(header)
+    places["image"].filename = str(data)
+    return kind.from_file_map(places)
+
+
+def _volumes(image: Any, path: Path, four_d: str, place: Place) -> list[Volume]:
     if not isinstance(image, SpatialImage):
         raise ReadError(f"{path}: these are surfaces or matrices ({type(image).__name__}), not an image; leave it out.")
     _check_content(image, path)
-    affine, notes = _affine(image)
+    affine, notes = place(image)
     check_affine(affine, path)
     array = _values(image, path)
     if array.ndim == 4 and array.shape[3] == 1:
@@ -106,9 +144,9 @@ def _values(image: Any, path: Path) -> NDArray[Any]:
 def _volume(array: NDArray[Any], affine: NDArray[np.float64], notes: tuple[str, ...]) -> Volume:
     if array.ndim == 2:
         spacing = spacing_of(affine, 2)
-        return Volume(np.ascontiguousarray(array)[None], flat_affine(spacing), spacing, "unknown", None, notes)
-    array, affine = canonical(array, affine)
-    return Volume(array[None], affine, spacing_of(affine), "unknown", None, notes)
+        return Volume(np.ascontiguousarray(array)[None], flat_affine(spacing), spacing, "unknown", None, notes, affine)
+    array, moved = canonical(array, affine)
+    return Volume(array[None], moved, spacing_of(moved), "unknown", None, notes, affine)
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -7,8 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from monai_ssl.io import formats
+
+_FORMATS = "|".join(re.escape(ending[1:]) for entry in formats.FORMATS for ending in (f".{entry.kind}", *entry.endings))
 CONTAINER = re.compile(
-    r"(images?|labels?|masks?|seg(mentations?)?|scans?|volumes?|pictures?|data(set)?|raw|nifti|nii|dicom|dcm|png|jpe?g"
+    r"(images?|labels?|masks?|seg(mentations?)?|scans?|volumes?|pictures?|data(set)?|raw"
+    rf"|{_FORMATS}"
     r"|cts?|mrs?|mris?|x-?rays?|us|ultrasound|train(ing)?|val(id|idation)?|test(ing)?|dev|all)(Tr|Ts|Va)?[-_ ]?\d*",
     re.IGNORECASE,
 )
@@ -55,5 +59,7 @@ def _folders(path: PurePosixPath, is_folder: bool) -> list[PurePosixPath]:
 
 def stem(name: str) -> str:
     """Return a file's name without its extensions and the words that tell one patient's files apart."""
-    base = re.sub(r"(\.nii)?(\.gz)?$|\.[A-Za-z]\w{1,4}$", "", name, flags=re.IGNORECASE)
+    base = formats.stem(name)
+    # DICOM files may have any ending
+    base = base if base != name else re.sub(r"\.[A-Za-z]\w{1,4}$", "", name)
     return ROLE.sub("", base) or base

@@ -17,6 +17,27 @@ class ReadError(ValueError):
 
 
 @dataclass(frozen=True)
+class ReadOptions:
+    """What a reader does where a file leaves a choice.
+
+    Args:
+        four_d: ``"refuse"`` a file of several volumes, or ``"split"`` it.
+        missing_slices: ``"refuse"`` a DICOM series with gaps, or ``"fill"`` them by linear interpolation.
+
+    Raises:
+        ValueError: when one is none of these.
+    """
+
+    four_d: str = "refuse"
+    missing_slices: str = "refuse"
+
+    def __post_init__(self) -> None:
+        for name, known in (("four_d", ("refuse", "split")), ("missing_slices", ("refuse", "fill"))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"`{name}` must be one of {known}, got {getattr(self, name)!r}.")
+
+
+@dataclass(frozen=True)
 class Volume:
     """A decoded scan.
 
@@ -29,6 +50,7 @@ class Volume:
         modality: ``"ct"``, ``"mr"``, ``"xray"``, ``"us"``, ``"rgb"``, ``"other"`` as the file says, else ``"unknown"``.
         patient: the PatientID of DICOM; private, never to be logged.
         notes: what a report should mention; free of patient identifiers.
+        stored_affine: (4, 4), ``affine`` before the axes were moved, where the file has one.
     """
 
     array: NDArray[Any]
@@ -37,6 +59,7 @@ class Volume:
     modality: str
     patient: str | None
     notes: tuple[str, ...] = ()
+    stored_affine: NDArray[np.float64] | None = None
 
 
 @contextmanager

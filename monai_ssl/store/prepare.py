@@ -13,7 +13,8 @@ from typing import Any
 from tqdm import tqdm
 
 from monai_ssl.files import read_json, sweep, write_json
-from monai_ssl.io.discovery import Source, discover
+from monai_ssl.io.discovery import Findings, Source, survey
+from monai_ssl.io.formats import FORMATS, TITLES, by_kind
 from monai_ssl.machine import cores
 from monai_ssl.store.convert import Job, Outcome, convert, finished, scan_key
 from monai_ssl.store.layout import (
@@ -32,6 +33,7 @@ from monai_ssl.store.report import Report
 from monai_ssl.store.selection import refusal
 
 _MODALITIES = ("auto", "ct", "mr", "xray", "us")
+_PRELOADED = ["monai_ssl.store.convert", *sorted({entry.reader.rpartition(".")[0] for entry in FORMATS})]
 _KILLED = "its worker process was killed, probably for want of memory: use fewer --workers or a larger machine"
 
 
@@ -86,7 +88,7 @@ def prepare(src: str | Path, store: str | Path, options: PrepareOptions | None =
     A kill at any moment loses at most the scans under way; the next call completes the rest.
 
     Args:
-        src: folder of DICOM series, NIfTI, NRRD, MHA, PNG or JPEG files in any arrangement, or one file.
+        src: folder of files of any :data:`monai_ssl.io.formats.FORMATS` in any arrangement, or one file.
         store: folder to write; made if missing.
         options: how; the same for all that goes into one store.
 
@@ -97,19 +99,27 @@ def prepare(src: str | Path, store: str | Path, options: PrepareOptions | None =
     src, store, options = Path(src), Path(store), options or PrepareOptions()
     _check_places(src, store)
     _check_options(store, options)
-    sources, rejected = discover(src)
-    # a store inside the source: neither its arrays nor its sheet of pictures are scans
-    own = store.resolve()
-    sources = [source for source in sources if not source.files[0].resolve().is_relative_to(own)]
-    rejected = [(path, reason) for path, reason in rejected if not path.resolve().is_relative_to(own)]
-    if not sources and not rejected:
-        raise ValueError(
-            f"{src} holds no image that can be read: give a folder with DICOM, NIfTI, NRRD, MHA, PNG or JPEG files."
-        )
+    found = _outside(survey(src), store)
+    if not found.sources and not found.rejected:
+        raise ValueError(f"{src} holds no image that can be read: give a folder with {TITLES} files.")
     create_store(store)
     with locked(store):
         sweep(store, store / SCANS, store / PRIVATE)
-        return _Preparation(src, store, options, sources, rejected).run()
+        return _Preparation(src, store, options, found).run()
+
+
+def _outside(found: Findings, store: Path) -> Findings:
+    """Leave out a store inside the source: neither its arrays nor its sheet of pictures are scans."""
+    own = store.resolve()
+
+    def outside(path: Path) -> bool:
+        return not path.resolve().is_relative_to(own)
+
+    return Findings(
+        [source for source in found.sources if outside(source.files[0])],
+        [entry for entry in found.rejected if outside(entry[0])],
+        [entry for entry in found.passed_over if outside(entry.path)],
+    )
 
 
 def _check_places(src: Path, store: Path) -> None:
@@ -138,28 +148,24 @@ def _check_options(store: Path, options: PrepareOptions) -> None:
 class _Preparation:
     """One run: what is known so far, and what is written when."""
 
-    def __init__(
-        self,
-        src: Path,
-        store: Path,
-        options: PrepareOptions,
-        sources: list[Source],
-        rejected: list[tuple[Path, str]],
-    ) -> None:
-        self.store, self.options, self.sources = store, options, sources
+    def __init__(self, src: Path, store: Path, options: PrepareOptions, found: Findings) -> None:
+        self.store, self.options, self.sources = store, options, found.sources
         self.secret = store_secret(store)
         self.hashes_path = store / PRIVATE / "hashes.json"
         self.hashes = _memory(self.hashes_path)
         self.names: dict[str, list[Source]] = {}
         self.records = _all_records(store)
+        self.report = Report(store)
+        self.counted: set[Path] = set()
         base = src if src.is_dir() else src.parent
-        left_out = [(path.relative_to(base).as_posix(), reason) for path, reason in rejected]
-        self.report = Report(store, left_out=left_out)
-        self.folders = Counter(str(Path(source.name).parent) for source in sources)
+        for path, reason, count in [(*entry, 1) for entry in found.rejected] + found.passed_over:
+            self.report.left_out.append((path.relative_to(base).as_posix(), reason))
+            self.report.files["left out"] += count
+        self.folders = Counter(str(Path(source.name).parent) for source in found.sources)
 
     def run(self) -> Report:
         workers = self.options.workers if self.options.workers is not None else min(8, cores())
-        pool: JobPool[Job, Outcome] = JobPool(convert, workers, ["monai_ssl.io.readers", "monai_ssl.store.convert"])
+        pool: JobPool[Job, Outcome] = JobPool(convert, workers, _PRELOADED)
         interval = 0.2 if sys.stderr.isatty() else 30.0
         # the manifest exists from the start, so that the options bind a run that is interrupted
         write_manifest(self.store, self.options.identity(), list(self.records.values()))
@@ -175,6 +181,7 @@ class _Preparation:
             reason = refusal(source.name, self.options.include, self.options.exclude)
             if reason:
                 self.report.left_out.append((source.name, reason))
+                self._count("left out", source)
                 self.bar.update()
                 continue
             content = self.hashes.get(_signature(source))
@@ -182,7 +189,7 @@ class _Preparation:
             if done:
                 self._take(source, Outcome(content, done, already=True))
                 continue
-            alone = self.folders[str(Path(source.name).parent)] == 1 or source.kind == "image"
+            alone = self.folders[str(Path(source.name).parent)] == 1 or by_kind(source.kind).is_picture
             refuse_labels = not alone and not self.options.include
             yield Job(source, self.store, self.options.identity(), refuse_labels)
 
@@ -193,11 +200,14 @@ class _Preparation:
         if outcome.reason is not None:
             is_label = "label map" in outcome.reason
             (self.report.left_out if is_label else self.report.failed).append((source.name, outcome.reason))
+            self._count("left out" if is_label else "FAILED", source)
             return
         key = outcome.records[0]["key"]
         others = self.names.setdefault(key, [])
         others.append(source)
-        if len(others) > 1:
+        repeated = len(others) > 1
+        self._count("same content twice" if repeated else "already there" if outcome.already else "prepared", source)
+        if repeated:
             return
         if outcome.already:
             self.report.already += len(outcome.records)
@@ -211,6 +221,12 @@ class _Preparation:
             self._write(record)
             self.report.prepared.append(record["key"])
             self.report.notes += [(record["key"], note) for note in record["notes"]]
+
+    def _count(self, fate: str, source: Source) -> None:
+        """Count files; one that belongs to two sources, as data under two headers, counts for the first."""
+        new = set(source.files) - self.counted
+        self.counted |= new
+        self.report.files[fate] += len(new)
 
     def _settle_duplicates(self) -> None:
         """Of sources with the same content the first by name counts, in whatever order they were treated."""

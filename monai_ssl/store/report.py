@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 _LISTED = 30
+FATES = ("prepared", "already there", "same content twice", "left out", "FAILED")
+"""What can become of a file."""
 
 
 @dataclass
@@ -19,11 +21,13 @@ class Report:
         prepared: keys of the scans that were added.
         already: number of scans that were there.
         duplicates: (name, name of the source with the same content).
-        left_out: (name, reason) of what was not meant to be prepared.
+        left_out: (name, reason) of what was not meant to be prepared, or is no image.
         failed: (name, reason) of what could not be prepared.
         modalities: number of scans by modality and how it was found out.
         patients: number of patients in the store.
         scans: number of scans in the store.
+        files: number of files below the source by what became of them, :data:`FATES`; the companions of a header, and
+            the files of a series, share its fate, so that the sum is what ``find SRC -type f`` counts.
         notes: (key, note) of what was noteworthy in scans that were added.
         warnings: what the user should look at.
     """
@@ -37,6 +41,7 @@ class Report:
     modalities: dict[str, int] = field(default_factory=dict)
     patients: int = 0
     scans: int = 0
+    files: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FATES, 0))
     notes: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -46,14 +51,10 @@ class Report:
 
     def table(self) -> str:
         """Return a summary for people; what failed comes last, where it is seen."""
-        rows = [
-            ("prepared", len(self.prepared)),
-            ("already there", self.already),
-            ("same content twice", len(self.duplicates)),
-            ("left out", len(self.left_out)),
-            ("FAILED", len(self.failed)),
-        ]
-        lines = [f"{label:<20}{count:>8}" for label, count in rows]
+        counts = (self.prepared, range(self.already), self.duplicates, self.left_out, self.failed)
+        lines = [f"{'':<20}{'entries':>8}{'files':>8}"]
+        lines += [f"{fate:<20}{len(of):>8}{self.files[fate]:>8}" for fate, of in zip(FATES, counts, strict=True)]
+        lines += [f"{'':<28}{sum(self.files.values()):>8} below the source"]
         lines += ["", f"{self.store}: {self.scans} scans of {self.patients} patients"]
         lines += [f"  {count} {modality}" for modality, count in sorted(self.modalities.items())]
         lines += _section("left out, by reason", [f"{n} x {r}" for r, n in _reasons(self.left_out)])

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import PurePosixPath
 
 import numpy as np
 
-_WORD = "seg|segs|segmentation|segmentations|label|labels|labelmap|mask|masks|oar|oars|roi|rois|gt|annotation"
-_LABEL_STEM = re.compile(rf"(^|[-_. ])({_WORD})[-_ ]?\d*$", re.IGNORECASE)
-_LABEL_FOLDER = re.compile(r"(labels(tr|ts|val)?|masks|segmentations?|annotations)", re.IGNORECASE)
+from monai_ssl.io.label_names import looks_like_labels
+
 _MAX_LABELS = 64
 
 
@@ -30,15 +28,6 @@ def refusal(name: str, include: Sequence[str], exclude: Sequence[str]) -> str | 
     if looks_like_labels(name):
         return "looks like a label map by its name; --include GLOB prepares it nevertheless"
     return None
-
-
-def looks_like_labels(name: str) -> bool:
-    """Tell whether a file or folder is named like a label map: ``pt_1_oar.nii.gz``, ``labelsTr/a.nii``."""
-    path = PurePosixPath(name.split("#")[0])
-    stem = re.sub(
-        r"(\.(nii|gz|nrrd|nhdr|mha|mhd|img|hdr|png|jpe?g|dcm|dicom|ima))+$", "", path.name, flags=re.IGNORECASE
-    )
-    return bool(_LABEL_STEM.search(stem)) or any(_LABEL_FOLDER.fullmatch(part) for part in path.parts[:-1])
 
 
 def holds_labels(array: np.ndarray) -> bool:

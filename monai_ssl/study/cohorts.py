@@ -13,6 +13,7 @@ from typing import Any
 from monai_ssl.data.class_list import classification_cases
 from monai_ssl.data.datalist import Case, patient_of, segmentation_cases
 from monai_ssl.files import atomic, read_json, write_json
+from monai_ssl.io.listing import files_at
 from monai_ssl.store.convert import content_hash
 from monai_ssl.store.splits import label_fractions
 from monai_ssl.study.bundle_files import digest
@@ -132,13 +133,13 @@ class ContentHashes:
         self.known: dict[str, str] = read_json(path, {})
 
     def of(self, named: str | Path) -> str:
-        """Return the hash of a file, or of the files of a folder, as :func:`monai_ssl.store.prepare` makes it."""
+        """Return the hash of the files of a scan, as :func:`monai_ssl.store.prepare` makes it."""
         place = Path(named).resolve()
-        files = sorted(p for p in place.iterdir() if p.is_file()) if place.is_dir() else [place]
+        files = files_at(place)
         stats = [file.stat() for file in files]
         signature = digest([str(place), [[s.st_size, s.st_mtime_ns] for s in stats]])
         if signature not in self.known:
-            self.known[signature] = content_hash(tuple(files))
+            self.known[signature] = content_hash(files)
         return self.known[signature]
 
     def save(self) -> None:

@@ -40,6 +40,7 @@ JOINT_MARKS = tuple(range(1, len(SPLITTERS)))
 """All but the time of day and the folder, which would shatter a volume."""
 
 DIRECTORY = "1.2.840.10008.1.3.10"
+INDEX = "an index of DICOM files (DICOMDIR), not an image"
 SAME_ORIENTATION = 2e-3
 """Slices of one stack differ in the direction cosines by rounding."""
 
@@ -60,9 +61,17 @@ class DicomGroup:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file has DICOM's mark behind the preamble."""
+    """Whether the file has DICOM's mark behind the preamble or, as in old archives, begins without either."""
     with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        head = file.read(132)
+    return head[128:] == b"DICM" or _is_element(head[:8])
+
+
+def _is_element(head: bytes) -> bool:
+    """Whether eight bytes are tag, representation and length of the elements that come first: groups 2 and 8."""
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    short = head[5:] == bytes(3) and head[4:5] <= b"@"
+    return (head[:2] in (b"\2\0", b"\x08\0") and (explicit or short)) or (head[:2] == b"\0\x08" and explicit)
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,7 @@ def group_dicom(
             rejected.append((path, found))
         elif isinstance(found, DicomGroup):
             groups.append(found)
-        elif found is not None:
+        else:
             stacks[found.series].append(found)
     for series, stack in stacks.items():
         parts = [part for alike in _by_orientation(stack) for part in _by_volume(alike)]
@@ -107,11 +116,11 @@ def group_dicom(
     return groups, rejected
 
 
-def _look(path: Path) -> _Slice | DicomGroup | str | None:
-    """Return a slice, a lone picture or film, the reason why it is neither, or nothing for a directory of files."""
+def _look(path: Path) -> _Slice | DicomGroup | str:
+    """Return a slice, a lone picture or film, or the reason why it is neither."""
     header = open_header(path, TAGS)
     if DIRECTORY in (header.get("SOPClassUID"), header.file_meta.get("MediaStorageSOPClassUID")):
-        return None
+        return INDEX
     reason = refusal(header)
     if reason is not None:
         return reason

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monai_ssl.io.formats import by_kind
 from monai_ssl.io.volume import ReadError, reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.dataset import FileDataset
 
-INSTALL = "install what reads DICOM with `pip install monai-ssl[dicom]`"
+INSTALL = by_kind("dicom").remedy
 
 MODALITIES = {
     "CT": "ct",

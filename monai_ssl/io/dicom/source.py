@@ -23,26 +23,25 @@ from monai_ssl.io.dicom.pixels import Rescaling, pixel_reader, rescaling
 from monai_ssl.io.dicom.series import Frame, geometry, stack
 from monai_ssl.io.geometry import canonical, check_affine, flat_affine, spacing_of
 from monai_ssl.io.images import channels_first
-from monai_ssl.io.volume import ReadError, Volume, compact, reading
+from monai_ssl.io.volume import ReadError, ReadOptions, Volume, compact, reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.dataset import FileDataset
 
 
-def read_dicom(files: Sequence[Path], four_d: str, missing_slices: str) -> list[Volume]:
+def read_dicom(files: Sequence[Path], options: ReadOptions) -> list[Volume]:
     """Return one volume, or several for a multi-frame file of several with ``four_d="split"``.
 
     Args:
         files: those of one series.
-        four_d: ``"refuse"`` or ``"split"``.
-        missing_slices: ``"refuse"`` or ``"fill"``.
+        options: how to read it.
 
     Raises:
         ReadError: naming the file, or the folder of a series.
     """
     with quiet():
-        return _read(files, four_d, missing_slices)
+        return _read(files, options.four_d, options.missing_slices)
 
 
 def _read(files: Sequence[Path], four_d: str, missing_slices: str) -> list[Volume]:
@@ -64,8 +63,9 @@ def _read(files: Sequence[Path], four_d: str, missing_slices: str) -> list[Volum
 def _volume(frames: Sequence[Frame], header: Dataset, place: Path, missing_slices: str) -> Volume:
     array, affine, notes = stack(frames, place, missing_slices, is_ct=modality_of(header) == "ct")
     check_affine(affine, place)
-    array, affine = canonical(array, affine)
-    return Volume(array[None], affine, spacing_of(affine), modality_of(header), _patient(header), tuple(notes))
+    array, moved = canonical(array, affine)
+    facts = modality_of(header), _patient(header), tuple(notes)
+    return Volume(array[None], moved, spacing_of(moved), *facts, stored_affine=affine)
 
 
 def _frame(path: Path, header: Dataset, place: Path) -> Frame:

@@ -1,0 +1,77 @@
+"""Let MONAI's LoadImage read whatever ``prepare`` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import ImageReader
+from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
+from nibabel import orientations
+from numpy.typing import NDArray
+
+from monai_ssl.io.listing import is_readable, source_at
+from monai_ssl.io.readers import read
+from monai_ssl.io.volume import ReadError, Volume
+
+
+class ScanReader(ImageReader):
+    """Reads files of every format of :mod:`monai_ssl.io.formats`, and folders of a DICOM series.
+
+    Values and places are those of the store, with the axes as the file stores them, so that predictions are written
+    in the space of their images; volumes of a 4-D file, and several files, become channels. Other files are left to
+    MONAI's own readers.
+
+    >>> from monai.transforms import LoadImaged
+    >>> load = LoadImaged(keys=["image", "label"], reader="monai_ssl.io.monai_reader.ScanReader", dtype=None)
+    """
+
+    def verify_suffix(self, filename: Any) -> bool:
+        """Whether these are files or folders for this reader."""
+        return all(is_readable(name) for name in ensure_tuple(filename))
+
+    def read(self, data: Any, **kwargs: Any) -> tuple[str, ...]:
+        """Return the paths; what is wrong with a file must be raised later, for MONAI drops errors of this method.
+
+        Raises:
+            ReadError: when one is of no format that is read here.
+        """
+        del kwargs
+        names = tuple(str(name) for name in ensure_tuple(data))
+        if not self.verify_suffix(names):
+            raise ReadError(f"{names[0]}: this format is not read here.")
+        return names
+
+    def get_data(self, img: Sequence[str]) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Return the array (C, *spatial) of the files, and where it lies.
+
+        Raises:
+            ReadError: when a file cannot be read, or several differ in size or place.
+        """
+        volumes = [volume for path in img for volume in read(source_at(path), four_d="split")]
+        arrays, affines = zip(*map(_as_stored, volumes), strict=True)
+        for path, array, affine in zip(img, arrays, affines, strict=False):
+            if array.shape[1:] != arrays[0].shape[1:] or not np.allclose(affine, affines[0], atol=1e-3):
+                raise ReadError(
+                    f"{path}: size or place differ from those of {Path(img[0]).name}; resample one of them."
+                )
+        meta: dict[str, Any] = {
+            MetaKeys.AFFINE: affines[0],
+            MetaKeys.ORIGINAL_AFFINE: affines[0].copy(),
+            MetaKeys.SPATIAL_SHAPE: np.array(arrays[0].shape[1:]),
+            MetaKeys.SPACE: SpaceKeys.RAS,
+            MetaKeys.ORIGINAL_CHANNEL_DIM: 0,
+        }
+        return np.concatenate(arrays), meta
+
+
+def _as_stored(volume: Volume) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return the array and its affine to RAS with the axes of the file."""
+    if volume.stored_affine is None:
+        return volume.array, volume.affine
+    if volume.array.ndim == 3:
+        return volume.array, volume.stored_affine
+    turns = orientations.ornt_transform([[0, 1], [1, 1], [2, 1]], orientations.io_orientation(volume.stored_affine))
+    return orientations.apply_orientation(volume.array[0], turns)[None], volume.stored_affine
