@@ -22,6 +22,7 @@ from monai.transforms import (
 from monai_ssl.engines import InferenceNetwork, WindowMeanInferer
 from monai_ssl.files import read_json
 from monai_ssl.io.listing import images_in
+from monai_ssl.io.monai_reader import ScanReader
 from monai_ssl.methods import Method
 from monai_ssl.networks import build
 from monai_ssl.transfer import ScaleIntensityByPresetd, SetChannelsd
@@ -81,10 +82,15 @@ class Inference:
         load_method(self.method, str(self.weights))
 
     @property
+    def spatial_dims(self) -> int:
+        """2 for images, 3 for volumes."""
+        return len(self.window_size)
+
+    @property
     def preprocessing(self) -> Compose:
         """From a file to an image (C, *spatial) in [0, 1]; only the intensities are changed."""
-        steps: list[Transform] = [LoadImaged("image"), EnsureChannelFirstd("image")]
-        if len(self.window_size) == 3:
+        steps: list[Transform] = [LoadImaged("image", reader=ScanReader), EnsureChannelFirstd("image")]
+        if self.spatial_dims == 3:
             steps.append(Orientationd("image", "RAS", labels=None))
         steps += [
             ScaleIntensityByPresetd("image", self.modality, self.intensity),

@@ -29,7 +29,7 @@ def read_nrrd(files: Sequence[Path], options: ReadOptions) -> list[Volume]:
     if find_spec("itk") is None and find_spec("nrrd") is not None:
         return _volumes(*_by_pynrrd(path), path, options.four_d)
     _check_gzip(path)
-    return _volumes(*_by_itk(path, by_kind("nrrd")), path, options.four_d)
+    return _volumes(*_by_itk(path, by_kind("nrrd"), "NrrdImageIO"), path, options.four_d)
 
 
 def read_metaimage(files: Sequence[Path], options: ReadOptions) -> list[Volume]:
@@ -40,7 +40,7 @@ def read_metaimage(files: Sequence[Path], options: ReadOptions) -> list[Volume]:
     """
     path = files[0]
     check_metaimage(path)
-    return _volumes(*_by_itk(path, by_kind("metaimage")), path, options.four_d)
+    return _volumes(*_by_itk(path, by_kind("metaimage"), "MetaImageIO"), path, options.four_d)
 
 
 def _volumes(array: NDArray[Any], affine: NDArray[np.float64], path: Path, four_d: str) -> list[Volume]:
@@ -66,22 +66,26 @@ def _volumes(array: NDArray[Any], affine: NDArray[np.float64], path: Path, four_
     ]
 
 
-def _by_itk(path: Path, entry: Format) -> tuple[NDArray[Any], NDArray[np.float64]]:
+def _by_itk(path: Path, entry: Format, by: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Return the array (X, Y[, Z[, T]]) and the affine to RAS."""
     if find_spec("itk") is None:
         raise ReadError(f"{path}: {entry.title} files need ITK; {entry.remedy}.")
     import itk
 
     with reading(path, f"this {entry.title} file cannot be read, it is cut off or damaged", DAMAGED):
-        header = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
+        # ITK's own choice goes by the ending, and knows it in small letters only
+        header = getattr(itk, by).New()
         header.SetFileName(str(path))
         header.ReadImageInformation()
         if header.GetNumberOfComponents() != 1:
             raise ReadError(_several_values(path, header.GetNumberOfComponents()))
-        # the wheels of ITK hold no images of these types
-        wider = {"char": itk.SS, "long": itk.D, "long_long": itk.D}
-        pixel = wider.get(header.GetComponentTypeAsString(header.GetComponentType()))
-        image = itk.imread(str(path), pixel)
+        # the wheels of ITK hold no images of other types
+        kinds = {"unsigned_char": itk.UC, "short": itk.SS, "char": itk.SS, "unsigned_short": itk.US, "float": itk.F}
+        pixel = kinds.get(header.GetComponentTypeAsString(header.GetComponentType()), itk.D)
+        kind = itk.Image[pixel, header.GetNumberOfDimensions()]
+        reader = itk.ImageFileReader[kind].New(FileName=str(path), ImageIO=header)
+        reader.Update()
+        image = reader.GetOutput()
         array = itk.array_from_image(image).T
         axes = np.asarray(image.GetDirection())[:3, :3] * np.asarray(image.GetSpacing())[:3]
         origin = np.asarray(image.GetOrigin())[:3]

@@ -67,7 +67,9 @@ def scans_below(folder: Path) -> list[Named]:
         path, reason = rejected[0]
         count = len(rejected)
         warnings.warn(f"{count} files below {folder} are not used, as {path.name}: {reason}", stacklevel=2)
-    return [Named(stem(s.name), str(folder / s.name), by_kind(s.kind).is_picture) for s in sources]
+    # several series directly in the folder are named ".#" and a digest
+    paths = [f"{folder}{s.name[1:]}" if s.name.startswith(".#") else str(folder / s.name) for s in sources]
+    return [Named(stem(s.name), path, by_kind(s.kind).is_picture) for s, path in zip(sources, paths, strict=True)]
 
 
 def is_readable(path: str | Path) -> bool:

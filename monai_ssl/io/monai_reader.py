@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from monai.data import ImageReader
-from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
+from monai.utils import ImageMetaKey, MetaKeys, SpaceKeys, ensure_tuple
 from nibabel import orientations
 from numpy.typing import NDArray
 
+from monai_ssl.io.formats import stem
 from monai_ssl.io.listing import is_readable, source_at
 from monai_ssl.io.readers import read
 from monai_ssl.io.volume import ReadError, Volume
@@ -45,7 +46,7 @@ class ScanReader(ImageReader):
         return names
 
     def get_data(self, img: Sequence[str]) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Return the array (C, *spatial) of the files, and where it lies.
+        """Return the array (*spatial), or (C, *spatial) if there are several channels, and where it lies.
 
         Raises:
             ReadError: when a file cannot be read, or several differ in size or place.
@@ -64,7 +65,32 @@ class ScanReader(ImageReader):
             MetaKeys.SPACE: SpaceKeys.RAS,
             MetaKeys.ORIGINAL_CHANNEL_DIM: 0,
         }
-        return np.concatenate(arrays), meta
+        array = np.concatenate(arrays)
+        if len(array) == 1:
+            # as MONAI's readers do: its SaveImage takes the slices of any other prediction for channels
+            return array[0], meta | {MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan")}
+        return array, meta
+
+
+def named_below(dataset_dir: str) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
+    """Name what SaveImaged writes after the place of its image below a folder, so that no two share a file.
+
+    Returns:
+        ``output_name_formatter`` for SaveImaged, beside ``data_root_dir="."``; an image elsewhere gives its name only.
+
+    >>> named_below("scans")({"filename_or_obj": "scans/p1/1.2.840.7"}, None)
+    {'subject': 'p1/1.2.840.7.nii.gz', 'idx': None}
+    """
+
+    def name(meta: dict[str, Any], transform: Any) -> dict[str, Any]:
+        del transform
+        path, root = (Path(place).absolute() for place in (meta[ImageMetaKey.FILENAME_OR_OBJ], dataset_dir))
+        below = path.is_relative_to(root) and path != root
+        place = str(path.relative_to(root)) if below else path.name
+        # the ending is there to be dropped: MONAI would drop part of the folder's name
+        return {"subject": f"{stem(place)}.nii.gz", "idx": meta.get(ImageMetaKey.PATCH_INDEX)}
+
+    return name
 
 
 def _as_stored(volume: Volume) -> tuple[NDArray[Any], NDArray[np.float64]]:

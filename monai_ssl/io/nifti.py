@@ -57,14 +57,14 @@ def decode(image: Any, files: Sequence[Path], options: ReadOptions, place: Place
             with reading(path, "the header cannot be read, the file is damaged", DAMAGED):
                 image = type(image).from_stream(stream)
             volumes = _volumes(image, path, options.four_d, place)
-            with reading(path, "the packed data are damaged", DAMAGED):
+            with reading(path, f"the {opener.__module__} data are damaged", DAMAGED):
                 read_to_end(stream)
         return volumes
     volumes = _volumes(image, path, options.four_d, place)
     for file, opener in ((file, opener_of(file)) for file in files):
         if opener is not None:
             with (
-                reading(path, f"the packed data of {file.name} are cut off or damaged", DAMAGED),
+                reading(path, f"the {opener.__module__} data of {file.name} are cut off or damaged", DAMAGED),
                 opener(file) as stream,
             ):
                 read_to_end(stream)

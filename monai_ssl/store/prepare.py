@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -113,7 +114,8 @@ def _outside(found: Findings, store: Path) -> Findings:
     own = store.resolve()
 
     def outside(path: Path) -> bool:
-        return not path.resolve().is_relative_to(own)
+        # unlike `resolve`, bears links that lead to themselves
+        return not Path(os.path.realpath(path)).is_relative_to(own)
 
     return Findings(
         [source for source in found.sources if outside(source.files[0])],

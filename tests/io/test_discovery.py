@@ -2,11 +2,15 @@
 
 import os
 import sys
+from copy import deepcopy
 
 import numpy as np
 import pytest
-from files import CT, MR, XRAY, cut, dicom, nifti, save, save_series, series, stored
+from files import CT, MR, XRAY, cut, dicom, nifti, read_all, save, save_series, series, stored
 from PIL import Image
+from pydicom.filebase import DicomFileLike
+from pydicom.filewriter import write_dataset
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from monai_ssl.io.discovery import Source, discover
 from monai_ssl.io.patient_hints import patient_hints, stem
@@ -249,3 +253,20 @@ def test_patients_are_read_from_dicom_and_not_from_messages(tmp_path):
     volume = read(discover(save_series(datasets, tmp_path / "p"))[0][0])[0]
     assert volume.patient == "secret-id"
     assert not any("secret" in note or "Doe" in note for note in volume.notes)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_dicom_without_preamble_mark_and_suffix(tmp_path, syntax):
+    whole = series(stored())
+    for number, ds in enumerate(whole):
+        (tmp_path / "bare").mkdir(exist_ok=True)
+        with (tmp_path / "bare" / f"IM{number}").open("wb") as file:
+            bare = DicomFileLike(file)
+            bare.is_implicit_VR, bare.is_little_endian = syntax.is_implicit_VR, syntax.is_little_endian
+            swapped = deepcopy(ds)
+            order = "<u2" if syntax.is_little_endian else ">u2"
+            swapped.PixelData = np.frombuffer(ds.PixelData, "<u2").astype(order).tobytes()
+            write_dataset(bare, swapped)
+    save_series(whole, tmp_path / "whole")
+    (one,), (two,) = read_all(tmp_path / "bare"), read_all(tmp_path / "whole")
+    assert np.array_equal(one.array, two.array) and np.array_equal(one.affine, two.affine)

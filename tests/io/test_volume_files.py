@@ -1,5 +1,6 @@
 """NIfTI, NRRD and MetaImage become volumes that lie right, or sentences that say why not."""
 
+import gzip
 import importlib.util
 
 import nibabel as nib
@@ -26,10 +27,19 @@ def read_path(path, **options):
     return read(source, **options)
 
 
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.hdr"])
+def repacked(tmp_path):
+    """A pair of which only the data are packed, which nibabel alone does not find."""
+    nib.save(nib.Nifti1Pair(SCAN, AFFINE), tmp_path / "b.hdr")
+    (tmp_path / "b.img.gz").write_bytes(gzip.compress((tmp_path / "b.img").read_bytes()))
+    (tmp_path / "b.img").unlink()
+    return tmp_path / "b.hdr"
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nii.bz2", "a.hdr", "a.hdr.gz", "a.hdr.bz2", "b.hdr"])
 def test_nifti(tmp_path, name):
-    path = tmp_path / name
-    nib.save((nib.Nifti1Pair if name == "a.hdr" else nib.Nifti1Image)(SCAN, AFFINE), path)
+    path = repacked(tmp_path) if name == "b.hdr" else tmp_path / name
+    if name != "b.hdr":
+        nib.save((nib.Nifti1Pair if ".hdr" in name else nib.Nifti1Image)(SCAN, AFFINE), path)
     (volume,) = read_path(path)
     assert volume.array.dtype == np.int16 and volume.array.shape == (1, 6, 4, 5)
     assert (volume.modality, volume.patient) == ("unknown", None)
@@ -140,13 +150,15 @@ def test_colors_and_complex_numbers_are_refused(tmp_path):
         read_path(nifti(tmp_path / "b.nii", np.zeros((3, 3, 3), np.complex64)))
 
 
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-@pytest.mark.parametrize("share", [0.1, 0.6, 0.97])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nii.bz2", "a.hdr.gz"])
+@pytest.mark.parametrize("share", [0.1, 0.6, 0.97, 0.9999])
 def test_truncated_nifti(tmp_path, name, share):
     noise = np.random.default_rng(0).integers(0, 255, (20, 20, 20)).astype(np.int16)
-    path = cut(nifti(tmp_path / name, noise), share)
+    nib.save((nib.Nifti1Pair if ".hdr" in name else nib.Nifti1Image)(noise, np.eye(4)), tmp_path / name)
+    # the last byte of packed data is of their check sum or length
+    cut(tmp_path / name.replace("hdr", "img"), share)
     with pytest.raises(ReadError, match=rf"{name}: .*(cut off|damaged).*; copy the file again or leave it out\.$"):
-        read_path(path)
+        read_path(tmp_path / name)
 
 
 def test_text_named_nifti(tmp_path):
