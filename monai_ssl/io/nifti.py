@@ -50,25 +50,29 @@ def decode(image: Any, files: Sequence[Path], options: ReadOptions, place: Place
     Raises:
         ReadError: see :func:`read_nifti`.
     """
-    path, opener = files[0], opener_of(files[0])
-    if len(files) == 1 and opener is not None and hasattr(image, "from_stream"):
-        # unpacked once, for the voxels and for the check sum
-        with opener(path) as stream:
-            with reading(path, "the header cannot be read, the file is damaged", DAMAGED):
-                image = type(image).from_stream(stream)
-            volumes = _volumes(image, path, options.four_d, place)
-            with reading(path, f"the {opener.__module__} data are damaged", DAMAGED):
-                read_to_end(stream)
+    path = files[0]
+    opener = opener_of(path) if len(files) == 1 else None
+    if opener is None or not hasattr(image, "from_stream"):
+        volumes = _volumes(image, path, options.four_d, place)
+        for file in files:
+            _check_end(file, path)
         return volumes
-    volumes = _volumes(image, path, options.four_d, place)
-    for file, opener in ((file, opener_of(file)) for file in files):
-        if opener is not None:
-            with (
-                reading(path, f"the {opener.__module__} data of {file.name} are cut off or damaged", DAMAGED),
-                opener(file) as stream,
-            ):
-                read_to_end(stream)
+    # unpacked once, for the voxels and for the check sum
+    with opener(path) as stream:
+        with reading(path, "the header cannot be read, the file is damaged", DAMAGED):
+            image = type(image).from_stream(stream)
+        volumes = _volumes(image, path, options.four_d, place)
+        with reading(path, f"the {opener.__module__} data are damaged", DAMAGED):
+            read_to_end(stream)
     return volumes
+
+
+def _check_end(file: Path, path: Path) -> None:
+    opener = opener_of(file)
+    if opener is not None:
+        problem = f"the {opener.__module__} data of {file.name} are cut off or damaged"
+        with reading(path, problem, DAMAGED), opener(file) as stream:
+            read_to_end(stream)
 
 
 def _load_pair(header: Path, data: Path) -> Any:
