@@ -8,7 +8,9 @@ from pathlib import PurePosixPath
 from monai_ssl.io.formats import stem
 
 _WORD = "seg|segs|segmentation|segmentations|label|labels|labelmap|mask|masks|oar|oars|roi|rois|gt|annotation"
-_LABEL_STEM = re.compile(rf"(^|[-_. ])({_WORD})[-_ ]?\d*$", re.IGNORECASE)
+_BRAIN = "dseg|probseg|aseg|wmparc|ribbon"
+"""As BIDS and FreeSurfer end such names."""
+_LABEL_STEM = re.compile(rf"(^|[-_. +])({_WORD}|{_BRAIN})[-_ ]?\d*$|^(aseg|aparc)[.+]", re.IGNORECASE)
 _LABEL_FOLDER = re.compile(r"(labels(tr|ts|val)?|masks|segmentations?|annotations)", re.IGNORECASE)
 
 
