@@ -16,6 +16,7 @@ from monai_ssl.io.geometry import canonical, check_affine, flat_affine, shear_de
 from monai_ssl.io.volume import ReadError, ReadOptions, Volume, compact, reading
 
 DAMAGED = "copy the file again or leave it out"
+UNPLACED = "the header does not say how the patient lies, left and right may be exchanged"
 MILLIMETERS = {"meter": 1000.0, "micron": 0.001}
 Place = Callable[[Any], tuple[NDArray[np.float64], tuple[str, ...]]]
 SHEAR = 0.5
@@ -126,7 +127,7 @@ def _affine(image: Any) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     else:
         placed = 0
     if not placed:
-        notes.append("the header does not say how the patient lies, left and right may be exchanged")
+        notes.append(UNPLACED)
     elif len(image.shape) > 2 and np.isfinite(affine).all() and min(spacing_of(affine)) > 0:
         degrees = shear_degrees(affine)
         if degrees > SHEAR:
