@@ -1,4 +1,9 @@
-"""Run jobs in other processes: a bounded number at a time, and the death of one stops none of the others."""
+"""Run jobs in other processes: a bounded number at a time, and the death of one stops none of the others.
+
+Why not joblib or loky (tried: joblib 1.6, loky 3.6): one killed worker ends `joblib.Parallel` and the whole executor
+with `TerminatedWorkerError`, so that the jobs under way must be told apart and done again here all the same. Their
+workers also outlive a parent that was killed, and each imports torch anew where a fork server pays for it once.
+"""
 
 from __future__ import annotations
 

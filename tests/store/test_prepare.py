@@ -353,7 +353,7 @@ def test_a_script_needs_no_guard(tmp_path):
     nifti(tmp_path / "src" / "a.nii.gz", ct())
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys\nfrom monai_ssl.data import PrepareOptions, prepare\n"
+        "import sys\nfrom monai_ssl.store import PrepareOptions, prepare\n"
         "assert prepare(sys.argv[1], sys.argv[2], PrepareOptions(workers=1)).scans == 1\nprint('once')"
     )
     command = [sys.executable, str(script), str(tmp_path / "src"), str(tmp_path / "store")]
