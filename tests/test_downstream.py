@@ -1,9 +1,6 @@
 """The bundles segmentation and classification: from labeled files and weights to predictions on disk."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import monai.bundle
@@ -15,6 +12,7 @@ from mlflow.tracking import MlflowClient
 from monai.bundle import ConfigWorkflow
 from monai.transforms import RandFlipd
 from PIL import Image
+from two_processes import ended, torchrun
 
 from monai_ssl.evaluation import recollect_bn
 from monai_ssl.networks import PyramidUNet
@@ -286,22 +284,10 @@ def test_two_processes_and_the_stock_command(tmp_path, volumes):
         tmp_path, volumes, weights=str(weights(tmp_path)[0]), scheme="warmup", max_epochs=2, warmup_epochs=1
     )
     more.pop("device")
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node=2",
-        "-m",
-        "monai.bundle",
-        "run",
-    ]
-    command += ["--config_file", str([str(configs / "train.json"), str(configs / "multi_gpu_train.json")])]
-    command += [text for key, value in more.items() for text in (f"--{key}", str(value))]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    files = [str(configs / "train.json"), str(configs / "multi_gpu_train.json")]
+    job = torchrun(2, "run", files, **more)
+    printed = ended(job, 300)
+    assert job.returncode == 0, printed[-3000:]
     model = torch.load(tmp_path / "models/model.pt", weights_only=True)
     assert all(tensor.isfinite().all() for tensor in model.values())
 

@@ -1,6 +1,5 @@
 """Two processes with half of a batch each learn what one learns from the whole batch."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,7 @@ ACCUMULATED = ("autoencoder", "moco", "dira")
 MORE = {"clipped": {"clip_norm": 0.01}, "accumulated": {"accumulation_steps": 2}}
 
 
-def on_a_rank(rank):
-    folder = Path(sys.argv[-1])
+def on_a_rank(rank, folder):
     found = {}
     for name in METHODS:
         found[name] = trained(trainer(name, [part(b, rank, 2) for b in batches(name)]))
@@ -47,13 +45,7 @@ def folder(tmp_path_factory):
 def ranks(folder):
     checkpointed(folder / "one", 2)
     (folder / "found").mkdir()
-    # spawned processes get the arguments of this one
-    before = list(sys.argv)
-    sys.argv.append(str(folder))
-    try:
-        return both(on_a_rank, folder / "found")
-    finally:
-        sys.argv[:] = before
+    return both(on_a_rank, folder / "found", folder)
 
 
 def assert_same(found, wanted):

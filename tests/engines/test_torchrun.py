@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from two_processes import ended, torchrun
 
 from monai_ssl import errors
 from monai_ssl.bundle import device, images
@@ -28,28 +29,6 @@ SMALL = {
     "device": "cpu",
     "amp": "false",
 }
-
-
-def torchrun(count, run_id, config, **overrides):
-    options = [part for key, value in overrides.items() for part in (f"--{key}", str(value))]
-    job = ["torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
-    return subprocess.Popen(
-        [sys.executable, "-m", *job, "-m", "monai.bundle", "run", run_id, "--config_file", str(config), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
-
-
-def ended(process, limit):
-    """What a job printed; it fails the test, and is killed, when it does not end in time."""
-    try:
-        return process.communicate(timeout=limit)[0]
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        pytest.fail(f"the job did not end within {limit} s:\n{process.communicate()[0][-3000:]}")
 
 
 def root_cause(printed):

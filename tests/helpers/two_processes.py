@@ -1,28 +1,53 @@
-"""Run a function of (rank) in two processes that talk by gloo, and collect what it returns."""
+"""Two processes: a function run in both, or a bundle started by torchrun."""
 
 from __future__ import annotations
 
-import socket
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
 
-def _start(rank: int, port: int, folder: str, function: Callable[[int], Any]) -> None:
+def _start(rank: int, folder: Path, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    torch.save(function(rank), f"{folder}/{rank}.pt")
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting_point", rank=rank, world_size=2)
+    torch.save(function(rank, *arguments), folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
-def both(function: Callable[[int], Any], folder: Path) -> list[Any]:
-    """What ``function`` of a test module returns on rank 0 and on rank 1."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    mp.spawn(_start, (port, str(folder), function), nprocs=2)
+def both(function: Callable[..., Any], folder: Path, *arguments: Any) -> list[Any]:
+    """What ``function(rank, *arguments)`` of a test module returns on rank 0 and on rank 1; they talk by gloo."""
+    mp.spawn(_start, (folder, function, arguments), nprocs=2)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def torchrun(count: int, run_id: str, config: str | Path, **overrides: Any) -> subprocess.Popen[str]:
+    """Start MONAI's stock command on a bundle in ``count`` processes."""
+    options = [part for key, value in overrides.items() for part in (f"--{key}", str(value))]
+    job = ["torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
+    return subprocess.Popen(
+        [sys.executable, "-m", *job, "-m", "monai.bundle", "run", run_id, "--config_file", str(config), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+
+
+def ended(process: subprocess.Popen[str], limit: float) -> str:
+    """What a job printed; it fails the test, and is killed, when it does not end in time."""
+    try:
+        return process.communicate(timeout=limit)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail(f"the job did not end within {limit} s:\n{process.communicate()[0][-3000:]}")

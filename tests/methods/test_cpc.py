@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from two_processes import both
 
 from monai_ssl.methods import CPC
 from monai_ssl.methods.cpc import all_scores, context_cells, decisions, target_cells
@@ -196,26 +194,6 @@ def test_scores_are_float32_under_autocast():
         assert all_scores(predicted, codes).dtype == torch.float32
         half = all_scores(predicted.bfloat16(), codes.bfloat16())
     torch.testing.assert_close(half, all_scores(predicted.bfloat16().float(), codes.bfloat16().float()))
-
-
-def gradient(rank=None):
-    """The loss and two gradients, of both samples or of one on each process."""
-    method, data = make(), patches()
-    if rank is not None:
-        data = {"patches": data["patches"][64 * rank : 64 * (rank + 1)]}
-    loss = method(data)["contrast"]
-    loss.backward()
-    return loss.detach(), method.predictors[0].weight.grad, next(method.encoder.parameters()).grad
-
-
-@pytest.mark.slow
-def test_candidates_are_those_of_all_processes(tmp_path: Path):
-    one = gradient()
-    two = both(gradient, tmp_path)
-    for part in two:
-        torch.testing.assert_close(part[0], one[0])
-    for k in (1, 2):
-        torch.testing.assert_close((two[0][k] + two[1][k]) / 2, one[k], rtol=1e-4, atol=1e-6)
 
 
 # CPC-5 and the rest of the network -----------------------------------------------------------------------------------

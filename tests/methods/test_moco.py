@@ -2,13 +2,10 @@
 
 import copy
 import math
-import os
-import socket
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import nn
 
 from monai_ssl.losses import info_nce
@@ -312,50 +309,3 @@ def test_it_learns_to_find_the_other_view():
     assert torch.pdist(vectors).min() > 0.05, "vectors of different scans fell together"
     found = (vectors @ nn.functional.normalize(method.key_network(scans), dim=1).T).argmax(1)
     assert (found == torch.arange(8)).float().mean() >= 0.75
-
-
-# two processes ---------------------------------------------------------------------------------------------------
-
-
-def _rank(rank, port, folder):
-    import ignite.distributed as idist
-
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ["LOCAL_RANK"] = str(rank)
-    idist.initialize("gloo")
-    method = make(norm="instance", momentum=0.5)
-    wrapped = nn.parallel.DistributedDataParallel(method)
-    optimizer = torch.optim.SGD(method.parameters(), 0.1)
-    losses = []
-    for seed in range(3):
-        half = {k: v[2 * rank : 2 * rank + 2] for k, v in views(seed=seed).items()}
-        loss = wrapped(half)["contrast"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        method.after_step()
-        losses.append(loss.item())
-    torch.save({"losses": losses, "state": method.state_dict()}, f"{folder}/{rank}.pt")
-    idist.finalize()
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one_with_the_whole_batch(tmp_path):
-    """Without batch norm: keys come back from the dealing to their queries, and enter every queue in order."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    mp.spawn(_rank, (port, str(tmp_path)), nprocs=2)
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
-    method = make(norm="instance", momentum=0.5)
-    optimizer = torch.optim.SGD(method.parameters(), 0.1)
-    for seed, one, two in zip(range(3), first["losses"], second["losses"], strict=True):
-        loss = method(views(seed=seed))["contrast"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        method.after_step()
-        assert loss.item() == pytest.approx((one + two) / 2, rel=1e-5)
-    for key, value in method.state_dict().items():
-        torch.testing.assert_close(first["state"][key], value, atol=1e-5, rtol=0)
-        assert torch.equal(first["state"][key], second["state"][key]), key

@@ -2,15 +2,12 @@
 
 import json
 import math
-import os
-import socket
 from pathlib import Path
 
 import monai.losses
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import nn
 
 from monai_ssl.losses import nt_xent
@@ -186,36 +183,6 @@ def test_it_learns_to_find_the_other_view():
 
 
 # SIM-3 -----------------------------------------------------------------------------------------------------------
-
-
-def _rank(rank, port, folder):
-    import ignite.distributed as idist
-
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ["LOCAL_RANK"] = str(rank)
-    idist.initialize("gloo")
-    wrapped = nn.parallel.DistributedDataParallel(make(norm="instance"))
-    loss = wrapped({k: v[2 * rank : 2 * rank + 2] for k, v in views().items()})["contrast"]
-    loss.backward()
-    torch.save([loss.detach(), *(p.grad for p in wrapped.module.parameters())], f"{folder}/{rank}.pt")
-    idist.finalize()
-
-
-@pytest.mark.slow
-def test_two_processes_contrast_with_the_whole_batch(tmp_path):
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    mp.spawn(_rank, (port, str(tmp_path)), nprocs=2)
-    method = make(norm="instance")
-    loss = method(views())["contrast"]
-    loss.backward()
-    expected = [loss.detach(), *(p.grad for p in method.parameters())]
-    half = make(norm="instance")({k: v[:2] for k, v in views().items()})["contrast"]
-    assert abs(half - loss) > 1e-3, "half a batch must give another loss, else this test sees nothing"
-    for rank in range(2):
-        got = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_the_method_uses_the_loss_of_all_processes():
