@@ -9,11 +9,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "monai_ssl"
 TREES = {path: ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
 NEVER = {"torchvision", "lightly", "timm", "pytorch_lightning", "lightning"}
-ANYBODY = {"files", "machine", "errors"}
+ANYBODY = {"arguments", "files", "machine", "errors"}
 """What every room may import."""
 ALLOWED = {
     "bundle_folders": set(),
     "pages": set(),
+    "arguments": set(),
     "schedules": set(),
     "errors": set(),
     "files": set(),

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.arguments import check_choice, check_interval
 from monai_ssl.io.formats import stem
 from monai_ssl.io.listing import place_of, scans_below
 
@@ -73,8 +74,7 @@ def select_section(
 
     When it is empty, the error names ``origin`` and what to give instead, ``remedy``.
     """
-    if section not in SECTIONS:
-        raise ValueError(f"`section` must be one of {SECTIONS}, got {section!r}.")
+    check_choice(SECTIONS, section=section)
     if section == "test" or (section == "validation" and sections.get("validation")):
         chosen = list(sections.get(section, ()))
     else:
@@ -87,8 +87,7 @@ def select_section(
 def _divide(
     sections: Mapping[str, Sequence[Case]], section: str, val_share: float, train_cases: int | None, seed: int
 ) -> list[Case]:
-    if not 0 < val_share < 1:
-        raise ValueError(f"`val_share` must be in (0, 1), got {val_share}.")
+    check_interval("(0, 1)", val_share=val_share)
     cases = sections.get("training", ())
     patients = sorted({patient_of(case) for case in cases}, key=lambda name: _order(name, seed))
     held_out = 0 if sections.get("validation") else max(1, round(val_share * len(patients)))

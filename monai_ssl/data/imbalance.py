@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch.utils.data import Sampler, WeightedRandomSampler
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.store.splits import label_fractions
 
 
@@ -42,8 +43,7 @@ def imbalance_counts(ratio: float, total: int) -> tuple[int, int]:
     Raises:
         ValueError: when ``ratio`` is not in (0, 1], or so small that no image of the minority is left.
     """
-    if not 0 < ratio <= 1:
-        raise ValueError(f"`ratio` of minority to majority must be in (0, 1], got {ratio}.")
+    check_interval("(0, 1]", ratio=ratio)
     minority = round(total * ratio / (1 + ratio))
     if minority < 1 or minority >= total:
         raise ValueError(f"{total} images at a ratio of {ratio} leave none of one kind; take more images.")
@@ -111,8 +111,7 @@ class MeanResampler(Sampler[int]):
     """
 
     def __init__(self, labels: Sequence[int], ratio: float = 1.0, seed: int = 0) -> None:
-        if not 0 < ratio <= 1:
-            raise ValueError(f"`ratio` of the rarest class to the others must be in (0, 1], got {ratio}.")
+        check_interval("(0, 1]", ratio=ratio)
         members = _members(labels)
         self.rarest = min(members, key=lambda label: (len(members[label]), label))
         wanted = round(len(members[self.rarest]) / ratio)

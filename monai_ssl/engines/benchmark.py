@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from ignite.engine import Events
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.engines.ssl_trainer import SSLTrainer
 from monai_ssl.transforms.views import BatchViews
 
@@ -67,8 +68,8 @@ def measure(trainer: SSLTrainer, steps: int = 20, warmup: int = 3) -> Timing:
     Raises:
         ValueError: for less than two steps, or a negative warm-up.
     """
-    if steps < 2 or warmup < 0:
-        raise ValueError(f"`steps` must be at least 2 and `warmup` not negative, got {steps} and {warmup}.")
+    check_interval("[2, inf)", steps=steps)
+    check_interval("[0, inf)", warmup=warmup)
     loader: Iterable = trainer.data_loader
     trainer.state.max_epochs = max(trainer.state.max_epochs or 1, 1_000_000)
     device = trainer.state.device

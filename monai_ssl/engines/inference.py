@@ -10,6 +10,7 @@ from monai.data.utils import dense_patch_slices
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
+from monai_ssl.arguments import check_choice
 from monai_ssl.methods.base import Method
 
 
@@ -30,8 +31,7 @@ class InferenceNetwork(nn.Module):
         self, method: Method, output: str = "restoration", normalize: Callable[[Tensor], Tensor] | None = None
     ) -> None:
         super().__init__()
-        if output not in ("restoration", "features"):
-            raise ValueError(f"`output` must be 'restoration' or 'features', got {output!r}.")
+        check_choice(("restoration", "features"), output=output)
         if output == "restoration" and not hasattr(method, "restore"):
             raise ValueError(f"{type(method).__name__} restores no images: set `--output features`.")
         self.method, self.output, self.normalize = method, output, normalize

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from monai_ssl.arguments import check_interval
+
 
 class LARS(Optimizer):
     r"""SGD with momentum whose step of a weight is in proportion to the length of the weight.
@@ -50,11 +52,8 @@ class LARS(Optimizer):
             "trust_coefficient": trust_coefficient,
             "vector_scale": vector_scale,
         }
-        for name, value in numbers.items():
-            if value < 0 or (name == "momentum" and value >= 1):
-                raise ValueError(
-                    f"`{name}` of LARS must {'be in [0, 1)' if name == 'momentum' else 'not be negative'}, got {value}."
-                )
+        check_interval("[0, inf)", **numbers)
+        check_interval("[0, 1)", momentum=momentum)
         super().__init__(params, numbers)
 
     @torch.no_grad()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.engines.one_ahead import OneAhead
 from monai_ssl.engines.precision import autocast_dtype, needs_scaler
 from monai_ssl.engines.randomness import seed_iteration
@@ -80,8 +81,7 @@ class SSLTrainer(Trainer):
             raise ValueError(
                 "`compile` and `checkpoint_activations` exclude each other: the compiler decides itself what is kept."
             )
-        if accumulation_steps < 1:
-            raise ValueError(f"`accumulation_steps` must be at least 1, got {accumulation_steps}.")
+        check_interval("[1, inf)", accumulation_steps=accumulation_steps)
         super().__init__(device, max_epochs, train_data_loader, amp=amp, decollate=False)
         self.method, self.views, self.seed = method.to(device), views, seed
         self.optimizers = dict(optimizer) if isinstance(optimizer, Mapping) else {method.steps[0]: optimizer}

@@ -5,12 +5,11 @@ from monai_ssl.losses.barlow_twins import barlow_twins
 from monai_ssl.losses.cosine import symmetric_cosine
 from monai_ssl.losses.gather import gather, gather_keys
 from monai_ssl.losses.info_nce import FeatureQueue, info_nce
-from monai_ssl.losses.nt_xent import check_several, nt_xent
+from monai_ssl.losses.nt_xent import nt_xent
 
 __all__ = [
     "FeatureQueue",
     "barlow_twins",
-    "check_several",
     "discriminator_loss",
     "gather",
     "gather_keys",

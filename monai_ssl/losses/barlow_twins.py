@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from monai_ssl.arguments import check_batch_size
 from monai_ssl.losses.gather import gather
-from monai_ssl.losses.nt_xent import check_several
 
 _ROUNDING = 1e-6
 
@@ -28,7 +28,7 @@ def barlow_twins(z1: Tensor, z2: Tensor, off_diagonal: float = 0.0051) -> Tensor
     """
     with torch.autocast(z1.device.type, enabled=False):
         first, second = (_standardize(gather(z.float())) for z in (z1, z2))
-        check_several(len(first), "Barlow Twins")
+        check_batch_size(len(first), "Barlow Twins")
         correlation = first.T @ second / len(first)
         squares = correlation.square()
         diagonal = correlation.diagonal()

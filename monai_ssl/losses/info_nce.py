@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.losses.gather import gather_keys
 
 
@@ -26,7 +27,7 @@ def info_nce(query: Tensor, key: Tensor, negatives: Tensor, temperature: float =
     Raises:
         ValueError: when ``temperature`` is not positive.
     """
-    check_temperature(temperature)
+    check_interval("(0, inf)", temperature=temperature)
     with torch.autocast(query.device.type, enabled=False):
         q, k = F.normalize(query.float(), dim=1), F.normalize(key.float(), dim=1)
         logits = torch.cat([(q * k).sum(1, keepdim=True), q @ negatives.detach().float().T], dim=1) / temperature
@@ -52,8 +53,7 @@ class FeatureQueue(nn.Module):
 
     def __init__(self, dim: int, size: int = 65536) -> None:
         super().__init__()
-        if size < 1:
-            raise ValueError(f"The queue must hold at least 1 key, got `queue_size` {size}.")
+        check_interval("[1, inf)", queue_size=size)
         self.register_buffer("features", F.normalize(torch.randn(size, dim), dim=1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
         self.held: list[Tensor] = []
@@ -82,9 +82,3 @@ class FeatureQueue(nn.Module):
         places = (self.pointer + torch.arange(len(keys), device=keys.device)) % size
         self.features[places] = keys
         self.pointer.copy_((self.pointer + len(keys)) % size)
-
-
-def check_temperature(temperature: float) -> None:
-    """Raise ``ValueError`` unless ``temperature`` is positive."""
-    if temperature <= 0:
-        raise ValueError(f"`temperature` must be positive, got {temperature}.")

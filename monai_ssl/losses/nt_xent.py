@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from monai_ssl.arguments import check_batch_size, check_interval
 from monai_ssl.losses.gather import gather
-from monai_ssl.losses.info_nce import check_temperature
 
 
 def nt_xent(z1: Tensor, z2: Tensor, temperature: float = 0.1, symmetric: bool = True) -> Tensor:
@@ -29,19 +29,13 @@ def nt_xent(z1: Tensor, z2: Tensor, temperature: float = 0.1, symmetric: bool = 
         ValueError: when the whole batch has one sample, so that there is no negative, or ``temperature`` is not
             positive.
     """
-    check_temperature(temperature)
+    check_interval("(0, inf)", temperature=temperature)
     with torch.autocast(z1.device.type, enabled=False):
         first, second = (gather(F.normalize(z.float(), dim=1)) for z in (z1, z2))
         n = len(first)
-        check_several(n, "A contrastive loss")
+        check_batch_size(n, "A contrastive loss")
         z = torch.cat([first, second])
         anchors = 2 * n if symmetric else n
         logits = z[:anchors] @ z.T / temperature
         logits = logits.masked_fill(torch.eye(anchors, 2 * n, dtype=torch.bool, device=z.device), float("-inf"))
         return F.cross_entropy(logits, torch.arange(anchors, device=z.device).add(n).remainder(2 * n))
-
-
-def check_several(count: int, what: str) -> None:
-    """Raise ``ValueError`` unless the batch holds at least two samples."""
-    if count < 2:
-        raise ValueError(f"{what} compares samples with each other and needs `batch_size` of at least 2, got {count}.")

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from monai_ssl.losses import barlow_twins, check_several
+from monai_ssl.arguments import check_batch_size, check_interval
+from monai_ssl.losses import barlow_twins
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import Encoder, ProjectedEncoder, projector
 
@@ -42,8 +43,7 @@ class BarlowTwins(Method):
         self, encoder: Encoder, *, widths: Sequence[int] = (8192, 8192, 8192), off_diagonal: float = 0.0051
     ) -> None:
         super().__init__()
-        if off_diagonal < 0:
-            raise ValueError(f"`off_diagonal` of Barlow Twins must not be negative, got {off_diagonal}.")
+        check_interval("[0, inf)", off_diagonal=off_diagonal)
         self.network = ProjectedEncoder(encoder, projector([encoder.channels[-1], *widths], norm=True, bias=False))
         self.off_diagonal = off_diagonal
 
@@ -52,7 +52,7 @@ class BarlowTwins(Method):
 
     def losses_from(self, features: list[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the losses, given the ``features`` of ``view1``, so that other tasks may share them."""
-        check_several(len(batch["view1"]), "Barlow Twins")
+        check_batch_size(len(batch["view1"]), "Barlow Twins")
         z1, z2 = self.network.project(features), self.network(batch["view2"])
         return {"cross_correlation": barlow_twins(z1, z2, self.off_diagonal)}
 

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from monai_ssl.losses import check_several, symmetric_cosine
+from monai_ssl.arguments import check_batch_size, check_choice, check_interval
+from monai_ssl.losses import symmetric_cosine
 from monai_ssl.methods.base import Method
-from monai_ssl.networks import Encoder, MomentumNetwork, ProjectedEncoder, check_momentum, mlp
+from monai_ssl.networks import Encoder, MomentumNetwork, ProjectedEncoder, mlp
 from monai_ssl.schedules import cosine
 
 KEPT = ("online", "target")
@@ -60,10 +61,8 @@ class BYOL(Method):
     ) -> None:
         super().__init__()
         final_momentum = momentum if final_momentum is None else final_momentum
-        for value in (momentum, final_momentum):
-            check_momentum(value)
-        if kept not in KEPT:
-            raise ValueError(f"`kept` of BYOL must be one of {', '.join(map(repr, KEPT))}, got {kept!r}.")
+        check_interval("[0, 1]", momentum=momentum, final_momentum=final_momentum)
+        check_choice(KEPT, kept=kept)
         self.online = ProjectedEncoder(encoder, mlp(encoder.channels[-1], hidden, dim))
         self.predictor = mlp(dim, hidden, dim)
         self.target = MomentumNetwork(self.online)
@@ -79,7 +78,7 @@ class BYOL(Method):
 
     def losses_from(self, features: list[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the losses, given the online ``features`` of ``view1``, so that other tasks may share them."""
-        check_several(len(batch["view1"]), "BYOL")
+        check_batch_size(len(batch["view1"]), "BYOL")
         p1 = self.predictor(self.online.project(features))
         p2 = self.predictor(self.online(batch["view2"]))
         z1, z2 = self.target(batch["view1"]), self.target(batch["view2"])

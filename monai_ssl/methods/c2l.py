@@ -11,14 +11,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from monai_ssl.losses import FeatureQueue, check_several, info_nce
-from monai_ssl.losses.info_nce import check_temperature
+from monai_ssl.arguments import check_batch_size, check_interval
+from monai_ssl.losses import FeatureQueue, info_nce
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import (
     Encoder,
     MomentumNetwork,
     ProjectedEncoder,
-    check_momentum,
     projector,
     shuffle_batch,
     unshuffle_batch,
@@ -70,10 +69,8 @@ class C2L(Method):
         alpha: float = 1.0,
     ) -> None:
         super().__init__()
-        check_momentum(momentum)
-        check_temperature(temperature)
-        if alpha <= 0:
-            raise ValueError(f"`alpha` of C2L must be positive, got {alpha}; a large one mixes by halves.")
+        check_interval("[0, 1]", momentum=momentum)
+        check_interval("(0, inf)", temperature=temperature, alpha=alpha)
         self.momentum, self.temperature, self.alpha = momentum, temperature, alpha
         self.student = ProjectedEncoder(encoder, projector([encoder.channels[-1], dim]))
         self.teacher = MomentumNetwork(self.student)
@@ -85,7 +82,7 @@ class C2L(Method):
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         x1, x2 = batch["view1"], batch["view2"]
-        check_several(len(x1), "C2L mixes and")
+        check_batch_size(len(x1), "C2L mixes and")
         ratio, order = self._draw(len(x1), x1.device)
         mixed1, mixed2 = mix(x1, ratio, order), mix(x2, ratio, order)
         query, mixed_query = self.student(x1), self.student(mixed1)

@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from monai_ssl.losses import check_several, gather
+from monai_ssl.arguments import check_batch_size, check_choice
+from monai_ssl.losses import gather
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import Encoder, ProjectedEncoder
 from monai_ssl.transforms import CellGrid
@@ -63,8 +64,7 @@ class CPC(Method):
         objective: Literal["infonce", "bce"] = "infonce",
     ) -> None:
         super().__init__()
-        if objective not in ("infonce", "bce"):
-            raise ValueError(f"`objective` of CPC must be 'infonce' or 'bce', got {objective!r}.")
+        check_choice(("infonce", "bce"), objective=objective)
         if len(cells) != encoder.spatial_dims or min(cells) < 1 or cells[0] < 2:
             raise ValueError(
                 f"`cells` of CPC must be {encoder.spatial_dims} numbers of patches, the first at least 2 for a context "
@@ -92,7 +92,7 @@ class CPC(Method):
         context = codes.index_select(1, self.context.flatten()).unflatten(1, self.context.shape)
         state = self.recurrent(context.flatten(0, 1))[0][:, -1]
         predicted = torch.stack([predictor(state) for predictor in self.predictors], dim=1)
-        check_several(len(predicted), "CPC")
+        check_batch_size(len(predicted), "CPC")
         return predicted, codes[:, self.targets].flatten(0, 1)
 
     def metrics(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from monai_ssl.arguments import check_weights
 from monai_ssl.losses import discriminator_loss, generator_loss
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import RestorationUNet
@@ -49,12 +50,8 @@ class CubePlusPlus(Method):
         self, network: RestorationUNet, discriminator: nn.Module | None = None, weights: Sequence[float] = (10.0, 1.0)
     ) -> None:
         super().__init__()
-        if len(weights) != 2 or min(weights) < 0:
-            raise ValueError(
-                "`weights` of CubePlusPlus must be two numbers of at least 0, for restoration and adversary, got "
-                f"{list(weights)}."
-            )
-        self.network, self.discriminator, self.weights = network, discriminator, tuple(weights)
+        self.weights = check_weights(weights, ("restoration", "adversary"))
+        self.network, self.discriminator = network, discriminator
         if discriminator is not None:
             self.steps = ("losses", "discriminator_losses")
         self._restored: Tensor | None = None

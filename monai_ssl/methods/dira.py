@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from monai_ssl.arguments import check_choice, check_weights
 from monai_ssl.losses import discriminator_loss, generator_loss
 from monai_ssl.losses.adversarial import Criterion
 from monai_ssl.methods.base import Method
@@ -68,12 +69,13 @@ class DiRA(Method):
         gan: Criterion = "lsgan",
     ) -> None:
         super().__init__()
-        _check(base, network, weights)
-        _check_choice("stage", stage, ("di", "dir", "dira"))
-        _check_choice("gan", gan, ("lsgan", "bce"))
+        _check_base(base, network)
+        check_choice(("di", "dir", "dira"), stage=stage)
+        check_choice(("lsgan", "bce"), gan=gan)
         self.network, self.base = network, base
         self.discriminator = discriminator if stage == "dira" else None
-        self.stage, self.weights, self.gan = stage, tuple(weights), gan
+        self.weights = check_weights(weights, ("discrimination", "restoration", "adversary"))
+        self.stage, self.gan = stage, gan
         if stage == "dira":
             self.steps = ("losses", "discriminator_losses")
         self.sparse_gradients = base.sparse_gradients or stage == "di"  # which trains no decoder
@@ -168,23 +170,13 @@ def _target(batch: Mapping[str, Tensor], restored: Tensor) -> Tensor:
     return target
 
 
-def _check(base: Method, network: RestorationUNet, weights: Sequence[float]) -> None:
+def _check_base(base: Method, network: RestorationUNet) -> None:
     if not hasattr(base, "losses_from"):
         raise TypeError(
             f"`base` of DiRA must share its features (MoCo, BarlowTwins, SimSiam, TransVW), got {type(base).__name__}."
         )
     if base.encoder is not network.encoder:
         raise ValueError("`base` of DiRA must be built on the encoder of `network`; give both the same one.")
-    if len(weights) != 3 or min(weights) < 0:
-        raise ValueError(
-            "`weights` of DiRA must be three numbers of at least 0, for discrimination, restoration and adversary, got "
-            f"{list(weights)}."
-        )
-
-
-def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"`{name}` of DiRA must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
 
 
 __all__ = ["DiRA"]

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from monai_ssl.losses import check_several
+from monai_ssl.arguments import check_batch_size, check_interval
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import Encoder, ProjectedEncoder
 
@@ -45,8 +45,8 @@ class Exemplar(Method):
 
     def __init__(self, encoder: Encoder, *, dim: int = 1024, margin: float = 0.3) -> None:
         super().__init__()
-        if not 0.0 < margin < 4.0:
-            raise ValueError(f"`margin` of Exemplar must be between 0 and 4, the largest distance, got {margin}.")
+        # 4 is the largest squared distance of unit vectors
+        check_interval("(0, 4)", margin=margin)
         self.network = ProjectedEncoder(encoder, nn.Linear(encoder.channels[-1], dim))
         self.margin = margin
 
@@ -76,7 +76,7 @@ def derangement(count: int) -> Tensor:
     Raises:
         ValueError: when ``count`` is below 2.
     """
-    check_several(count, "Exemplar")
+    check_batch_size(count, "Exemplar")
     return torch.arange(count).roll(int(torch.randint(1, count, ())))
 
 

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from monai_ssl.arguments import check_choice
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import CellEmbedding, Encoder, projector
 from monai_ssl.transforms import CellGrid, restore_cells
@@ -58,8 +59,7 @@ class Jigsaw(Method):
         hidden: int = 1024,
     ) -> None:
         super().__init__()
-        if preset not in ("paper", "reference"):
-            raise ValueError(f"`preset` of Jigsaw must be 'paper' or 'reference', got {preset!r}.")
+        check_choice(("paper", "reference"), preset=preset)
         self.register_buffer("permutations", permutations.clone())
         count, cells = permutations.shape
         self.network = CellEmbedding(encoder, dim, order="norm_relu" if preset == "paper" else "relu_norm")

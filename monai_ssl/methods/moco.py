@@ -13,14 +13,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from monai_ssl.losses import FeatureQueue, check_several, info_nce
-from monai_ssl.losses.info_nce import check_temperature
+from monai_ssl.arguments import check_batch_size, check_choice, check_interval
+from monai_ssl.losses import FeatureQueue, info_nce
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import (
     Encoder,
     MomentumNetwork,
     ProjectedEncoder,
-    check_momentum,
     projector,
     shuffle_batch,
     unshuffle_batch,
@@ -75,11 +74,10 @@ class MoCo(Method):
         temperature: float | None = None,
     ) -> None:
         super().__init__()
-        if version not in TEMPERATURES:
-            raise ValueError(f"`version` of MoCo must be 'v1' or 'v2', got {version!r}.")
-        check_momentum(momentum)
+        check_choice(TEMPERATURES, version=version)
+        check_interval("[0, 1]", momentum=momentum)
         self.temperature = TEMPERATURES[version] if temperature is None else temperature
-        check_temperature(self.temperature)
+        check_interval("(0, inf)", temperature=self.temperature)
         self.momentum = momentum
         width = encoder.channels[-1]
         head = projector([width, dim] if version == "v1" else [width, width, dim])
@@ -111,10 +109,10 @@ class MoCo(Method):
         """Keys (B, dim) of images; dealt among the processes, so that batch norm does not betray pairs (v1, 3.3)."""
         if not self.training:
             # nothing to betray then, and the processes may have different amounts of held-out data
-            check_several(len(x), "MoCo")
+            check_batch_size(len(x), "MoCo")
             return self.key_network(x)
         dealt, order = shuffle_batch(x, self.generator)
-        check_several(len(order), "MoCo")
+        check_batch_size(len(order), "MoCo")
         return unshuffle_batch(self.key_network(dealt), order)
 
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Beta
 
-from monai_ssl.losses import FeatureQueue, check_several, info_nce
-from monai_ssl.losses.info_nce import check_temperature
+from monai_ssl.arguments import check_batch_size, check_choice, check_choices, check_interval
+from monai_ssl.losses import FeatureQueue, info_nce
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import (
     GateAttention,
@@ -22,7 +22,6 @@ from monai_ssl.networks import (
     OuterProductAttention,
     ProjectedEncoder,
     RestorationUNet,
-    check_momentum,
     init_heads,
     projector,
     shuffle_batch,
@@ -90,22 +89,19 @@ class PCRLv1(Method):
         queued: Sequence[str] = ("momentum",),
     ) -> None:
         super().__init__()
-        _check("preset", [preset], tuple(MOMENTUM))
-        _check("attention", [attention], ("gate", "outer"))
-        _check("transformations", transformations, ("flip", "rotate"))
-        _check("restored", restored, BRANCHES)
-        _check("queued", queued, BRANCHES)
+        check_choice(MOMENTUM, preset=preset)
+        check_choice(("gate", "outer"), attention=attention)
+        check_choices(("flip", "rotate"), transformations=transformations)
+        check_choices(BRANCHES, restored=restored, queued=queued)
         if preset == "reference" and (set(restored) != set(BRANCHES) or tuple(queued) != ("momentum",)):
             raise ValueError(
                 "`restored` and `queued` belong to `preset` 'paper': leave them as they are, or change it."
             )
         if not queued:
             raise ValueError("`queued` must name at least one branch, or the negatives would stay random vectors.")
-        if alpha <= 0:
-            raise ValueError(f"`alpha` must be positive, got {alpha}.")
-        check_temperature(temperature)
+        check_interval("(0, inf)", alpha=alpha, temperature=temperature)
         self.momentum = MOMENTUM[preset] if momentum is None else momentum
-        check_momentum(self.momentum)
+        check_interval("[0, 1]", momentum=self.momentum)
         self.preset, self.temperature = preset, temperature
         self.transformations, self.restored, self.queued = tuple(transformations), tuple(restored), tuple(queued)
         self.share = Beta(alpha, alpha)
@@ -120,7 +116,7 @@ class PCRLv1(Method):
         self.queue = FeatureQueue(DIM, queue_size)
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        check_several(len(batch["view1"]), "PCRLv1")
+        check_batch_size(len(batch["view1"]), "PCRLv1")
         return self._reference_losses(batch) if self.preset == "reference" else self._paper_losses(batch)
 
     def _paper_losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -263,12 +259,6 @@ def _blend(a: Tensor, b: Tensor, share: float) -> Tensor:
 def _mix(features1: list[Tensor], features2: list[Tensor], share: float) -> list[Tensor]:
     """Cross-model mixup, eq. 6: all levels with the same share."""
     return [_blend(a, b, share) for a, b in zip(features1, features2, strict=True)]
-
-
-def _check(name: str, values: Sequence[str], allowed: Sequence[str]) -> None:
-    for value in values:
-        if value not in allowed:
-            raise ValueError(f"`{name}` of PCRLv1 must be of {', '.join(map(repr, allowed))}, got {value!r}.")
 
 
 __all__ = ["PCRLv1"]

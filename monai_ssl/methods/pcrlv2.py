@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from monai.networks.layers import Conv
 from torch import Tensor, nn
 
+from monai_ssl.arguments import check_batch_size, check_choice, check_interval
 from monai_ssl.losses import symmetric_cosine
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import ComparisonHead, PyramidUNet, RestorationHead, init_heads, restoration_head
@@ -74,15 +75,14 @@ class PCRLv2(Method):
         bounded: bool | None = None,
     ) -> None:
         super().__init__()
-        _check("preset", preset, ("paper", "reference"))
-        _check("comparison", comparison, ("pairwise", "crossed"))
-        _check("local_reduction", local_reduction, ("mean", "sum"))
-        _check("local_scales", local_scales, ("per_pair", "per_iteration"))
+        check_choice(("paper", "reference"), preset=preset)
+        check_choice(("pairwise", "crossed"), comparison=comparison)
+        check_choice(("mean", "sum"), local_reduction=local_reduction)
+        check_choice(("per_pair", "per_iteration"), local_scales=local_scales)
         for task in tasks:
-            _check("tasks", task, TASKS)
+            check_choice(TASKS, tasks=task)
         levels = len(network.channels)
-        if scales is not None and not 0 <= scales <= levels:
-            raise ValueError(f"`scales` must be between 0 and {levels}, the levels of this network, got {scales}.")
+        check_interval(f"[0, {levels}]", scales=scales)
         self.network = network
         self.preset, self.tasks, self.comparison = preset, tuple(tasks), comparison
         self.local_reduction, self.local_scales = local_reduction, local_scales
@@ -108,8 +108,7 @@ class PCRLv2(Method):
             init_heads(nn.ModuleList([network.decoder, self.restorers, self.comparers]))
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        if len(batch["view1"]) < 2:
-            raise ValueError("PCRLv2 compares vectors through batch norm and needs `batch_size` of at least 2, got 1.")
+        check_batch_size(len(batch["view1"]), "PCRLv2")
         scale = self._draw(self.restored_levels)
         compared = scale if len(self.compared_levels) > 1 else self.compared_levels[0]
         finest = max(self.restored_levels) if self.preset == "reference" else scale
@@ -221,11 +220,6 @@ def _mse(prediction: Tensor, target: Tensor) -> Tensor:
 
 def _finest(levels: int, count: int | None) -> list[int]:
     return list(range(levels))[-(count or levels) :]
-
-
-def _check(name: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"`{name}` of PCRLv2 must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
 
 
 __all__ = ["PCRLv2"]

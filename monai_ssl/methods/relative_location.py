@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from monai_ssl.arguments import check_choice
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import CellEmbedding, Encoder, projector
 
@@ -54,8 +55,7 @@ class RelativeLocation(Method):
         hidden: int = 1024,
     ) -> None:
         super().__init__()
-        if preset not in ("paper", "reference"):
-            raise ValueError(f"`preset` of RelativeLocation must be 'paper' or 'reference', got {preset!r}.")
+        check_choice(("paper", "reference"), preset=preset)
         if preset == "paper":
             self.network = CellEmbedding(encoder, dim)
         else:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from monai_ssl.arguments import check_choice, check_weights
 from monai_ssl.methods.base import Method
 from monai_ssl.methods.jigsaw import Jigsaw, side_by_side
 from monai_ssl.networks import Encoder, projector
@@ -61,14 +62,9 @@ class Rubik(Method):
         hidden: int = 1024,
     ) -> None:
         super().__init__()
-        if preset not in ("paper", "reference"):
-            raise ValueError(f"`preset` of Rubik must be 'paper' or 'reference', got {preset!r}.")
-        if len(weights) != 2 or min(weights) < 0:
-            raise ValueError(
-                f"`weights` of Rubik must be two numbers of at least 0, for order and turns, got {list(weights)}."
-            )
+        check_choice(("paper", "reference"), preset=preset)
         cells = permutations.shape[1]
-        self.weights = tuple(weights)
+        self.weights = check_weights(weights, ("order", "turns"))
         self.jigsaw = Jigsaw(encoder, permutations, preset, dim=dim, hidden=hidden)
         self.turn_heads = nn.ModuleDict(
             {name: projector([cells * dim, hidden, cells]) for name in HALF_TURNS[encoder.spatial_dims]}

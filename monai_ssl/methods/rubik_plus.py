@@ -14,6 +14,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
+from monai_ssl.arguments import check_weights
 from monai_ssl.methods.base import Method
 from monai_ssl.methods.rubik import Rubik
 from monai_ssl.networks import Encoder, projector
@@ -59,11 +60,7 @@ class RubikPlus(Method):
         hidden: int = 1024,
     ) -> None:
         super().__init__()
-        if len(weights) != 3 or min(weights) < 0:
-            raise ValueError(
-                "`weights` of RubikPlus must be three numbers of at least 0, for order, turns and masks, got "
-                f"{list(weights)}."
-            )
+        check_weights(weights, ("order", "turns", "masks"))
         cells = permutations.shape[1]
         self.mask_weight = weights[2]
         self.rubik = Rubik(encoder, permutations, preset, weights=weights[:2], dim=dim, hidden=hidden)

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.losses import nt_xent
-from monai_ssl.losses.info_nce import check_temperature
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import Encoder, ProjectedEncoder, projector
 
@@ -46,7 +46,7 @@ class SimCLR(Method):
 
     def __init__(self, encoder: Encoder, *, hidden: int = 512, dim: int = 256, temperature: float = 0.07) -> None:
         super().__init__()
-        check_temperature(temperature)
+        check_interval("(0, inf)", temperature=temperature)
         self.network = ProjectedEncoder(encoder, projector([encoder.channels[-1], hidden, dim]))
         self.temperature = temperature
 

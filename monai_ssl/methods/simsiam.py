@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from monai_ssl.losses import check_several, symmetric_cosine
+from monai_ssl.arguments import check_batch_size
+from monai_ssl.losses import symmetric_cosine
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import Encoder, ProjectedEncoder, mlp, projector
 
@@ -49,7 +50,7 @@ class SimSiam(Method):
 
     def losses_from(self, features: list[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the losses, given the ``features`` of ``view1``, so that other tasks may share them."""
-        check_several(len(batch["view1"]), "SimSiam")
+        check_batch_size(len(batch["view1"]), "SimSiam")
         z1, z2 = self.network.project(features), self.network(batch["view2"])
         p1, p2 = self.predictor(z1), self.predictor(z2)
         return {"similarity": symmetric_cosine(p1, p2, z1, z2)}

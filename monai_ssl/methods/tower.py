@@ -11,8 +11,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from monai_ssl.arguments import check_choice, check_interval
 from monai_ssl.losses import nt_xent
-from monai_ssl.losses.info_nce import check_temperature
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import RestorationUNet, average, init_heads, projector
 
@@ -65,11 +65,10 @@ class TOWER(Method):
         masked_only: bool = False,
     ) -> None:
         super().__init__()
-        check_temperature(temperature)
+        check_interval("(0, inf)", temperature=temperature)
         if not tasks or not set(tasks) <= set(TASKS):
             raise ValueError(f"`tasks` must name at least one of {', '.join(TASKS)}, got {list(tasks)}.")
-        if restoration not in ("mse", "l1"):
-            raise ValueError(f"`restoration` must be 'mse' or 'l1', got {restoration!r}.")
+        check_choice(("mse", "l1"), restoration=restoration)
         self.network = network
         self.tasks = tuple(tasks)
         self.temperature = temperature

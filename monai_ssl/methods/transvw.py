@@ -13,6 +13,7 @@ from monai.networks.layers import Conv
 from monai.networks.layers.utils import get_norm_layer
 from torch import Tensor, nn
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import RestorationUNet
 
@@ -54,8 +55,7 @@ class TransVW(Method):
         restoration_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if num_words < 2:
-            raise ValueError(f"`num_words` must be at least 2 to tell words apart, got {num_words}.")
+        check_interval("[2, inf)", num_words=num_words)
         weights = classification_weight, restoration_weight
         if min(weights) < 0 or max(weights) == 0:
             raise ValueError(

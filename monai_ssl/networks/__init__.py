@@ -9,7 +9,7 @@ from monai_ssl.networks.decoder import UNetDecoder, UpBlock
 from monai_ssl.networks.discriminator import Discriminator
 from monai_ssl.networks.encoder import Encoder, average
 from monai_ssl.networks.heads import ComparisonHead, RestorationHead, init_heads, mlp, projector, restoration_head
-from monai_ssl.networks.momentum import MomentumNetwork, check_momentum, shuffle_batch, unshuffle_batch
+from monai_ssl.networks.momentum import MomentumNetwork, shuffle_batch, unshuffle_batch
 from monai_ssl.networks.norms import batch_to_group_norm
 from monai_ssl.networks.projected_encoder import ProjectedEncoder
 from monai_ssl.networks.pyramid_unet import PyramidUNet
@@ -40,7 +40,6 @@ __all__ = [
     "average",
     "batch_to_group_norm",
     "build",
-    "check_momentum",
     "init_heads",
     "mlp",
     "projector",

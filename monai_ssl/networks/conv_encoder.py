@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from monai_ssl.arguments import check_channels, check_divisible
 from monai_ssl.networks.blocks import DoubleConv, Norm
 from monai_ssl.networks.encoder import Encoder
-from monai_ssl.networks.shapes import check_channels, check_divisible
 
 
 class ConvEncoder(Encoder):

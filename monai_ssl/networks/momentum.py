@@ -39,12 +39,6 @@ class MomentumNetwork(nn.Module, Generic[Network]):
             own.lerp_(other.detach().to(own.dtype), 1.0 - momentum)
 
 
-def check_momentum(momentum: float) -> None:
-    """Raise ``ValueError`` unless ``momentum`` is in [0, 1]."""
-    if not 0.0 <= momentum <= 1.0:
-        raise ValueError(f"`momentum` must be in [0, 1], got {momentum}.")
-
-
 def shuffle_batch(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Deal the samples of all processes to each other, so that batch norm cannot tell which ones belong together.
 

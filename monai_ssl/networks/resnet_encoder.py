@@ -5,8 +5,8 @@ from __future__ import annotations
 from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck
 from torch import Tensor, nn
 
+from monai_ssl.arguments import check_channels, check_choice, check_divisible
 from monai_ssl.networks.encoder import Encoder
-from monai_ssl.networks.shapes import check_channels, check_divisible
 
 _LAYOUTS = {18: ("basic", (2, 2, 2, 2), 1), 50: ("bottleneck", (3, 4, 6, 3), 4)}
 
@@ -34,8 +34,7 @@ class ResNetEncoder(Encoder):
 
     def __init__(self, spatial_dims: int = 2, in_channels: int = 3, width: int = 64, depth: int = 18) -> None:
         super().__init__()
-        if depth not in _LAYOUTS:
-            raise ValueError(f"`depth` of a ResNet must be one of {', '.join(map(str, _LAYOUTS))}, got {depth}.")
+        check_choice(_LAYOUTS, depth=depth)
         block, layers, self.expansion = _LAYOUTS[depth]
         planes = [width, 2 * width, 4 * width, 8 * width]
         self.spatial_dims = spatial_dims

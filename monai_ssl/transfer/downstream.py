@@ -8,8 +8,8 @@ from typing import Any, Literal, cast
 
 from torch import nn
 
+from monai_ssl.arguments import nearest_multiples
 from monai_ssl.networks import Encoder, EncoderClassifier, SkipUNet, batch_to_group_norm
-from monai_ssl.networks.shapes import nearest_multiples
 from monai_ssl.store.intensity import default_intensity
 from monai_ssl.transfer.account import LoadAccount
 from monai_ssl.transfer.load import load_weights

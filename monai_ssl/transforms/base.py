@@ -13,6 +13,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable
 from torch import Tensor
 
+from monai_ssl.arguments import check_interval
+
 Params = dict[str, Any]
 """Parameters by name; of one sample: NumPy arrays or numbers; of a batch: tensors with a leading batch axis."""
 
@@ -43,8 +45,7 @@ class RandBatchTransform(Randomizable, MapTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        if not 0.0 <= prob <= 1.0:
-            raise ValueError(f"`prob` of {type(self).__name__} must be in [0, 1], got {prob}.")
+        check_interval("[0, 1]", prob=prob)
         self.prob = prob
         self.params_key = params_key
 

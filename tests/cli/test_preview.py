@@ -79,7 +79,7 @@ def test_overrides_change_the_bundle(bundle, tmp_path, capsys):
         (["stray", "3"], "look like `--key value`, got 'stray'"),
         (["--samples", "0"], "`--samples` must be at least 1, got 0"),
         (["--views", "None"], "The bundle has no `views`, so there is nothing to preview"),
-        (["--noise", "-1"], "`std` must be two finite numbers of at least 0"),
+        (["--noise", "-1"], "`std` must be at least 0, got [-1, -1]"),
         (["--train", "{}"], "The bundle has no `train#dataset`, so there is nothing to preview"),
     ],
 )

@@ -64,7 +64,7 @@ def test_json_keeps_scans_of_a_patient_together_and_its_own_sections(tmp_path):
 def test_mistakes_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"has no cases for training: give images with labels in `imagesTr`"):
         segmentation_cases("training", tmp_path)
-    with pytest.raises(ValueError, match=r"`section` must be one of"):
+    with pytest.raises(ValueError, match="`section` must be"):
         segmentation_cases("train", folders(tmp_path / "a"))
     with pytest.raises(ValueError, match=r"`val_share` must be in \(0, 1\), got 1"):
         segmentation_cases("training", tmp_path / "a", val_share=1)

@@ -54,8 +54,6 @@ def test_what_cannot_be_is_refused_with_the_shortfall():
         imbalanced_subset(POSITIVES, NEGATIVES, ratio=0.01, total=1200)
     with pytest.raises(ValueError, match="leave none of one kind"):
         imbalance_counts(0.001, 100)
-    with pytest.raises(ValueError, match=r"`ratio` of minority to majority must be in \(0, 1\], got 1.5"):
-        imbalance_counts(1.5, 100)
 
 
 def test_no_copy_of_an_image_of_another_part():
@@ -131,5 +129,3 @@ def test_samplers_by_name():
         class_sampler([[0.0, 1.0], [1.0, 1.0]], "mean")
     with pytest.raises(ValueError, match="two classes at least, got 1"):
         MeanResampler([0, 0])
-    with pytest.raises(ValueError, match=r"rarest class to the others must be in \(0, 1\], got 2"):
-        MeanResampler([0, 1], ratio=2)

@@ -111,7 +111,7 @@ def test_the_trainer_is_left_without_our_handlers():
 
 @pytest.mark.parametrize("steps, warmup", [(1, 0), (5, -1)])
 def test_impossible_counts(steps, warmup):
-    with pytest.raises(ValueError, match="`steps` must be at least 2 and `warmup` not negative"):
+    with pytest.raises(ValueError, match="must be at least"):
         measure(trainer(0, 0), steps, warmup)
 
 

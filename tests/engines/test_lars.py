@@ -101,19 +101,3 @@ def test_trains():
 
     losses = [optimizer.step(closure).item() for _ in range(100)]
     assert losses[-1] < 0.2 * losses[0]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("lr", -1.0, "not be negative, got -1.0"),
-        ("momentum", 1.0, r"be in \[0, 1\), got 1.0"),
-        ("weight_decay", -0.1, "not be negative"),
-        ("trust_coefficient", -0.1, "not be negative"),
-        ("vector_scale", -0.1, "not be negative"),
-    ],
-)
-def test_refusals(name, value, words):
-    options = {"lr": 0.1, name: value}
-    with pytest.raises(ValueError, match=f"`{name}` of LARS must {words}"):
-        LARS([nn.Parameter(torch.ones(1))], **options)

@@ -281,20 +281,6 @@ def test_a_single_sample_is_refused():
         make()(views(size=1))
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"momentum": 2.0}, r"`momentum` must be in \[0, 1\], got 2.0"),
-        ({"temperature": -1.0}, "`temperature` must be positive, got -1.0"),
-        ({"alpha": 0.0}, "`alpha` of C2L must be positive, got 0.0"),
-        ({"queue_size": 0}, "The queue must hold at least 1 key"),
-    ],
-)
-def test_bad_options_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        make(**options)
-
-
 def test_parameters_with_a_resnet_18():
     with torch.device("meta"):
         method = C2L(ResNetEncoder())

@@ -257,7 +257,6 @@ def test_panels_continue_the_views_with_the_patches_found():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"objective": "nce"}, "`objective` of CPC must be 'infonce' or 'bce', got 'nce'"),
         (
             {"cells": (1, 4, 4)},
             r"`cells` of CPC must be 3 numbers of patches, the first at least 2 .*, got \[1, 4, 4\]",

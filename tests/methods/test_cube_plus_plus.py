@@ -176,11 +176,3 @@ def test_parts_panels_and_export(tmp_path):
     path = export_weights(method, tmp_path / "unet.safetensors", card, ("encoder", "decoder"))
     for part in ("encoder", "decoder"):
         assert load_weights(RestorationUNet(ConvEncoder(widths=(4, 8, 16))), path, part).share == 1.0
-
-
-@pytest.mark.parametrize("weights", [(1.0,), (1.0, -1.0)])
-def test_refusals(weights):
-    with pytest.raises(
-        ValueError, match="`weights` of CubePlusPlus must be two numbers of at least 0, for restoration"
-    ):
-        make(weights=weights)

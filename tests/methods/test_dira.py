@@ -371,13 +371,6 @@ def test_mistakes_are_explained():
         DiRA(Lone(unet.encoder), unet, critic)
     with pytest.raises(ValueError, match="must be built on the encoder of `network`"):
         DiRA(MoCo(ResNetEncoder(width=4), dim=6, queue_size=8), unet, critic)
-    for weights in ((1, 10), (1, -1, 0)):
-        with pytest.raises(ValueError, match=r"`weights` of DiRA must be three numbers of at least 0, for .*, got"):
-            make(weights=weights)
-    with pytest.raises(ValueError, match="`stage` of DiRA must be one of 'di', 'dir', 'dira', got 'ad'"):
-        make(stage="ad")
-    with pytest.raises(ValueError, match="`gan` of DiRA must be one of 'lsgan', 'bce', got 'wgan'"):
-        make(gan="wgan")
     two = RestorationUNet(ResNetEncoder(width=4), 2)
     method = DiRA(BASES["moco"](two), two, Discriminator(2, 2, 4))
     with pytest.raises(ValueError, match="DiRA restores 2 channels, but the target has 3: set `out_channels`"):

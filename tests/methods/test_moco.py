@@ -263,21 +263,6 @@ def test_parameters_of_the_head_on_a_resnet_50(version, expected):
     assert sum(p.numel() for p in method.query_network.projector.parameters()) == expected
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"version": "v3"}, "`version` of MoCo must be 'v1' or 'v2', got 'v3'"),
-        ({"momentum": 1.1}, r"`momentum` must be in \[0, 1\], got 1.1"),
-        ({"momentum": -0.1}, r"`momentum` must be in \[0, 1\], got -0.1"),
-        ({"temperature": 0.0}, "`temperature` must be positive, got 0.0"),
-        ({"queue_size": 0}, "The queue must hold at least 1 key, got `queue_size` 0"),
-    ],
-)
-def test_bad_options_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        make(**options)
-
-
 @pytest.mark.parametrize("training", [True, False])
 def test_a_single_sample_is_refused(training):
     with pytest.raises(ValueError, match="MoCo compares samples with each other and needs `batch_size` of at least 2"):

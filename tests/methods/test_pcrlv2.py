@@ -343,11 +343,7 @@ def test_crossed_comparison_couples_all_scales():
     assert all(head.project.weight.grad.abs().sum() > 0 for head in method.comparers.values())
 
 
-def test_bad_options_are_refused():
-    with pytest.raises(ValueError, match="`preset` of PCRLv2 must be one of 'paper', 'reference', got 'papers'"):
-        make("papers")
-    with pytest.raises(ValueError, match="`scales` must be between 0 and 3"):
-        make(scales=4)
+def test_a_single_sample_is_refused():
     with pytest.raises(ValueError, match="`batch_size` of at least 2"):
         make().losses(batch(size=1))
 

@@ -108,5 +108,3 @@ def test_presets_in_words_of_layers():
         vectors[preset] = network(x)
         assert torch.allclose(vectors[preset], expected, atol=1e-5)
     assert not torch.allclose(vectors["paper"], vectors["reference"])
-    with pytest.raises(ValueError, match="`preset` of RelativeLocation must be 'paper' or 'reference', got 'code'"):
-        make("code")

@@ -177,7 +177,6 @@ def test_two_words_are_told_apart_and_restored():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_words": 1}, "`num_words` must be at least 2"),
         ({"classification_weight": -1.0}, "must not be negative"),
         ({"classification_weight": 0.0, "restoration_weight": 0.0}, "one of them above 0"),
     ],

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from two_processes import both
 
-from monai_ssl.networks import MomentumNetwork, check_momentum, shuffle_batch, unshuffle_batch
+from monai_ssl.networks import MomentumNetwork, shuffle_batch, unshuffle_batch
 
 
 def online(seed=0):
@@ -85,17 +85,6 @@ def test_another_network_cannot_be_followed():
     copy = MomentumNetwork(online())
     with pytest.raises(ValueError, match="zip"):
         copy.follow(online()[0], 0.9)
-
-
-@pytest.mark.parametrize("momentum", [-0.1, 1.1, 99])
-def test_a_momentum_outside_of_its_range_is_refused(momentum):
-    with pytest.raises(ValueError, match=rf"`momentum` must be in \[0, 1\], got {momentum}"):
-        check_momentum(momentum)
-
-
-@pytest.mark.parametrize("momentum", [0.0, 0.5, 1.0])
-def test_a_momentum_in_its_range_passes(momentum):
-    check_momentum(momentum)
 
 
 def test_one_process_shuffles_nothing():

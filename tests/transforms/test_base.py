@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from monai_ssl.transforms import RandBatchTransform
-from monai_ssl.transforms.arguments import check_range, per_axis
 from monai_ssl.transforms.base import as_batch, as_samples, expand
 
 
@@ -58,12 +57,6 @@ def test_missing_key():
     assert RandAdd("b", params_key="done", allow_missing_keys=True)(data) == data
 
 
-@pytest.mark.parametrize("prob", [-0.1, 1.1])
-def test_prob_is_a_probability(prob):
-    with pytest.raises(ValueError, match=r"`prob` of RandAdd must be in \[0, 1\]"):
-        RandAdd("a", prob)
-
-
 def test_arrays_are_welcome():
     out = RandAdd("a")({"a": np.zeros((1, 5, 6), np.float32)})["a"]
     assert isinstance(out, torch.Tensor) and out.dtype == torch.float32
@@ -73,22 +66,6 @@ def test_as_samples_undoes_as_batch():
     one, several = torch.rand(2, 5), [torch.rand(2, 5), torch.rand(2, 5)]
     assert torch.equal(as_samples(as_batch(one), one), one)
     assert all(map(torch.equal, as_samples(as_batch(several), several), several))
-
-
-def test_check_range():
-    assert check_range("sigma", [0, 2], 0) == (0.0, 2.0)
-    for value in ([2, 1], [-1, 1], [0, np.inf], [1], [0, np.nan]):
-        with pytest.raises(ValueError, match="`sigma` must be two finite numbers of at least 0, low and high"):
-            check_range("sigma", value, 0)
-    with pytest.raises(ValueError, match="`log_gamma` must be two finite numbers, low and high"):
-        check_range("log_gamma", [1, 0])
-
-
-def test_per_axis():
-    assert per_axis("degrees", 3, 2).tolist() == [3, 3]
-    assert per_axis("degrees", [1, 2, 3], 3).tolist() == [1, 2, 3]
-    with pytest.raises(ValueError, match="`degrees` has 2 numbers, but the image has 3 spatial axes"):
-        per_axis("degrees", [1, 2], 3)
 
 
 class Scaled(RandBatchTransform):

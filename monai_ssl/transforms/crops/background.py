@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from monai_ssl.arguments import check_choice, check_interval
+
 
 @dataclass(frozen=True)
 class BackgroundRule:
@@ -32,11 +34,9 @@ class BackgroundRule:
     max_tissue_fraction: float
 
     def __post_init__(self) -> None:
-        if self.rule not in ("paper", "reference", None):
-            raise ValueError(f'`background` must be "paper", "reference" or None, got {self.rule!r}.')
-        for name in ("max_background_fraction", "max_tissue_fraction"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"`{name}` must be in [0, 1], got {getattr(self, name)}.")
+        check_choice(("paper", "reference", None), background=self.rule)
+        fractions = {name: getattr(self, name) for name in ("max_background_fraction", "max_tissue_fraction")}
+        check_interval("[0, 1]", **fractions)
 
     def excess(self, x: Tensor) -> float:
         """Return by how much ``x`` exceeds what the rule allows; it is rejected above 0."""

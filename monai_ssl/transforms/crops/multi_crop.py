@@ -14,6 +14,7 @@ import numpy as np
 from monai.transforms import MapTransform, Randomizable
 from torch import Tensor
 
+from monai_ssl.arguments import check_interval, check_range
 from monai_ssl.transforms.crops.boxes import Box
 from monai_ssl.transforms.crops.cut import read_window, resize, spatial_shape, with_channels
 
@@ -68,10 +69,8 @@ class RandMultiCropd(Randomizable, MapTransform):
         params_key: str | None = None,
     ) -> None:
         super().__init__((key,))
-        if num_views < 1 or num_locals < 0:
-            raise ValueError(
-                f"`num_views` must be at least 1 and `num_locals` at least 0, got {num_views} and {num_locals}."
-            )
+        check_interval("[1, inf)", num_views=num_views)
+        check_interval("[0, inf)", num_locals=num_locals)
         self.large = _Windows("", out_size, scale, ratio)
         self.small = _Windows("local_", local_out_size, local_scale, ratio) if num_locals else None
         if self.small and len(self.small.out_size) != len(self.large.out_size):
@@ -117,13 +116,9 @@ class _Windows:
     def __init__(self, prefix: str, out_size: Sequence[int], scale: Sequence[float], ratio: Sequence[float]) -> None:
         if len(out_size) not in (2, 3) or min(out_size) < 1:
             raise ValueError(f"`{prefix}out_size` must be 2 or 3 positive numbers of voxels, got {list(out_size)}.")
-        if not 0.0 < scale[0] <= scale[1] <= 1.0:
-            raise ValueError(f"`{prefix}scale` must be 0 < least <= largest <= 1, got {list(scale)}.")
-        if not 0.0 < ratio[0] <= ratio[1]:
-            raise ValueError(f"`ratio` must be 0 < least <= largest, got {list(ratio)}.")
         self.out_size = tuple(out_size)
-        self.scale = tuple(scale)
-        self.log_ratio = np.log(ratio)
+        self.scale = check_range(f"{prefix}scale", scale, "(0, 1]")
+        self.log_ratio = np.log(check_range("ratio", ratio, "(0, inf)"))
 
     def draw(self, shape: np.ndarray, random: np.random.RandomState) -> Box:
         dims = len(shape)

@@ -16,6 +16,7 @@ import numpy as np
 from monai.transforms import MapTransform, Randomizable
 from torch import Tensor
 
+from monai_ssl.arguments import check_choice, check_interval
 from monai_ssl.transforms.crops.background import BackgroundRule
 from monai_ssl.transforms.crops.boxes import (
     Box,
@@ -110,21 +111,16 @@ class RandIoUPairCropd(Randomizable, MapTransform):
         self.dims = len(out_size)
         self.out_size = tuple(check_extents("out_size", [out_size], self.dims)[0].tolist())
         self.sizes = check_extents("sizes", sizes, self.dims)
-        if not 0.0 <= iou_threshold < 1.0:
-            raise ValueError(f"`iou_threshold` must be at least 0 and below 1, got {iou_threshold}.")
+        check_interval("[0, 1)", iou_threshold=iou_threshold)
         self.iou_threshold = iou_threshold
         self.same_size = same_size
         self.margin = check_margin(margin, self.dims)
         if background == "reference" and self.dims != 3:
             raise ValueError('`background="reference"` looks along Z and needs 3-D sizes; use "paper" or None in 2-D.')
         self.background = BackgroundRule(background, background_level, max_background_fraction, max_tissue_fraction)
-        if max_retries < 0 or num_locals < 0:
-            raise ValueError(
-                f"`max_retries` and `num_locals` must not be negative, got {max_retries} and {num_locals}."
-            )
+        check_interval("[0, inf)", max_retries=max_retries, num_locals=num_locals)
         self.max_retries = max_retries
-        if locals_from not in ("views", "scan"):
-            raise ValueError(f'`locals_from` must be "views" or "scan", got {locals_from!r}.')
+        check_choice(("views", "scan"), locals_from=locals_from)
         self.locals_from = locals_from
         self.num_locals = num_locals
         if num_locals:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from monai_ssl.transforms.arguments import per_axis
+from monai_ssl.arguments import check_interval, per_axis
 from monai_ssl.transforms.base import Params, expand
 from monai_ssl.transforms.crops.grid_cells import CellGrid
 from monai_ssl.transforms.puzzles.task import RandTask
@@ -53,8 +53,7 @@ class RandPatchGridd(RandTask):
         params_key: str | None = None,
     ) -> None:
         super().__init__(key, params_key)
-        if not 0.0 <= flip_prob <= 1.0:
-            raise ValueError(f"`flip_prob` must be a probability in [0, 1], got {flip_prob}.")
+        check_interval("[0, 1]", flip_prob=flip_prob)
         moves = per_axis("jitter", jitter, len(patch)).astype(int).tolist()
         if any(move >= size for move, size in zip(moves, patch, strict=True)):
             raise ValueError(f"`jitter` must leave a part of each patch of {list(patch)} voxels, got {jitter}.")

@@ -12,6 +12,7 @@ import numpy as np
 from monai.transforms import MapTransform, Randomizable
 from torch import Tensor
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.transforms.crops.background import BackgroundRule
 from monai_ssl.transforms.crops.boxes import Box, start_range
 from monai_ssl.transforms.crops.cut import read_window, resize, spatial_shape, with_channels
@@ -76,8 +77,7 @@ class RandWindowCropd(Randomizable, MapTransform):
         if background == "reference" and self.dims != 3:
             raise ValueError('`background="reference"` looks along Z and needs 3-D sizes; use "paper" or None in 2-D.')
         self.background = BackgroundRule(background, background_level, max_background_fraction, max_tissue_fraction)
-        if max_retries < 0:
-            raise ValueError(f"`max_retries` must not be negative, got {max_retries}.")
+        check_interval("[0, inf)", max_retries=max_retries)
         self.max_retries = max_retries
         self.channels = channels
         self.name = name

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from monai.transforms import MapTransform, Randomizable
 
-from monai_ssl.transforms.arguments import check_range
+from monai_ssl.arguments import check_interval, check_range
 from monai_ssl.transforms.crops.boxes import Box
 from monai_ssl.transforms.crops.cut import read_window, resize, spatial_shape, with_channels
 
@@ -54,12 +54,11 @@ class RandWordCropd(Randomizable, MapTransform):
         params_key: str | None = None,
     ) -> None:
         super().__init__((key,))
-        if not 0.0 <= prob <= 1.0:
-            raise ValueError(f"`prob` of RandWordCropd must be in [0, 1], got {prob}.")
+        check_interval("[0, 1]", prob=prob)
         self.prob = prob
         self.out_size = tuple(out_size)
-        self.scale = check_range("scale", scale, 0.01)
-        self.shift = check_range("shift", shift, -1.0)
+        self.scale = check_range("scale", scale, "[0.01, inf)")
+        self.shift = check_range("shift", shift, "[-1, inf)")
         self.channels, self.name, self.params_key = channels, name, params_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -15,6 +15,7 @@ from monai.config import KeysCollection
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.transforms.base import Params, RandBatchTransform
 
 TOWER_CURVES = (((0.0, 0.0), (1.0, 1.0)), ((0.0, 1.0), (1.0, 0.0)), ((0.25, 0.75), (0.75, 0.25)))
@@ -54,8 +55,7 @@ class RandBezierd(RandBatchTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, params_key, allow_missing_keys)
-        if num_points < 2:
-            raise ValueError(f"`num_points` must be at least 2, got {num_points}.")
+        check_interval("[2, inf)", num_points=num_points)
         self.curves = None if curves == "random" else _check_curves(TOWER_CURVES if curves == "tower" else curves)
         self.num_points = num_points
 

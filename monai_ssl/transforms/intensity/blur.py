@@ -8,7 +8,7 @@ import torch
 from monai.config import KeysCollection
 from torch import Tensor
 
-from monai_ssl.transforms.arguments import check_range
+from monai_ssl.arguments import check_range
 from monai_ssl.transforms.base import Params, RandBatchTransform
 
 TRUNCATE = 4.0
@@ -44,7 +44,7 @@ class RandGaussianBlurd(RandBatchTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, params_key, allow_missing_keys)
-        self.sigma = check_range("sigma", sigma, 0.0)
+        self.sigma = check_range("sigma", sigma, "[0, inf)")
         self.isotropic = isotropic
 
     def draw(self, shape: tuple[int, ...]) -> Params:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from monai.config import KeysCollection
 from torch import Tensor
 
-from monai_ssl.transforms.arguments import check_range
+from monai_ssl.arguments import check_range
 from monai_ssl.transforms.base import Params, RandBatchTransform, expand
 
 
@@ -40,7 +40,7 @@ class RandBrightnessd(RandBatchTransform):
     ) -> None:
         super().__init__(keys, prob, params_key, allow_missing_keys)
         self.shift = check_range("shift", shift)
-        self.contrast = check_range("contrast", contrast, 0.0)
+        self.contrast = check_range("contrast", contrast, "[0, inf)")
 
     def draw(self, shape: tuple[int, ...]) -> Params:
         return {"shift": self.R.uniform(*self.shift), "contrast": self.R.uniform(*self.contrast)}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from monai.config import KeysCollection
 from torch import Tensor
 
-from monai_ssl.transforms.arguments import check_range
+from monai_ssl.arguments import check_range
 from monai_ssl.transforms.base import Params, RandBatchTransform, expand
 
 

@@ -9,7 +9,7 @@ import torch
 from monai.config import KeysCollection
 from torch import Tensor
 
-from monai_ssl.transforms.arguments import check_range
+from monai_ssl.arguments import check_range
 from monai_ssl.transforms.base import Params, RandBatchTransform, expand
 
 
@@ -40,7 +40,7 @@ class RandGaussianNoiseBatchd(RandBatchTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, params_key, allow_missing_keys)
-        self.std = check_range("std", std, 0.0)
+        self.std = check_range("std", std, "[0, inf)")
         self.mean = mean
 
     def draw(self, shape: tuple[int, ...]) -> Params:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.transforms.base import Params, expand
 from monai_ssl.transforms.intensity.noise import draw_seed, seeded_uniform
 from monai_ssl.transforms.puzzles.task import RandTask
@@ -42,9 +43,7 @@ class RandCubeMaskd(RandTask):
         self, key: str, prob: float = 0.5, keep: float = 0.5, *, least: float = 0.05, params_key: str | None = None
     ) -> None:
         super().__init__(key, params_key)
-        for name, value in {"prob": prob, "keep": keep, "least": least}.items():
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f"`{name}` of RandCubeMaskd must be in [0, 1], got {value}.")
+        check_interval("[0, 1]", prob=prob, keep=keep, least=least)
         self.prob, self.keep, self.least = prob, keep, least
         self.several = (key, "masked", "skipped")
 

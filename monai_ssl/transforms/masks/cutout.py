@@ -13,7 +13,7 @@ import torch
 from monai.config import KeysCollection
 from torch import Tensor
 
-from monai_ssl.transforms.arguments import per_axis
+from monai_ssl.arguments import check_interval, per_axis
 from monai_ssl.transforms.base import Params, RandBatchTransform, expand
 from monai_ssl.transforms.masks.box_mask import box_mask
 
@@ -45,8 +45,8 @@ class RandCutoutd(RandBatchTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, params_key, allow_missing_keys)
-        if np.min(size) < 1 or num_holes < 0:
-            raise ValueError(f"`size` must be positive and `num_holes` not negative, got {size} and {num_holes}.")
+        check_interval("[1, inf)", size=size)
+        check_interval("[0, inf)", num_holes=num_holes)
         self.size = size
         self.num_holes = num_holes
         self.fill = fill

@@ -18,7 +18,7 @@ from monai.utils import ensure_tuple
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_ssl.transforms.arguments import per_axis
+from monai_ssl.arguments import check_choice, check_interval, per_axis
 from monai_ssl.transforms.base import Params, RandBatchTransform, plain
 
 
@@ -97,9 +97,9 @@ class RandBlockMaskd(RandKnowledgeMask):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, visible_key, params_key, allow_missing_keys)
-        self.mask_ratio = _check_ratio(mask_ratio)
-        if np.min(grid) < 1:
-            raise ValueError(f"`grid` must be at least 1 along each axis, got {grid}.")
+        check_interval("(0, 1)", mask_ratio=mask_ratio)
+        check_interval("[1, inf)", grid=grid)
+        self.mask_ratio = mask_ratio
         self.grid = grid
 
     def draw(self, shape: tuple[int, ...]) -> Params:
@@ -146,9 +146,9 @@ class RandStripeMaskd(RandKnowledgeMask):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, visible_key, params_key, allow_missing_keys)
-        self.mask_ratio = _check_ratio(mask_ratio)
-        if width < 1:
-            raise ValueError(f"`width` must be at least 1 voxel, got {width}.")
+        check_interval("(0, 1)", mask_ratio=mask_ratio)
+        check_interval("[1, inf)", width=width)
+        self.mask_ratio = mask_ratio
         self.width = width
         self.axis = axis
 
@@ -175,18 +175,8 @@ def mask_of(kind: str, masks: Mapping[str, RandKnowledgeMask]) -> RandKnowledgeM
     Raises:
         ValueError: when ``masks`` has none of that name.
     """
-    if kind not in masks:
-        raise ValueError(f"`mask` must be one of {', '.join(sorted(masks))}, got {kind!r}.")
+    check_choice(masks, mask=kind)
     return masks[kind]
-
-
-def _check_ratio(mask_ratio: float) -> float:
-    if not 0.0 < mask_ratio < 1.0:
-        raise ValueError(
-            f"`mask_ratio` is the share that is hidden and must lie between 0 and 1, both excluded, got {mask_ratio}; "
-            "to hide nothing, use `prob` 0."
-        )
-    return mask_ratio
 
 
 def _choose(random: np.random.RandomState, count: int, ratio: float) -> NDArray[np.bool_]:

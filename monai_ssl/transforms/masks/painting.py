@@ -11,6 +11,7 @@ from monai.config import KeysCollection
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.transforms.base import Params, RandBatchTransform, expand
 from monai_ssl.transforms.intensity.noise import draw_seed, seeded_uniform
 from monai_ssl.transforms.masks.box_mask import box_mask
@@ -58,11 +59,8 @@ class RandPaintingd(RandBatchTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, params_key, allow_missing_keys)
-        for name, value in {"in_prob": in_prob, "box_prob": box_prob}.items():
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f"`{name}` must be in [0, 1], got {value}.")
-        if max_boxes < 1:
-            raise ValueError(f"`max_boxes` must be at least 1, got {max_boxes}.")
+        check_interval("[0, 1]", in_prob=in_prob, box_prob=box_prob)
+        check_interval("[1, inf)", max_boxes=max_boxes)
         self.in_prob, self.max_boxes, self.box_prob = in_prob, max_boxes, box_prob
 
     def draw(self, shape: tuple[int, ...]) -> Params:

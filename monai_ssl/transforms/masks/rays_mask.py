@@ -12,6 +12,7 @@ from typing import Any
 from monai.config import KeysCollection
 from torch import Tensor
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.transforms.base import Params, plain
 from monai_ssl.transforms.masks.knowledge_masks import RandKnowledgeMask
 from monai_ssl.transforms.masks.rays import ball_mask, brightest, ray_ends, ray_mask, ray_offsets
@@ -54,14 +55,8 @@ class RandRaysMaskd(RandKnowledgeMask):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, visible_key, params_key, allow_missing_keys)
-        if num_rays < 1:
-            raise ValueError(f"`num_rays` must be at least 1, got {num_rays}.")
-        if thickness is not None and thickness < 1:
-            raise ValueError(f"`thickness` must be at least 1 voxel, got {thickness}.")
-        if origin_radius < 0 or (blur_sigma or 0) < 0:
-            raise ValueError(
-                f"`origin_radius` and `blur_sigma` must not be negative, got {origin_radius} and {blur_sigma}."
-            )
+        check_interval("[1, inf)", num_rays=num_rays, thickness=thickness)
+        check_interval("[0, inf)", origin_radius=origin_radius, blur_sigma=blur_sigma)
         self.num_rays = num_rays
         self.thickness = thickness
         self.origin_radius = origin_radius

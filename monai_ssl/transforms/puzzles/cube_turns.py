@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from monai_ssl.arguments import check_choice
 from monai_ssl.transforms.base import Params
 from monai_ssl.transforms.crops.grid_cells import CellGrid
 from monai_ssl.transforms.puzzles.rotation import rotate, rotate_back, valid_rotations
@@ -123,8 +124,7 @@ class RandCubeTurnsd(RandTask):
         turned: int = 2,
     ) -> None:
         super().__init__(key)
-        if mode not in ("layer", "independent"):
-            raise ValueError(f"`mode` of RandCubeTurnsd must be 'layer' or 'independent', got {mode!r}.")
+        check_choice(("layer", "independent"), mode=mode)
         if len(cells) not in (2, 3) or min(cells) < 1:
             raise ValueError(f"`cells` must be two or three numbers of at least 1, got {list(cells)}.")
         if mode == "layer" and not 0 <= turned <= min(cells):

@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_ssl.arguments import check_choice
+
 Criterion = Literal["maxmin", "maxmean", "random", "group"]
 
 _CRITERIA = ("maxmin", "maxmean", "random", "group")
@@ -54,8 +56,7 @@ def permutation_table(
 
 
 def _check(cells: int, count: int, criterion: str, include_identity: bool) -> None:
-    if criterion not in _CRITERIA:
-        raise ValueError(f"`criterion` must be one of {', '.join(map(repr, _CRITERIA))}, got {criterion!r}.")
+    check_choice(_CRITERIA, criterion=criterion)
     if criterion == "group" and cells != 8:
         raise ValueError(f'`criterion="group"` permutes 8 cells, got {cells}: use "maxmin".')
     most = 336 if criterion == "group" else factorial(cells) - (not include_identity)

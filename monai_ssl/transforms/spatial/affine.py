@@ -11,7 +11,7 @@ from monai.config import KeysCollection
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_ssl.transforms.arguments import check_range, per_axis
+from monai_ssl.arguments import check_choice, check_interval, check_range, per_axis
 from monai_ssl.transforms.base import Params, RandBatchTransform
 from monai_ssl.transforms.spatial.interpolation import interpolate, samples_at_once
 
@@ -48,12 +48,10 @@ class RandAffineBatchd(RandBatchTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, params_key, allow_missing_keys)
-        if np.min(degrees) < 0:
-            raise ValueError(f"`degrees` must not be negative, got {degrees}: angles are drawn on both sides of zero.")
-        if fill not in ("minimum", "zeros"):
-            raise ValueError(f"`fill` must be 'minimum' or 'zeros', got {fill!r}.")
+        check_interval("[0, inf)", degrees=degrees)
+        check_choice(("minimum", "zeros"), fill=fill)
         self.degrees = degrees
-        self.scale = check_range("scale", scale, 0.01)
+        self.scale = check_range("scale", scale, "[0.01, inf)")
         self.fill = fill
 
     def draw(self, shape: tuple[int, ...]) -> Params:

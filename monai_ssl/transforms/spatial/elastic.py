@@ -12,6 +12,7 @@ import torch
 from monai.config import KeysCollection
 from torch import Tensor
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.transforms.base import Params, RandBatchTransform, expand
 from monai_ssl.transforms.intensity.noise import draw_seed, seeded_uniform
 from monai_ssl.transforms.spatial.interpolation import interpolate
@@ -56,10 +57,8 @@ class RandElasticBatchd(RandBatchTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, params_key, allow_missing_keys)
-        if alpha < 0:
-            raise ValueError(f"`alpha` of an elastic deformation must not be negative, got {alpha}.")
-        if sigma < MIN_SIGMA:
-            raise ValueError(f"`sigma` of an elastic deformation must be at least {MIN_SIGMA} voxels, got {sigma}.")
+        check_interval("[0, inf)", alpha=alpha)
+        check_interval(f"[{MIN_SIGMA}, inf)", sigma=sigma)
         self.alpha, self.sigma = alpha, sigma
 
     def draw(self, shape: tuple[int, ...]) -> Params:

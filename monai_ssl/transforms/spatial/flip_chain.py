@@ -9,6 +9,7 @@ import numpy as np
 from monai.config import KeysCollection
 from torch import Tensor
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.transforms.base import Params, RandBatchTransform
 from monai_ssl.transforms.spatial.flips import RandFlipBatchd
 
@@ -44,10 +45,8 @@ class RandFlipChaind(RandBatchTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, params_key, allow_missing_keys)
-        if not 0.0 <= round_prob <= 1.0:
-            raise ValueError(f"`round_prob` must be in [0, 1], got {round_prob}.")
-        if max_rounds < 0:
-            raise ValueError(f"`max_rounds` must not be negative, got {max_rounds}.")
+        check_interval("[0, 1]", round_prob=round_prob)
+        check_interval("[0, inf)", max_rounds=max_rounds)
         self.round_prob = round_prob
         self.max_rounds = max_rounds
 

@@ -8,7 +8,7 @@ import torch
 from monai.config import KeysCollection
 from torch import Tensor
 
-from monai_ssl.transforms.arguments import per_axis
+from monai_ssl.arguments import check_interval, per_axis
 from monai_ssl.transforms.base import Params, RandBatchTransform, expand
 
 
@@ -36,10 +36,8 @@ class RandFlipBatchd(RandBatchTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, params_key, allow_missing_keys)
-        values = [axis_prob] if isinstance(axis_prob, (int, float)) else list(axis_prob)
-        if not all(0.0 <= p <= 1.0 for p in values):
-            raise ValueError(f"`axis_prob` must hold probabilities in [0, 1], got {axis_prob}.")
-        self.axis_prob = values
+        check_interval("[0, 1]", axis_prob=axis_prob)
+        self.axis_prob = axis_prob
 
     def draw(self, shape: tuple[int, ...]) -> Params:
         chance = per_axis("axis_prob", self.axis_prob, len(shape) - 1)

@@ -14,7 +14,7 @@ from monai.config import KeysCollection
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_ssl.transforms.arguments import per_axis
+from monai_ssl.arguments import check_interval, per_axis
 from monai_ssl.transforms.base import Params, RandBatchTransform
 
 
@@ -47,10 +47,8 @@ class RandPatchSwapd(RandBatchTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, params_key, allow_missing_keys)
-        if np.min(patch_size) < 1 or num_swaps < 0:
-            raise ValueError(
-                f"`patch_size` must be positive and `num_swaps` not negative, got {patch_size} and {num_swaps}."
-            )
+        check_interval("[1, inf)", patch_size=patch_size)
+        check_interval("[0, inf)", num_swaps=num_swaps)
         self.patch_size = patch_size
         self.num_swaps = num_swaps
 

@@ -13,7 +13,7 @@ import numpy as np
 from monai.config import KeysCollection
 from torch import Tensor
 
-from monai_ssl.transforms.arguments import check_range
+from monai_ssl.arguments import check_choice, check_interval, check_range
 from monai_ssl.transforms.base import Params, RandBatchTransform
 from monai_ssl.transforms.spatial.affine import RandAffineBatchd, rotation_matrix
 
@@ -57,13 +57,10 @@ class RandPlaneRotationd(RandBatchTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, params_key, allow_missing_keys)
-        for name, value in (("plane_prob", plane_prob), ("quarter_prob", quarter_prob), ("zoom_prob", zoom_prob)):
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f"`{name}` must be a probability in [0, 1], got {value}.")
-        if fill not in ("minimum", "zeros"):
-            raise ValueError(f"`fill` must be 'minimum' or 'zeros', got {fill!r}.")
+        check_interval("[0, 1]", plane_prob=plane_prob, quarter_prob=quarter_prob, zoom_prob=zoom_prob)
+        check_choice(("minimum", "zeros"), fill=fill)
         self.plane_prob, self.quarter_prob, self.zoom_prob = plane_prob, quarter_prob, zoom_prob
-        self.zoom = check_range("zoom", zoom, 0.01)
+        self.zoom = check_range("zoom", zoom, "[0.01, inf)")
         self.fill = fill
 
     def draw(self, shape: tuple[int, ...]) -> Params:

@@ -13,6 +13,7 @@ import torch
 from monai.config import KeysCollection
 from torch import Tensor
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.transforms.base import Params, RandBatchTransform
 from monai_ssl.transforms.intensity.noise import draw_seed
 from monai_ssl.transforms.spatial.shuffling_cpu import shuffle_by_size
@@ -58,10 +59,8 @@ class RandLocalShufflingd(RandBatchTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, params_key, allow_missing_keys)
-        if num_windows is not None and num_windows < 0:
-            raise ValueError(f"`num_windows` must not be negative, got {num_windows}.")
-        if not 0.0 < max_fraction <= 1.0:
-            raise ValueError(f"`max_fraction` must be above 0 and at most 1, got {max_fraction}.")
+        check_interval("[0, inf)", num_windows=num_windows)
+        check_interval("(0, 1]", max_fraction=max_fraction)
         self.num_windows = num_windows
         self.max_fraction = max_fraction
 

@@ -57,7 +57,7 @@ def test_exactly_the_allowed_fraction_is_accepted(rule, air_columns):
 
 
 def test_messages():
-    with pytest.raises(ValueError, match=r"`background` must be \"paper\", \"reference\" or None, got 'papre'"):
+    with pytest.raises(ValueError, match=r"`background` must be 'paper', 'reference' or None, got 'papre'"):
         BackgroundRule("papre", LEVEL, 0.85, 0.15)
     with pytest.raises(ValueError, match=r"`max_background_fraction` must be in \[0, 1\], got 85"):
         BackgroundRule("paper", LEVEL, 85, 0.15)

@@ -86,7 +86,6 @@ def test_single_samples_equal_a_batch_and_seeds_repeat():
         ({"jitter": 8}, r"`jitter` must leave a part of each patch of \[8, 8\] voxels, got 8"),
         ({"jitter": -1}, "`jitter` of a grid must be integers of at least 0"),
         ({"jitter": (1, 1, 1)}, "`jitter` has 3 numbers, but the image has 2 spatial axes"),
-        ({"flip_prob": 1.5}, r"`flip_prob` must be a probability in \[0, 1\], got 1.5"),
         ({"cells": (0, 2)}, "`cells` of a grid must be integers of at least 1"),
     ],
 )

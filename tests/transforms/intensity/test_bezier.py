@@ -130,8 +130,6 @@ def test_knots_that_coincide_where_a_curve_ends_stay_finite():
         ({"curves": [[[0.1, 1.2], [0.3, 0.4]]]}, r"control points of `curves` must be in \[0, 1\]"),
         ({"curves": [[[0.1, -0.2], [0.3, 0.4]]]}, r"control points of `curves` must be in \[0, 1\]"),
         ({"curves": []}, "must be a list of curves"),
-        ({"num_points": 1}, "`num_points` must be at least 2, got 1"),
-        ({"prob": 1.5}, r"`prob` of RandBezierd must be in \[0, 1\]"),
     ],
 )
 def test_errors(arguments, message):

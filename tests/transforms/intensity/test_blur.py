@@ -55,7 +55,5 @@ def test_isotropic(isotropic):
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="`sigma` must be two finite numbers of at least 0"):
-        RandGaussianBlurd("image", (-1, 1))
     with pytest.raises(ValueError, match=r"`sigma` of up to 9 voxels is too wide for an image of \(20, 9\)"):
         run(RandGaussianBlurd("image", (0, 9)), images((1, 20, 9)))

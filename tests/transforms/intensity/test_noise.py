@@ -48,8 +48,3 @@ def test_uniform_noise_is_uniform():
     noise = seeded_uniform(torch.empty(1, 1, 100, 100), torch.tensor([0]))
     assert noise.min() >= 0 and noise.max() <= 1
     torch.testing.assert_close(torch.histc(noise, 4, 0, 1) / 1e4, torch.full((4,), 0.25), atol=0.02, rtol=0)
-
-
-def test_error():
-    with pytest.raises(ValueError, match="`std` must be two finite numbers of at least 0"):
-        RandGaussianNoiseBatchd("image", (0.2, 0.1))

@@ -40,9 +40,5 @@ def test_mask_of_no_box_is_empty():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="`size` must be positive and `num_holes` not negative"):
-        RandCutoutd("image", 0)
-    with pytest.raises(ValueError, match="`size` must be positive and `num_holes` not negative"):
-        RandCutoutd("image", 4, -1)
     with pytest.raises(ValueError, match="`size` has 2 numbers, but the image has 3 spatial axes"):
         run(RandCutoutd("image", (4, 4)), images((1, 9, 8, 7)))

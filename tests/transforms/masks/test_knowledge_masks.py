@@ -112,20 +112,11 @@ def test_each_cell_is_hidden_equally_often():
     assert hidden.float().mean(0).sub(0.25).abs().max() < 0.04
 
 
-@pytest.mark.parametrize("ratio", [0, 1, -0.5, 1.5, 0.0, 1.0])
-@pytest.mark.parametrize("mask", [RandBlockMaskd, RandStripeMaskd])
-def test_ratio_must_leave_something_and_hide_something(mask, ratio):
-    with pytest.raises(ValueError, match=r"`mask_ratio` is the share that is hidden .* got .*; to hide nothing"):
-        mask("image", ratio)
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RandBlockMaskd("image", grid=0), "`grid` must be at least 1 along each axis, got 0"),
         (lambda: run(RandBlockMaskd("image"), images((1, 28, 40))), r"`grid` \[32, 32\] has more cells than the image"),
         (lambda: run(RandBlockMaskd("image", grid=[4, 4]), images((1, 8, 8, 8))), "`grid` has 2 numbers"),
-        (lambda: RandStripeMaskd("image", width=0), "`width` must be at least 1 voxel, got 0"),
         (lambda: run(RandStripeMaskd("image", axis=2), images((1, 8, 8))), r"`axis` must be in \[-2, 1\]"),
     ],
 )
@@ -137,5 +128,5 @@ def test_errors(make, message):
 def test_a_mask_by_name():
     masks = {"stripes": RandStripeMaskd("image"), "blocks": RandBlockMaskd("image")}
     assert mask_of("blocks", masks) is masks["blocks"]
-    with pytest.raises(ValueError, match="`mask` must be one of blocks, stripes, got 'ray'"):
+    with pytest.raises(ValueError, match="`mask` must be 'stripes' or 'blocks', got 'ray'"):
         mask_of("ray", masks)

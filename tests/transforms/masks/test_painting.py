@@ -113,12 +113,3 @@ def test_small_images():
     for in_prob, side in ((1.0, 7), (0.0, 13), (1.0, 4)):
         with pytest.raises(ValueError, match=rf"An image of \({side}, 30\) is too small .* needs at least 14"):
             run(RandPaintingd("image", 1.0, in_prob), images((1, side, 30)))
-
-
-def test_in_prob_is_a_probability():
-    with pytest.raises(ValueError, match=r"`in_prob` must be in \[0, 1\]"):
-        RandPaintingd("image", in_prob=1.5)
-    with pytest.raises(ValueError, match=r"`box_prob` must be in \[0, 1\]"):
-        RandPaintingd("image", box_prob=1.1)
-    with pytest.raises(ValueError, match="`max_boxes` must be at least 1, got 0"):
-        RandPaintingd("image", max_boxes=0)

@@ -150,20 +150,6 @@ def test_same_rays_for_the_same_seed():
     assert torch.equal(run(RandRaysMaskd("image"), x), run(RandRaysMaskd("image"), x))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_rays": 0}, "`num_rays` must be at least 1, got 0"),
-        ({"thickness": 0.5}, "`thickness` must be at least 1 voxel, got 0.5"),
-        ({"origin_radius": -1}, "`origin_radius` and `blur_sigma` must not be negative, got -1 and None"),
-        ({"blur_sigma": -1}, "`origin_radius` and `blur_sigma` must not be negative"),
-    ],
-)
-def test_errors(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        RandRaysMaskd("image", **arguments)
-
-
 def test_an_image_to_look_at_must_be_there():
     for call in ("batch", "__call__"):
         with pytest.raises(

@@ -151,8 +151,6 @@ def test_cubes_turn_in_their_places():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="`mode` of RandCubeTurnsd must be 'layer' or 'independent', got 'cube'"):
-        RandCubeTurnsd("view", mode="cube")
     with pytest.raises(ValueError, match=r"`cells` must be two or three numbers of at least 1, got \[4\]"):
         RandCubeTurnsd("view", [4])
     with pytest.raises(ValueError, match="`turned` must be between 0 and the fewest layers, 2, got 3"):

@@ -39,10 +39,3 @@ def test_identity_without_rounds():
     x = images((1, 6, 5))
     assert torch.equal(run(RandFlipChaind("image", 0.0), x), x)
     assert torch.equal(run(RandFlipChaind("image", 1.0, 0), x), x)
-
-
-def test_messages():
-    with pytest.raises(ValueError, match=r"`round_prob` must be in \[0, 1\], got 2"):
-        RandFlipChaind("image", 2)
-    with pytest.raises(ValueError, match="`max_rounds` must not be negative, got -1"):
-        RandFlipChaind("image", max_rounds=-1)

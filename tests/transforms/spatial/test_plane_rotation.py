@@ -96,18 +96,3 @@ def test_half_of_the_planes_turn_and_half_of_these_by_quarters():
 
 def test_an_image_has_one_plane():
     assert drawn(3, (1, 8, 8))[0].shape == (3, 1)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"plane_prob": 1.5}, r"`plane_prob` must be a probability in \[0, 1\], got 1.5"),
-        ({"quarter_prob": -0.5}, r"`quarter_prob` must be a probability in \[0, 1\], got -0.5"),
-        ({"zoom_prob": 2}, r"`zoom_prob` must be a probability in \[0, 1\], got 2"),
-        ({"zoom": (0, 1)}, "`zoom` must be two finite numbers of at least 0.01"),
-        ({"fill": "mean"}, "`fill` must be 'minimum' or 'zeros', got 'mean'"),
-    ],
-)
-def test_mistakes_are_told(options, message):
-    with pytest.raises(ValueError, match=message):
-        RandPlaneRotationd("image", **options)

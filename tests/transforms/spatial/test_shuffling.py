@@ -151,17 +151,3 @@ def test_large_images_are_treated_in_groups_that_fit():
     bits = (count * 256**3).bit_length() + (count * 14_000 + 1).bit_length() + shuffling._RANDOM_BITS
     assert count >= 1 and bits <= 63
     assert shuffling._samples_at_once(torch.empty(1, 1, 64, 64, 32), 10_000) >= 16
-
-
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({"num_windows": -1}, "`num_windows` must not be negative, got -1"),
-        ({"max_fraction": 0.0}, "`max_fraction` must be above 0 and at most 1, got 0.0"),
-        ({"max_fraction": 1.5}, "`max_fraction` must be above 0 and at most 1, got 1.5"),
-        ({"prob": 2}, r"`prob` of RandLocalShufflingd must be in \[0, 1\], got 2"),
-    ],
-)
-def test_messages(options, message):
-    with pytest.raises(ValueError, match=message):
-        RandLocalShufflingd("image", **options)
