@@ -22,6 +22,12 @@ def explain_mistakes() -> None:
     Errors that do not come from this package, and all when ``MONAI_SSL_TRACEBACK=1`` is set, keep their traces. In
     other programs, a notebook for instance, nothing is changed. Under ``torchrun`` the reason also stands in its
     summary, and a process that fails only because another one did says so.
+
+    Example:
+        >>> hook = sys.excepthook
+        >>> explain_mistakes()
+        >>> sys.excepthook is hook  # a program of its own keeps its traces
+        True
     """
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     if spec is not None and spec.name.startswith("monai.bundle"):

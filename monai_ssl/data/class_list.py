@@ -49,6 +49,16 @@ def classification_cases(
     Raises:
         FileNotFoundError: when a listed file does not exist.
         ValueError: when there is nothing to train on, or a class is unknown.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     for name in ("healthy/1.png", "healthy/2.png", "ill/3.png", "ill/4.png"):
+        ...         Path(folder, name).parent.mkdir(exist_ok=True)
+        ...         Path(folder, name).touch()
+        ...     cases = classification_cases("training", folder, ["healthy", "ill"], val_share=0.25)
+        >>> sorted((Path(case["image"]).parent.name, case["label"]) for case in cases)[::2]
+        [('healthy', 0), ('ill', 1)]
     """
     root = Path(dataset_dir)
     table = _table(root, datalist)

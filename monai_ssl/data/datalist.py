@@ -44,6 +44,16 @@ def segmentation_cases(
     Raises:
         FileNotFoundError: when a listed file does not exist.
         ValueError: when there is nothing to train on or a label is missing.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     for name in ("imagesTr/p1.nii.gz", "imagesTr/p2.nii.gz", "labelsTr/p1.nii.gz", "labelsTr/p2.nii.gz"):
+        ...         Path(folder, name).parent.mkdir(exist_ok=True)
+        ...         Path(folder, name).touch()
+        ...     parts = [segmentation_cases(part, folder, val_share=0.5) for part in ("training", "validation")]
+        >>> [len(part) for part in parts], sorted(parts[0][0])
+        ([1, 1], ['image', 'label'])
     """
     root = Path(dataset_dir)
     listed = _list_file(root, datalist)

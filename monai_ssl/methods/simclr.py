@@ -42,6 +42,14 @@ class SimCLR(Method):
 
     Raises:
         ValueError: for a temperature that is not positive, or a batch of one sample.
+
+    Example:
+        >>> import torch
+        >>> from monai_ssl.networks import ConvEncoder
+        >>> method = SimCLR(ConvEncoder(2, widths=(4, 8)), hidden=8, dim=4, temperature=1e6)
+        >>> loss = method.losses({"view1": torch.rand(3, 1, 16, 16), "view2": torch.rand(3, 1, 16, 16)})["contrast"]
+        >>> torch.isclose(loss.exp(), torch.tensor(5.0))  # so hot that all five other views are alike
+        tensor(True)
     """
 
     def __init__(self, encoder: Encoder, *, hidden: int = 512, dim: int = 256, temperature: float = 0.07) -> None:

@@ -23,6 +23,11 @@ class RandGrayscaled(RandBatchTransform):
         prob: probability to turn a sample gray.
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
+
+    Example:
+        >>> red = torch.tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)
+        >>> RandGrayscaled("image", prob=1.0)({"image": red})["image"].flatten()
+        tensor([0.2990, 0.2990, 0.2990])
     """
 
     def __init__(
@@ -59,6 +64,13 @@ class RandColorJitterd(RandBatchTransform):
         prob: probability to change a sample at all.
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
+
+    Example:
+        >>> jitter = RandColorJitterd("image", {"hue": 0.5})  # the other three stay
+        >>> image = torch.rand(3, 8, 8)
+        >>> out = jitter({"image": image})["image"]
+        >>> torch.allclose(out.amax(0), image.amax(0), atol=1e-6)  # hue turns the color, not its value
+        True
     """
 
     float32_kernel = True

@@ -34,6 +34,12 @@ class RandPatchSwapd(RandBatchTransform):
         prob: probability to treat a sample at all.
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
+
+    Example:
+        >>> x = torch.rand(1, 1, 16, 16)
+        >>> out = RandPatchSwapd("image", patch_size=4, num_swaps=1).batch({"image": x})["image"]
+        >>> int((out != x).sum()), torch.equal(out.flatten().sort().values, x.flatten().sort().values)
+        (32, True)
     """
 
     def __init__(
