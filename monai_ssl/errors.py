@@ -1,4 +1,4 @@
-"""A user's mistake ends in a sentence, not in a stack trace."""
+"""Error messages for users: under ``python -m monai.bundle`` one sentence instead of a stack trace."""
 
 from __future__ import annotations
 

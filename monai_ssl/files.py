@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all, whatever happens while they are written."""
+"""Atomic file writes (write aside, fsync, rename), and JSON that is read with an error for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this process may use of its machine."""
+"""CPU cores that this process may use (CPU affinity)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions of the progress of training in [0, 1]; they need no state, so they survive a resumed run."""
+"""Schedules over training progress in [0, 1]: constant, cosine with warm-up, linear, steps; stateless."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choose the command, and turn what goes wrong into a sentence."""
+"""Command-line entry point: parse the command, print errors as sentences."""
 
 from __future__ import annotations
 

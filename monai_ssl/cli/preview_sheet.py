@@ -1,4 +1,4 @@
-"""The sheet of pictures that ``preview`` writes. It names no scan."""
+"""Contact sheet of ``preview``: input, views and targets as PNG. It names no scan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of images and classes for classification, from a table or from one folder a class."""
+"""Classification data lists: images and classes, from a CSV or from one folder a class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of images and labels for the downstream tasks, split by patient."""
+"""Segmentation data lists (Decathlon JSON or folders), split by patient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Few of one kind: training sets of a chosen imbalance, and samplers that even it out.
+"""Class imbalance: training sets of a chosen ratio, and resampling (oversampling, undersampling) of the rare class.
 
 Zhang and Gu, "Dive into Self-Supervised Learning for Medical Image Analysis", 2022, https://arxiv.org/abs/2209.12157,
 table 7: r is the ratio of minority to majority, N the number of images.

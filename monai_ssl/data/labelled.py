@@ -1,4 +1,4 @@
-"""A list of labelled images, for probes of frozen features."""
+"""Labeled images for the kNN and linear probe of frozen features."""
 
 from __future__ import annotations
 

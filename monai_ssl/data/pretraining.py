@@ -1,4 +1,4 @@
-"""From the folder that a user names to the scans that are trained on and those that are held out."""
+"""Data source of a pre-training run: prepare a folder or open a store, split into training and held-out patients."""
 
 from __future__ import annotations
 

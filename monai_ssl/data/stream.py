@@ -1,4 +1,4 @@
-"""The order in which samples are seen: a function of seed and position, so that nothing of it needs saving."""
+"""Infinite batch sampler, sharded by rank: the order is a function of seed and position, so resuming needs no state."""
 
 from __future__ import annotations
 

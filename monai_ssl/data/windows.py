@@ -1,4 +1,4 @@
-"""Samples for pre-training: windows that are cut from scans by random transforms."""
+"""Pre-training dataset, collate function and DataLoader: random crops of scans, reproducible with any worker count."""
 
 from __future__ import annotations
 

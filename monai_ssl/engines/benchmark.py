@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: loader, views, the rest."""
+"""Throughput benchmark: time of a training step in data loading, augmentation (views), forward and backward."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a measured training waits for, in words, and what to change."""
+"""Bottleneck of a benchmarked training run (data loading, augmentation, GPU) in words, and which option to change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pre-trained method gives without labels: restorations and features."""
+"""Inference with a pre-trained method: restored images, or feature vectors by sliding windows."""
 
 from __future__ import annotations
 

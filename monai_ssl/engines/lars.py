@@ -1,4 +1,4 @@
-"""LARS: a learning rate for each layer, for batches of thousands.
+"""LARS optimizer: layer-wise adaptive rate scaling, for large-batch training.
 
 You, Gitman, Ginsburg, "Large Batch Training of Convolutional Networks", 2017. https://arxiv.org/abs/1708.03888
 """
@@ -16,7 +16,7 @@ from monai_ssl.arguments import check_interval
 
 
 class LARS(Optimizer):
-    r"""SGD with momentum whose step of a weight is in proportion to the length of the weight.
+    r"""LARS: SGD with momentum whose step of a weight is in proportion to the norm of the weight.
 
     Eq. 6: the rate of a layer is :math:`\gamma \eta \|w\| / (\|g\| + \beta \|w\|)` with the global rate :math:`\gamma`,
     the trust coefficient :math:`\eta` and the weight decay :math:`\beta`; 1 in place of the quotient where :math:`w`

@@ -1,4 +1,4 @@
-"""The next batch travels to the GPU while the present one is computed on."""
+"""GPU prefetcher: copies the next batch to the device on a side stream, from pinned memory, non-blocking."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Batch = dict[str, Any]
 
 
 class OneAhead:
-    """A loader whose batches are on the device, or on their way there, one before they are asked for.
+    """Prefetching loader: each batch is on the device, or on its way there, before it is asked for.
 
     On a GPU they are copied in a stream of their own; the memory of one batch more is needed. What it does not have is
     looked up in the loader.

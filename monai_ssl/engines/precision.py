@@ -1,4 +1,4 @@
-"""Which half precision a device has."""
+"""Mixed precision (AMP): bfloat16 where the device has it, else float16 with a gradient scaler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the random numbers of a run come from, so that it continues exactly after a stop."""
+"""Random seeds per iteration and rank, and the RNG state of a checkpoint, for a bit-exact resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Activation checkpointing: less memory, about a third more time.
+"""Activation checkpointing (gradient checkpointing): less memory, about a third more time.
 
 Chen, Xu, Zhang, Guestrin, "Training Deep Nets with Sublinear Memory Cost", 2016. https://arxiv.org/abs/1604.06174
 """
@@ -19,7 +19,7 @@ from monai_ssl.networks import DoubleConv, Encoder
 
 
 def recompute_blocks(network: nn.Module) -> int:
-    """Let the blocks of ``network`` keep their input only, and compute the rest again in the backward pass.
+    """Turn on activation checkpointing: blocks keep their input only, and compute the rest again in the backward pass.
 
     Names of parameters, state and results stay as they are.
 

@@ -1,4 +1,4 @@
-"""One trainer for every self-supervised method."""
+"""SSLTrainer: mixed precision, gradient accumulation, DistributedDataParallel (unused parameters), torch.compile."""
 
 from __future__ import annotations
 

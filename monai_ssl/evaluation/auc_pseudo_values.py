@@ -1,4 +1,4 @@
-"""What each patient contributes to an area under the ROC curve, so that two methods can be compared by patient.
+"""Jackknife pseudo-values of AUC per patient, so that two methods can be compared by patient.
 
 No single patient has an AUC. Tukey's pseudo-value of a patient, n A - (n - 1) A_without, plays that part: its mean is
 the AUC (up to a bias of order 1/n) and its variance over n is that of the AUC, for which it agrees with the estimator

@@ -1,4 +1,4 @@
-"""Running statistics of batch norm: mixed ones that fine-tuning leaves, and those of the target data alone.
+"""Batch norm running statistics: recompute them on target data (AdaBN), and the distance between two sets.
 
 Zhang, Gu, "Dive into Self-Supervised Learning for Medical Image Analysis: Data, Models and Tasks", Knowledge-Based
 Systems 2023, https://arxiv.org/abs/2209.12157, Eq. 15. The study's code normalizes with each test batch instead, which

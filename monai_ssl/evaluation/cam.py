@@ -1,4 +1,4 @@
-"""Where a classifier looks: Grad-CAM of a logit, and how much of it falls on what was to be found.
+"""Grad-CAM of a classifier, and the share of its heat inside a mask (pointing game).
 
 Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017,
 https://arxiv.org/abs/1610.02391; pointing game of Zhang et al., "Top-down Neural Attention by Excitation Backprop",

@@ -1,4 +1,4 @@
-"""How alike two networks see the same images: centered kernel alignment, for feature reuse after fine-tuning.
+"""Centered kernel alignment (CKA): how similar the features of two networks are, layer by layer.
 
 Kornblith et al., "Similarity of Neural Network Representations Revisited", ICML 2019,
 https://arxiv.org/abs/1905.00414; without bias after Song et al., "Feature Selection via Dependence Maximization", JMLR

@@ -1,4 +1,4 @@
-"""How soon fine-tuning is as good as it will get: does pre-training save epochs?"""
+"""Convergence speed: epochs of fine-tuning until a share of the best score is reached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Representations on a page: two dimensions that keep most of the variance, or most of the neighbors."""
+"""2-D embeddings of representations: PCA and t-SNE, with a scatter plot."""
 
 from __future__ import annotations
 

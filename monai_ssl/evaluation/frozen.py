@@ -1,4 +1,4 @@
-"""The images that a network is shown."""
+"""Iterate over the images of a loader, whether it yields tensors or dictionaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a method helps: hard and easy cases, rare and frequent classes.
+"""Subgroup analysis: gains on hard and easy cases, rare and frequent classes.
 
 Cases on which a run happened to do badly do better in the next run, whatever is changed (regression to the mean). Hard
 cases are therefore chosen by reference runs that are not among those compared; Zhang and Gu, "Dive into Self-Supervised

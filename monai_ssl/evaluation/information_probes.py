@@ -1,4 +1,4 @@
-"""How much of an image a frozen representation keeps: its rotation, and where one part lies from another.
+"""Information probes of frozen features: linear prediction of rotation and of relative location.
 
 Zhou et al., "Preservational Learning Improves Self-supervised Medical Image Models by Reconstructing Diverse Contexts",
 ICCV 2021, https://arxiv.org/abs/2109.04379, Table 1: the encoder is fixed, one linear layer answers. The questions are

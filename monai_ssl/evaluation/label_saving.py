@@ -1,4 +1,4 @@
-"""How many labels a pre-training saves at equal score, by interpolation between runs with few and many.
+"""Label efficiency: how many labels pre-training saves at equal score, by interpolation between label counts.
 
 Fig. 9 of Chen, Li, Chen, Luo, "A Knowledge-based Learning Framework for Self-supervised Pre-training Towards Enhanced
 Recognition of Medical Images" (TOWER), 2022, https://arxiv.org/abs/2211.14715, asks how few labels a method needs to

@@ -1,4 +1,4 @@
-"""Boxes from heat maps: is a finding located by a network that was only told whether it is there?
+"""Weakly supervised localization: bounding boxes from heat maps, scored by IoU.
 
 Haghighi et al., "DiRA", CVPR 2022, https://arxiv.org/abs/2204.10437, Sec. 5.3, after Wang et al., "ChestX-ray8:
 Hospital-scale Chest X-ray Database and Benchmarks on Weakly-Supervised Classification and Localization of Common Thorax

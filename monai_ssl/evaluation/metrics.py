@@ -1,4 +1,4 @@
-"""How good predictions are, case by case: overlaps and distances of masks, mIoU of probabilities, classification.
+"""Metrics per case: Dice, IoU, Hausdorff and surface distance, mIoU of probabilities, AUC and accuracy.
 
 mIoU and mIoU+ are those of Zhang and Gu, "Dive into Self-Supervised Learning for Medical Image Analysis", 2022,
 https://arxiv.org/abs/2209.12157, with cut-offs of the probability as in the Keras code of Models Genesis. Masks are

@@ -1,4 +1,4 @@
-"""What can be read from frozen representations by nearest neighbors and by a line."""
+"""kNN probe and linear probe (logistic regression) of frozen representations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare two methods when both their training runs and the test cases are samples.
+"""Compare two methods over training seeds and test cases together: both are random effects.
 
 Runs stand for the readers of a multi-reader multi-case study of radiology: another seed would give other networks, as
 another reader would give other scores. A test over cases alone asks whether *these* networks differ; with enough cases

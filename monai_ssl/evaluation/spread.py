@@ -1,4 +1,4 @@
-"""How much the representations of different images differ: the two numbers that tell a collapse."""
+"""Collapse metrics: standard deviation of normalized representations, and effective rank."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def spread(x: Tensor) -> float:
 
 
 def effective_rank(x: Tensor) -> float:
-    r"""Number of dimensions in use: :math:`\exp(-\sum_k p_k \log p_k)`, :math:`p_k = \sigma_k / \sum_j \sigma_j`.
+    r"""Effective rank :math:`\exp(-\sum_k p_k \log p_k)`, :math:`p_k = \sigma_k / \sum_j \sigma_j`.
 
     Between 1 (all vectors on a line) and min(N, D). See Garrido et al., "RankMe: Assessing the Downstream Performance
     of Pretrained Self-Supervised Representations by Their Rank", ICML 2023.

@@ -1,4 +1,4 @@
-"""Whether one method is better than another on the same cases, by how much, and with what doubt.
+"""Paired tests of two methods: Wilcoxon, t-test, bootstrap confidence interval, effect size, Holm correction.
 
 All tests are paired: two methods are compared case by case (or patient by patient), never by their means alone.
 Scores of several runs of one method are averaged per case first, because runs on the same cases are not new cases.

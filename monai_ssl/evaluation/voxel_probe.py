@@ -1,4 +1,4 @@
-"""What frozen features tell about single voxels: a cheap, sensitive measure for segmentation."""
+"""Linear probe of single voxels from frozen multi-scale features: a cheap measure for segmentation."""
 
 from __future__ import annotations
 

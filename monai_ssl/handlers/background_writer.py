@@ -1,4 +1,4 @@
-"""Calls to a slow or dead service, made by one thread of their own."""
+"""Background thread for calls to a slow or dead service (MLflow), so that training never waits for it."""
 
 from __future__ import annotations
 

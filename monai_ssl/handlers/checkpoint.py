@@ -1,4 +1,4 @@
-"""A checkpoint with everything that a bit-exact continuation needs."""
+"""Checkpoint handler: saves and resumes a run bit for bit, keeps the best model, stops early."""
 
 from __future__ import annotations
 

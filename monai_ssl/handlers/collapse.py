@@ -1,4 +1,4 @@
-"""A watch on representations that become the same for every image."""
+"""Collapse monitor: standard deviation and effective rank of the representations during training."""
 
 from __future__ import annotations
 

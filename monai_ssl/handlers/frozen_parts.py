@@ -1,4 +1,4 @@
-"""A watch on parts of a network that should be trained and do not change."""
+"""Warn of parameters that require gradients and do not change (frozen by mistake)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The objective on data that is not trained on."""
+"""Validation loss: the self-supervised objective and its metrics on held-out patients."""
 
 from __future__ import annotations
 

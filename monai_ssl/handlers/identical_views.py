@@ -1,4 +1,4 @@
-"""A watch on views of a sample that do not differ."""
+"""Warn of two views that are identical (augmentation missing)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning rates as a function of the progress of training."""
+"""Learning rate scheduler: cosine, steps, warm-up, as a function of training progress."""
 
 from __future__ import annotations
 

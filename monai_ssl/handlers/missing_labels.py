@@ -1,4 +1,4 @@
-"""A watch on labels of a proxy task that never occur."""
+"""Warn of classes of a proxy task that never occur in its labels."""
 
 from __future__ import annotations
 

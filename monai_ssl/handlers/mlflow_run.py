@@ -1,4 +1,4 @@
-"""One run of MLflow: where it is, how it is found or made, and what is written into it."""
+"""MLflow run: tracking URI, experiment, parent and resumed run; parameters, metrics and artifacts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of what a method sees and makes of it."""
+"""Image panels for MLflow: input, target and restoration of a batch as PNG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What frozen representations tell about labels, while the network trains without them."""
+"""Online kNN and linear probe: accuracy of frozen features during pre-training."""
 
 from __future__ import annotations
 

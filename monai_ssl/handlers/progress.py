@@ -1,4 +1,4 @@
-"""What a person sees on the console while a network trains."""
+"""Console progress bar with losses, throughput and time left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A watch on loaders that give the same samples again and again."""
+"""Warn of data loaders that repeat the same samples (seed of workers, shuffling)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Means of named scalars that stay on their device until they are read."""
+"""Running means of metrics that stay on the GPU until they are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Begin a stage of training with what an earlier stage has learned."""
+"""Initialize a stage of pre-training from the checkpoint of an earlier one (warm start)."""
 
 from __future__ import annotations
 

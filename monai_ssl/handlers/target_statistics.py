@@ -1,4 +1,4 @@
-"""Batch norm statistics of the target data alone, collected before an evaluation."""
+"""Recompute batch norm statistics on target data before an evaluation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _logger = logging.getLogger(__name__)
 
 
 class TargetStatistics:
-    """Replace what fine-tuning left in the running statistics of batch norm, when an evaluation starts.
+    """Recompute the running statistics of batch norm on target data when an evaluation starts.
 
     Statistics that moved from the data of pre-training to that of the target mix both ("MBS"); those of training images
     of the target alone ("TBS") score better where the two domains are far apart (Zhang and Gu, "Dive into

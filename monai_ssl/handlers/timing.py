@@ -1,4 +1,4 @@
-"""How long training waits for data."""
+"""Data-wait time: how long training waits for the data loader."""
 
 from __future__ import annotations
 

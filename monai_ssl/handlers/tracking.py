@@ -1,4 +1,4 @@
-"""The record of a training run, kept by MLflow."""
+"""MLflow tracking handler: parameters, metrics, pictures and artifacts of a training run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A look at a method in training that leaves no trace."""
+"""Context manager for evaluation inside training: eval mode, no gradients, RNG and mode restored afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All watches on failures that would otherwise be silent, as one line of a configuration."""
+"""All sanity checks of a training run as one handler: collapse, frozen parts, zero gradients, repeated samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A watch on loss terms that teach nothing."""
+"""Warn of loss terms whose gradient is zero."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare packed data with the check sum that they carry; several decoders stop before they reach it."""
+"""CRC check of gzip and zlib data, which several decoders skip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers and data in separate files: Analyze and NIfTI pairs, detached NRRD and MetaImage."""
+"""Header and data in separate files: Analyze and NIfTI pairs, detached NRRD and MetaImage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find what can be read below a folder: files of volumes and pictures, and the series that DICOM files form."""
+"""Find the images below a folder: volumes, pictures and DICOM series."""
 
 from __future__ import annotations
 

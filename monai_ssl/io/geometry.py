@@ -1,4 +1,4 @@
-"""Where voxels lie in the patient: from LPS to RAS, to the closest canonical axes, and out of a tilted gantry."""
+"""Affines and orientation: LPS to RAS, closest canonical axes, gantry tilt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check a MetaImage before ITK reads it, which may wait forever and accepts damaged data."""
+"""Validate MetaImage headers before ITK reads them, since it may hang on damaged files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guess from paths which scans are of one patient, for files that do not say it themselves."""
+"""Guess patients from file paths, for formats without a patient ID."""
 
 from __future__ import annotations
 

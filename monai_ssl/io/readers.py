@@ -1,4 +1,4 @@
-"""Read any source: the one door to all formats."""
+"""Read any source: the reader for each format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scan in memory, as every reader returns it, and the error that every reader raises."""
+"""Volume: a decoded scan as every reader returns it, and ReadError."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a restoring network and a discriminator of patches want of each other (DiRA, CVPR 2022, eq. 3)."""
+"""Adversarial losses of generator and patch discriminator: least squares (LSGAN) or BCE (DiRA, CVPR 2022, eq. 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redundancy reduction (Zbontar et al., "Barlow Twins", ICML 2021, https://arxiv.org/abs/2103.03230)."""
+"""Barlow Twins loss, redundancy reduction (Zbontar et al., ICML 2021, https://arxiv.org/abs/2103.03230)."""
 
 from __future__ import annotations
 

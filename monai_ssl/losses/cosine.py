@@ -1,4 +1,4 @@
-"""The siamese comparison of SimSiam (Chen and He, CVPR 2021), as PCRLv2 uses it (eq. 5)."""
+"""Negative cosine similarity with stop-gradient, as in SimSiam (Chen and He, CVPR 2021), BYOL and PCRLv2 (eq. 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of all processes as one, for losses that compare samples with each other."""
+"""Differentiable all-gather: the batch of all DistributedDataParallel processes for contrastive losses."""
 
 from __future__ import annotations
 

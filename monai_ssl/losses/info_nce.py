@@ -1,4 +1,4 @@
-"""InfoNCE against a queue of earlier keys (He et al., "Momentum Contrast", CVPR 2020, https://arxiv.org/abs/1911.05722)."""
+"""InfoNCE with a memory queue (MoCo: He et al., CVPR 2020, https://arxiv.org/abs/1911.05722)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def info_nce(query: Tensor, key: Tensor, negatives: Tensor, temperature: float =
 
 
 class FeatureQueue(nn.Module):
-    """The last ``size`` keys, first in first out, of unit length; kept in buffers, so a checkpoint holds them.
+    """Memory queue: the last ``size`` keys, first in first out, of unit length, in buffers that a checkpoint holds.
 
     Keys of a step are held back by :meth:`hold` while losses are computed, and enter by :meth:`release` after the
     optimizer step: no key meets a query of its own step, and validation leaves nothing behind.

@@ -1,4 +1,4 @@
-"""The contrastive loss of SimCLR (Chen et al., ICML 2020, https://arxiv.org/abs/2002.05709)."""
+"""NT-Xent, the contrastive loss of SimCLR (Chen et al., ICML 2020, https://arxiv.org/abs/2002.05709)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Auto-encoder: reproduce the image itself from the bottleneck of a U-Net.
+"""Auto-encoder: reconstruct the image from the bottleneck of a U-Net.
 
 The baseline "AE" of Zhang and Gu, "Dive into Self-Supervised Learning for Medical Image Analysis: Data, Models and
 Tasks", 2022, https://arxiv.org/abs/2209.12157, and the first stage of TransVW.

@@ -1,4 +1,4 @@
-"""Barlow Twins: make the features of two views equal one by one, and different from each other.
+"""Barlow Twins: redundancy reduction, cross-correlation of two views to the identity, no negatives.
 
 Zbontar, Jing, Misra, LeCun, Deny, "Barlow Twins: Self-Supervised Learning via Redundancy Reduction", ICML 2021.
 https://arxiv.org/abs/2103.03230

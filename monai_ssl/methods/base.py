@@ -1,4 +1,4 @@
-"""The one interface between a paper and the trainer."""
+"""Method, the base class of all self-supervised methods: losses, encoder, decoder, after_step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Method(nn.Module, ABC):
     """The members that are minimized in turn, each by its own optimizer."""
 
     sparse_gradients: bool = False
-    """Whether a step may leave parameters without a gradient, because only a part of the method was drawn."""
+    """Whether a step may leave parameters unused, which DistributedDataParallel must know (find_unused_parameters)."""
 
     network: Any
     """What is trained and has the encoder; a method with several networks names them itself."""

@@ -1,4 +1,4 @@
-"""BYOL: predict what a slowly following network sees in the other view.
+"""BYOL: online network with predictor regresses a momentum (EMA) target network, no negatives.
 
 Grill et al., "Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning", NeurIPS 2020.
 https://arxiv.org/abs/2006.07733

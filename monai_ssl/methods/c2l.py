@@ -1,4 +1,4 @@
-"""C2L: compare images, mixed images and mixed features with a queue of earlier scans.
+"""C2L: contrast images, mixup of images and mixup of features with a memory queue (momentum teacher).
 
 Zhou, Yu, Bian, Hu, Ma, Zheng, "Comparing to Learn: Surpassing ImageNet Pretraining on Radiographs by Comparing Image
 Representations", MICCAI 2020. https://arxiv.org/abs/2007.07423

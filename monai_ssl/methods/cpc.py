@@ -1,4 +1,4 @@
-"""CPC: from the upper half of a grid of patches, recognize what follows below.
+"""CPC: contrastive predictive coding, predict patches below from those above with InfoNCE.
 
 van den Oord, Li, Vinyals, "Representation Learning with Contrastive Predictive Coding", 2018,
 https://arxiv.org/abs/1807.03748; in 3-D Taleb et al., "3D Self-Supervised Methods for Medical Imaging", NeurIPS 2020,

@@ -1,4 +1,4 @@
-"""Rubik's cube++: put a disarranged volume in order again, and let a discriminator judge the result.
+"""Rubik's cube++: restore a volume whose layers were turned, with an adversarial loss.
 
 Tao, Li, Zhou, Ma, Zheng, "Revisiting Rubik's Cube: Self-supervised Learning with Volume-wise Transformation for 3D
 Medical Image Segmentation", MICCAI 2020. https://arxiv.org/abs/2007.08826

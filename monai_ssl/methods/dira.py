@@ -1,4 +1,4 @@
-"""DiRA: tell images apart, restore them, and fool a discriminator, all through one encoder.
+"""DiRA: discriminative, restorative and adversarial learning on one encoder (MoCo, Barlow Twins, SimSiam, TransVW).
 
 Haghighi, Hosseinzadeh Taher, Gotway, Liang, "DiRA: Discriminative, Restorative, and Adversarial Learning for
 Self-supervised Medical Image Analysis", CVPR 2022. https://arxiv.org/abs/2204.10437

@@ -1,4 +1,4 @@
-"""Exemplar: a scan stays nearer to its distorted self than to another scan.
+"""Exemplar: triplet loss between a window, its distorted copy and another scan.
 
 Dosovitskiy et al., "Discriminative Unsupervised Feature Learning with Exemplar Convolutional Neural Networks", TPAMI
 2015, https://arxiv.org/abs/1406.6909; with a triplet loss in 3-D Taleb et al., "3D Self-Supervised Methods for Medical

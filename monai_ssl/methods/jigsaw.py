@@ -1,4 +1,4 @@
-"""Jigsaw: in which of a hundred orders do the cubes stand?
+"""Jigsaw: classify the permutation of shuffled cubes.
 
 Noroozi, Favaro, "Unsupervised Learning of Visual Representations by Solving Jigsaw Puzzles", ECCV 2016,
 https://arxiv.org/abs/1603.09246; in 3-D Taleb et al., NeurIPS 2020, https://arxiv.org/abs/2006.03829; head and schedule

@@ -1,4 +1,4 @@
-"""MoCo: find the other view of a scan among the keys of many earlier ones.
+"""MoCo v1 and v2: InfoNCE with a memory queue, momentum encoder (EMA) and ShuffleBN.
 
 v1: He, Fan, Wu, Xie, Girshick, "Momentum Contrast for Unsupervised Visual Representation Learning", CVPR 2020.
 https://arxiv.org/abs/1911.05722

@@ -1,4 +1,4 @@
-"""Models Genesis: restore an image whose texture, intensities and parts were destroyed.
+"""Models Genesis: restore images after local shuffling, non-linear intensities, in-painting and out-painting.
 
 Zhou, Sodha, Pang, Gotway, Liang, "Models Genesis", Medical Image Analysis 67, 2021.
 https://doi.org/10.1016/j.media.2020.101840. Authors' code: https://github.com/MrGiovanni/ModelsGenesis.

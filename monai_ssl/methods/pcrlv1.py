@@ -1,4 +1,4 @@
-"""PCRLv1: contrast two views, and restore images in orientations that only an attention is told of.
+"""PCRLv1: MoCo-like contrast plus restoration of transformed images through a conditioned decoder (TransAtt, CrossMix).
 
 Zhou, Lu, Yang, Han, Yu, "Preservational Learning Improves Self-supervised Medical Image Models by Reconstructing
 Diverse Contexts", ICCV 2021. https://arxiv.org/abs/2109.04379. Authors' code: https://github.com/Luchixiang/PCRL.

@@ -1,4 +1,4 @@
-"""PCRLv2: restore pixels and compare features at every scale of a U-Net without skip connections.
+"""PCRLv2: multi-scale pixel restoration and SimSiam-like comparison in a non-skip U-Net, with multi-crop.
 
 Zhou, Lu, Chen, Yang, Yu, "A Unified Visual Information Preservation Framework for Self-supervised Pre-training in
 Medical Image Analysis", TPAMI 2023. https://arxiv.org/abs/2301.00772

@@ -1,4 +1,4 @@
-"""Relative location: on which side of this cube does that cube lie?
+"""Relative location (context prediction): classify where one cube lies from another.
 
 Doersch, Gupta, Efros, "Unsupervised Visual Representation Learning by Context Prediction", ICCV 2015,
 https://arxiv.org/abs/1505.05192; in 3-D Taleb et al., NeurIPS 2020, https://arxiv.org/abs/2006.03829; head and schedule

@@ -1,4 +1,4 @@
-"""Rotation prediction: by which of ten rotations was the volume turned?
+"""Rotation prediction: classify by which of ten rotations a volume was turned.
 
 Taleb et al., "3D Self-Supervised Methods for Medical Imaging", NeurIPS 2020, https://arxiv.org/abs/2006.03829; head and
 schedule of Zhang, Gu, "Dive into Self-Supervised Learning for Medical Image Analysis: Data, Models and Tasks",

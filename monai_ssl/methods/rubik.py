@@ -1,4 +1,4 @@
-"""Rubik's cube: in which order do the cubes stand, and how was each of them turned?
+"""Rubik's cube: classify the permutation of cubes and the half turn of each.
 
 Zhuang, Li, Hu, Ma, Yang, Zheng, "Self-supervised Feature Learning for 3D Medical Images by Playing a Rubik's Cube",
 MICCAI 2019, https://arxiv.org/abs/1910.02241; heads and schedule of Zhang, Gu, "Dive into Self-Supervised Learning for

@@ -1,4 +1,4 @@
-"""Rubik's cube+: order and turns of cubes, and which of them lack half of their voxels.
+"""Rubik's cube+: permutation and half turns of cubes, and which of them are masked.
 
 Zhu, Li, Hu, Ma, Zhou, Zheng, "Rubik's Cube+: A Self-supervised Feature Learning Framework for 3D Medical Image
 Analysis", Medical Image Analysis 64, 2020, https://doi.org/10.1016/j.media.2020.101746; heads and schedule of Zhang,

@@ -1,4 +1,4 @@
-"""SimCLR: find the other view of a scan among all views of the batch.
+"""SimCLR: contrast two views with all other views of the batch (NT-Xent).
 
 Chen, Kornblith, Norouzi, Hinton, "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020.
 https://arxiv.org/abs/2002.05709. Sizes and numbers in 3-D: Zhang and Gu, "Dive into Self-supervised Learning for

@@ -1,4 +1,4 @@
-"""SimSiam: predict the other view of an image, and stop the gradient there.
+"""SimSiam: predictor and stop-gradient between two views, no negatives, no momentum encoder.
 
 Chen, He, "Exploring Simple Siamese Representation Learning", CVPR 2021. https://arxiv.org/abs/2011.10566
 """

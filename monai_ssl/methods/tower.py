@@ -1,4 +1,4 @@
-"""TOWER: recognize and restore images whose looks and structure were disturbed with knowledge of their modality.
+"""TOWER: contrast and restoration of images after non-linear intensities and modality-specific masks.
 
 Chen, Li, Chen, Luo, "A Knowledge-based Learning Framework for Self-supervised Pre-training Towards Enhanced Recognition
 of Medical Images", 2022. https://arxiv.org/abs/2211.14715

@@ -1,4 +1,4 @@
-"""TransVW (Semantic Genesis): classify and restore words of the anatomy that patients share.
+"""TransVW (Semantic Genesis): classify and restore anatomical visual words.
 
 Haghighi, Hosseinzadeh Taher, Zhou, Gotway, Liang, "Transferable Visual Words: Exploiting the Semantics of Anatomical
 Patterns for Self-supervised Learning", TMI 2021. https://arxiv.org/abs/2102.10680

@@ -1,4 +1,4 @@
-"""The one block that all networks of the papers repeat: two times convolution, norm, ReLU."""
+"""DoubleConv: two times convolution, normalization, ReLU; batch, instance or group norm."""
 
 from __future__ import annotations
 

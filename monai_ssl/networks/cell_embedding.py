@@ -1,4 +1,4 @@
-"""The short vector of each cube of a puzzle, by one encoder for all cubes.
+"""Shared-weight (siamese) encoder of the cubes of a puzzle: one vector for each cube.
 
 Zhang, Gu, "Dive into Self-Supervised Learning for Medical Image Analysis: Data, Models and Tasks", Knowledge-Based
 Systems 2023, https://arxiv.org/abs/2209.12157, Sec. 3 and appendix.

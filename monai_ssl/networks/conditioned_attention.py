@@ -1,4 +1,4 @@
-"""TransAtt: tell the decoder by a gate on the coarsest map how the image that it restores was transformed.
+"""TransAtt (PCRLv1): channel gate of the decoder, conditioned on the flips and turns of the target.
 
 Zhou, Lu, Yang, Han, Yu, "Preservational Learning Improves Self-supervised Medical Image Models by Reconstructing
 Diverse Contexts", ICCV 2021, Sec. 3.1. https://arxiv.org/abs/2109.04379
@@ -14,7 +14,7 @@ from monai_ssl.networks.encoder import average
 
 
 class GateAttention(nn.Module):
-    """What the authors' code computes: the gate depends on the transformation alone.
+    """TransAtt of the authors' code: the gate depends on the transformation alone.
 
     With 512 channels it has 133,376 parameters for the 6 components of 2-D, 133,632 for the 7 of 3-D.
 
@@ -36,7 +36,7 @@ class GateAttention(nn.Module):
 
 
 class OuterProductAttention(nn.Module):
-    r"""What the paper writes, eq. 1-4: the gate depends on the transformation and on the map.
+    r"""TransAtt of the paper, eq. 1-4: the gate depends on the transformation and on the map.
 
     :math:`M = f^p \otimes f^l`, :math:`f^w = \mathrm{sigmoid}(\mathrm{ReLU}(W_\theta\,\mathrm{flat}(M)))`,
     :math:`F^{l+1} = \mathrm{conv}(F^l \odot f^w)`. The gate is in [0.5, 1).

@@ -1,4 +1,4 @@
-"""The encoder that PCRLv1, PCRLv2, Models Genesis and the study "Dive into SSL" share.
+"""Contracting path of a 3-D U-Net: the encoder of PCRLv1, PCRLv2, Models Genesis and "Dive into SSL".
 
 Zhou et al., "Models Genesis", MedIA 2021; Zhou et al., "A Unified Visual Information Preservation Framework", TPAMI
 2023, Sec. 4.2: the contracting path of a 3-D U-Net.

@@ -1,4 +1,4 @@
-"""Decoders from the coarsest feature map back to the image, with or without skip connections."""
+"""U-Net decoder, with or without skip connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tells restored images from real ones, patch by patch (DiRA, https://arxiv.org/abs/2204.10437, Sec. 3.1)."""
+"""Patch discriminator (PatchGAN) of DiRA (https://arxiv.org/abs/2204.10437, Sec. 3.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What decoders, heads and transfer need to know of an encoder."""
+"""Encoder, the contract of all backbones: list of feature maps, channels, strides; global average pooling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heads that live only during pre-training."""
+"""Projector, predictor (MLP heads) and restoration heads, used in pre-training only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
 def mlp(in_features: int, hidden: int, out_features: int) -> nn.Sequential:
-    """Linear, batch norm, ReLU, linear: the predictor of SimSiam and PCRLv2."""
+    """Return a two-layer MLP (linear, batch norm, ReLU, linear), the predictor of BYOL, SimSiam and PCRLv2."""
     return nn.Sequential(
         nn.Linear(in_features, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, out_features)
     )
@@ -28,7 +28,7 @@ def projector(
     bias: bool = True,
     last_norm: Literal["none", "affine", "plain"] = "none",
 ) -> nn.Sequential:
-    """Linear layers with ReLU between them: what contrastive methods put behind the average of the coarsest map.
+    """Return a projector (MLP): linear layers with ReLU between them, behind the average of the coarsest map.
 
     Args:
         widths: of the input, of each hidden layer, of the output.
@@ -68,7 +68,7 @@ class RestorationHead(nn.Module):
 
 
 def restoration_head(spatial_dims: int, channels: int, out_channels: int, *, preset: str, bounded: bool) -> nn.Module:
-    """The head of one scale, as the paper (Fig. 4) or as the authors' code builds it.
+    """Return the restoration head of one scale, as the paper (Fig. 4) or as the authors' code builds it.
 
     Args:
         spatial_dims: 2 or 3.
@@ -96,7 +96,7 @@ def restoration_head(spatial_dims: int, channels: int, out_channels: int, *, pre
 
 
 class ComparisonHead(nn.Module):
-    """The vector of one scale and its prediction (PCRLv2 Sec. 3.2).
+    """Projector and predictor of one scale (PCRLv2 Sec. 3.2).
 
     Args:
         channels: of the feature map.

@@ -1,4 +1,4 @@
-"""A network that is only looked at: its modes stay as they were."""
+"""Context manager that puts networks into evaluation mode and restores their modes; device of a network."""
 
 from __future__ import annotations
 

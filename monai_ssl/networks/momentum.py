@@ -1,4 +1,4 @@
-"""A network that follows another (He et al., "Momentum Contrast", CVPR 2020, eq. 2)."""
+"""Momentum encoder (EMA, mean teacher) and ShuffleBN (He et al., "Momentum Contrast", CVPR 2020, eq. 2, Sec. 3.3)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class MomentumNetwork(nn.Module, Generic[Network]):
-    """A copy of a network whose parameters are a moving average of the network's; no gradient reaches it.
+    """Momentum encoder: a copy of a network whose parameters are their moving average (EMA), without gradients.
 
     Parameters and buffers are copied at the start. Running statistics of batch norm are the copy's own afterwards,
     from its own batches. Calling it runs the copy without gradients.
@@ -40,7 +40,7 @@ class MomentumNetwork(nn.Module, Generic[Network]):
 
 
 def shuffle_batch(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Deal the samples of all processes to each other, so that batch norm cannot tell which ones belong together.
+    """ShuffleBN: deal the samples of all processes to each other, so that batch norm does not betray pairs.
 
     Args:
         x: (B, ...) of this process.

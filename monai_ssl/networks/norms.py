@@ -1,4 +1,4 @@
-"""Exchange batch normalization for group normalization without losing what was learned."""
+"""Convert batch normalization to group normalization, keeping the learned scale and shift."""
 
 from __future__ import annotations
 

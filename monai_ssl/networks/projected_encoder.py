@@ -1,4 +1,4 @@
-"""An encoder with what a contrastive method puts behind it."""
+"""Encoder, global average pooling and projector in one: what contrastive methods compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ResNets as 2-D encoders (He et al., CVPR 2016), with all their feature maps: 18 for PCRL, 50 for DiRA and TOWER."""
+"""ResNet-18 and ResNet-50 as encoders with all feature maps (He et al., CVPR 2016): PCRL in 2-D, DiRA, TOWER."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""U-Nets on any encoder: one to fine-tune, one that restores images in pre-training."""
+"""U-Nets on any encoder: one for fine-tuning (segmentation), one for image restoration in pre-training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the body is in a scan: a box that crops are drawn from."""
+"""Bounding box of the body (foreground) in a scan, for cropping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a decoded volume to what the store keeps: type, spacing, and what is known about the scan."""
+"""Conform a decoded volume to the store: data type, orientation, spacing, modality, statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker does with one source: hash it, and unless it is done, decode it and write its arrays."""
+"""Worker job of ``prepare``: hash one source, decode it and write its arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in a store, in words and numbers; nothing in it names a patient."""
+"""Summary of a store: scans, patients, shapes, spacing, intensities; it names no patient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How stored intensities become [0, 1]: one small preset for each modality, recorded with the weights."""
+"""Intensity presets: CT window in HU, MR percentiles, X-ray, ultrasound to [0, 1]; recorded with the weights."""
 
 from __future__ import annotations
 

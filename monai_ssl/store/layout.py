@@ -1,4 +1,4 @@
-"""The files of a store: their names, and how they are written so that a kill leaves no half file."""
+"""File layout of a store: names of its files, locks and atomic writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manifest of a store, read by somebody who trusts nothing: it may be damaged, or made to lead elsewhere."""
+"""Read and validate the manifest of a store; nothing in it is trusted."""
 
 from __future__ import annotations
 

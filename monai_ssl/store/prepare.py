@@ -1,4 +1,4 @@
-"""Turn any tree of scans into a store: in parallel, resumable, and one bad file stops none of the others."""
+"""``prepare``: convert a tree of scans into a store, in parallel, resumable; bad files are reported."""
 
 from __future__ import annotations
 

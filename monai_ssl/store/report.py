@@ -1,4 +1,4 @@
-"""What a preparation did, for the console and for programs."""
+"""Report of a preparation, as a table and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another voxel spacing: linear interpolation, with a wider kernel where voxels grow (no aliasing)."""
+"""Resample to another voxel spacing: linear interpolation with anti-aliasing."""
 
 from __future__ import annotations
 

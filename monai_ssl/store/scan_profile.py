@@ -1,4 +1,4 @@
-"""What a scan looks like from afar, without a network: to find patients who resemble each other."""
+"""Coarse intensity profile of a scan, without a network, for nearest-neighbor search of patients."""
 
 from __future__ import annotations
 

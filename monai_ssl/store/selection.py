@@ -1,4 +1,4 @@
-"""Which sources to prepare: label maps must not be pre-trained on by accident."""
+"""Which sources to prepare: label maps are recognized and left out."""
 
 from __future__ import annotations
 

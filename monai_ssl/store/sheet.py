@@ -1,4 +1,4 @@
-"""A sheet of pictures of a store: middle slices of some scans, named by key."""
+"""Contact sheet of a store: middle slices of some scans, named by key."""
 
 from __future__ import annotations
 

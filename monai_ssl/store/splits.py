@@ -1,4 +1,4 @@
-"""Splits by patient: seeded, stable when patients are added, kept on disk."""
+"""Splits by patient: training, validation, test, nested label fractions; seeded, stable, kept on disk."""
 
 from __future__ import annotations
 

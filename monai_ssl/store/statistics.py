@@ -1,4 +1,4 @@
-"""Intensity statistics of a whole scan, exact for integers and without a copy of the scan."""
+"""Exact intensity statistics of a scan: percentiles, mean, standard deviation from a histogram."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A prepared collection of scans: what is there, and windows of it read straight from the disk."""
+"""Store: prepared scans as memory-mapped arrays, whose windows are read straight from the disk."""
 
 from __future__ import annotations
 

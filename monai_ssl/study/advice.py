@@ -1,4 +1,4 @@
-"""Which pre-training, and how to transfer it: rules with evidence, and the user's own study before them.
+"""Advisor: which pre-training and transfer scheme to use, by rules with evidence and the user's own study.
 
 The rules stand in ``advice_rules.json``. They come from few experiments, so each advice names the rules it follows
 from, their numbers and their limits, and says when the task at hand lies outside of them.

@@ -1,4 +1,4 @@
-"""What a study must know of a bundle before anything runs: its keys, its encoder, its content."""
+"""Read a bundle's configuration for a study: keys, encoder, content hash; nothing is built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The labeled patients of a task: test patients fixed for all, training patients nested, lists that a bundle reads."""
+"""Cases of a task in a study: fixed test patients, nested training subsets, data lists."""
 
 from __future__ import annotations
 

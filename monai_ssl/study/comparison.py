@@ -1,4 +1,4 @@
-"""Every arm of a study beside the network from scratch on the same task and labels."""
+"""Compare every arm of a study with training from scratch: gains, confidence intervals, p-values."""
 
 from __future__ import annotations
 

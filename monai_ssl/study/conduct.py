@@ -1,4 +1,4 @@
-"""A whole study: its data, its pre-trainings, its cells, its report; begun, or continued where it was left."""
+"""Run a study from plan to report: data, pre-training, fine-tuning cells; resumable."""
 
 from __future__ import annotations
 

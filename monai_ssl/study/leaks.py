@@ -1,4 +1,4 @@
-"""Test patients stay out of pre-training: found in its store by content, and by name."""
+"""Data leakage check: test patients in the pre-training store, by content and by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lock on one job of a study: held by a live process on some machine, never by a dead one."""
+"""File lock of a job, held by a live process on any machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a study to its jobs: pre-trainings, and a cell for each method, task, number of labels, scheme and seed."""
+"""Job matrix of a study: methods x tasks x labels x schemes x seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study in MLflow: one run of its own, below which every training is nested."""
+"""Nested MLflow runs: one parent run for a study, a child for every training."""
 
 from __future__ import annotations
 

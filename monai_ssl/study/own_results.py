@@ -1,4 +1,4 @@
-"""What the user's own study says of each method, for the advisor."""
+"""Results of the user's own study, for the advisor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many jobs at once: processes on this machine with its GPUs, or a Dask cluster with a shared file system."""
+"""Run jobs in parallel: local processes with their share of CPUs and GPUs, or a Dask cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One slice of a test case: what should be found on the left, what was found on the right."""
+"""Overlay picture of a test case: ground truth on the left, prediction on the right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study file: methods x tasks x labels x schemes x seeds, read and checked before anything runs."""
+"""Study file (JSON): methods x tasks x labels x schemes x seeds, read and checked."""
 
 from __future__ import annotations
 

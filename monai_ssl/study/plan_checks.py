@@ -1,4 +1,4 @@
-"""Checks of the parts of a study file; each error names the key."""
+"""Checks of a study file; each error names the key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The finished cells of a study, read from disk and checked: what the report and the advisor learn from."""
+"""Read and validate the results of finished cells."""
 
 from __future__ import annotations
 

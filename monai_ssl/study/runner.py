@@ -1,4 +1,4 @@
-"""One pre-training or one cell, through the bundles, in this process."""
+"""Run one job through its bundle in this process: pre-training, or fine-tuning with its test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores on the test patients: over all, of each patient, of each class; and pictures of the best and the worst."""
+"""Test scores of a cell: overall, per patient, per class, and pictures of the best and worst case."""
 
 from __future__ import annotations
 

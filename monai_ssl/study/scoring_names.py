@@ -1,4 +1,4 @@
-"""The scores that a study knows, and which way is better."""
+"""Names of the metrics that a study knows, and which direction is better."""
 
 from __future__ import annotations
 

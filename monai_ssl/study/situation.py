@@ -1,4 +1,4 @@
-"""What a user knows of the task at hand, and whether a rule of the advisor speaks of it."""
+"""Description of the user's task (modality, labels, goal) that the advisor's rules are matched against."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data of a study in one place: generated where asked for, prepared once, test patients set apart."""
+"""Data of a study: samples generated, scans prepared once, test patients set apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of every tensor when weights were loaded."""
+"""Account of a weight loading: tensors loaded, missing, unexpected, reshaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The six strengths of augmentation under which the study asks what pre-training still adds.
+"""Augmentation levels S1 to S6 for fine-tuning, as in "Dive into SSL".
 
 Zhang and Gu, "Dive into Self-Supervised Learning for Medical Image Analysis", 2022, https://arxiv.org/abs/2209.12157,
 table 1 of the appendix. Angles are in degrees and turn about the long axis of the body; the authors' code passes

@@ -1,4 +1,4 @@
-"""Names that other people's files use for the encoders of this package."""
+"""Key maps of state dicts published by the papers' authors to the encoders of this package."""
 
 from __future__ import annotations
 

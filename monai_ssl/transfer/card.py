@@ -1,4 +1,4 @@
-"""What published weights say about themselves."""
+"""Model card of published weights: method, data, preprocessing, versions, hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a classifier decides, for metrics that count decisions."""
+"""Decisions of a classifier (argmax, threshold) for Ignite's metrics."""
 
 from __future__ import annotations
 

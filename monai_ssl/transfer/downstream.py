@@ -1,4 +1,4 @@
-"""The networks of the downstream bundles: a pre-trained encoder under a fresh decoder or classifier."""
+"""Downstream networks: segmentation U-Net and classifier on a pre-trained encoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which encoder a task gets: the one that its weights were made with."""
+"""Build the encoder that given weights belong to, from their model card."""
 
 from __future__ import annotations
 

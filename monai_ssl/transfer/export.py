@@ -1,4 +1,4 @@
-"""Publish what a method has learned: tensors, and a card that says where they come from."""
+"""Export weights as safetensors with a model card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a pre-trained encoder may move: fixed, after a warm-up of the rest, or from the start.
+"""Fine-tuning schemes: frozen encoder (linear probing), unfreezing after a warm-up, full fine-tuning.
 
 The three schemes of the study "Dive into Self-Supervised Learning for Medical Image Analysis".
 """

@@ -1,4 +1,4 @@
-"""Fit the first convolution to another number of image channels."""
+"""Adapt the first convolution to another number of input channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between the values in a label file and the classes of a network."""
+"""Map label values to class indices and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load pre-trained weights and account for every tensor."""
+"""Load pre-trained weights into a network, with an account of every tensor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bring images of a downstream task into the form that pre-training saw."""
+"""Preprocessing of downstream images as in pre-training: intensity preset, channels."""
 
 from __future__ import annotations
 

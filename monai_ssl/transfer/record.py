@@ -1,4 +1,4 @@
-"""Record a fine-tuning run of MONAI's engines like a pre-training run."""
+"""MLflow record of fine-tuning with MONAI's SupervisedTrainer."""
 
 from __future__ import annotations
 

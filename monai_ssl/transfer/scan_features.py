@@ -1,4 +1,4 @@
-"""One vector for each whole scan, by a pre-trained encoder: to find patients who resemble each other."""
+"""Feature vector of a whole scan by a pre-trained encoder, for nearest-neighbor search of patients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read the tensors of one part from any file that may hold them, without executing anything."""
+"""Read weights from safetensors, PyTorch checkpoints or state dicts, without unpickling code."""
 
 from __future__ import annotations
 

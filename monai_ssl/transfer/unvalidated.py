@@ -1,4 +1,4 @@
-"""Keep the model of a training that nothing could judge."""
+"""Save the last model where there is no validation set."""
 
 from __future__ import annotations
 

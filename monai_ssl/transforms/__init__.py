@@ -1,4 +1,4 @@
-"""Proxy tasks: what disturbs an image, and how views of it are made."""
+"""Augmentations and proxy tasks: crops, intensity, spatial, masks, puzzles, for one sample or a batch."""
 
 from monai_ssl.transforms.base import RandBatchTransform
 from monai_ssl.transforms.crops.grid_cells import CellGrid

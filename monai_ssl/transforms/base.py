@@ -1,4 +1,4 @@
-"""What all proxy tasks share: parameters drawn per sample, one kernel for the whole batch."""
+"""RandBatchTransform, the base class of batched random transforms: draw per sample, one kernel for the batch."""
 
 from __future__ import annotations
 

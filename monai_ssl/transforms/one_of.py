@@ -1,4 +1,4 @@
-"""Exactly one of several transforms for each sample."""
+"""OneOf for batches: exactly one of several transforms for each sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One chain of transforms for several images, each with its own draw."""
+"""Apply a chain of transforms to each view with its own random draw."""
 
 from __future__ import annotations
 

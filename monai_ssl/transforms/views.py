@@ -1,4 +1,4 @@
-"""Run a list of transforms on a whole batch, on the device of the batch."""
+"""BatchViews: run transforms on a whole batch, on its device (GPU augmentation); Snapshotd keeps the clean target."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from monai_ssl.transforms.base import RandBatchTransform
 
 
 class Snapshotd(MapTransform):
-    """Keep the present state of an image under another name: the clean target of a restoration.
+    """Keep the present state of an image under another name, such as the clean target of a restoration.
 
     No copy is made, since no transform of this package changes its input.
 

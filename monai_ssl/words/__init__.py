@@ -1,4 +1,4 @@
-"""Anatomical words (TransVW): windows of one place in the body of patients who resemble each other."""
+"""Anatomical visual words (TransVW): discovery, lists, windows."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Self-discovery of visual words: the same place in the body of patients who resemble each other.
+"""Self-discovery of visual words (TransVW): the same place in the body of similar patients.
 
 Haghighi, Hosseinzadeh Taher, Zhou, Gotway, Liang, "Transferable Visual Words: Exploiting the Semantics of Anatomical
 Patterns for Self-supervised Learning", TMI 2021. https://arxiv.org/abs/2102.10680

@@ -1,4 +1,4 @@
-"""The words that a run learns: read from a list, or discovered before it begins."""
+"""Visual words of a pre-training run: read from a list, or discovered before training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of visual words: windows of one place in the body, cut from patients who resemble each other."""
+"""Word list file: windows of visual words, by scan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model card says, as values of a configuration."""
+"""Settings of a downstream bundle from a model card."""
 
 from __future__ import annotations
 

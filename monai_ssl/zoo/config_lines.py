@@ -1,4 +1,4 @@
-"""Set top-level keys of a bundle's JSON without losing how its lines are laid out."""
+"""Edit top-level keys of a bundle's JSON, keeping its layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hand pre-trained weights to MONAI Label: a bundle that its ``monaibundle`` app infers with and trains."""
+"""``handoff``: pre-trained weights as a bundle for MONAI Label's ``monaibundle`` app."""
 
 from __future__ import annotations
 

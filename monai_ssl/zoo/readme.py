@@ -1,4 +1,4 @@
-"""The page of a bundle that was handed off."""
+"""README of a bundle that was handed off."""
 
 from __future__ import annotations
 

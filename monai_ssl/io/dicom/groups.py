@@ -1,4 +1,4 @@
-"""Which DICOM files belong together, told by their headers alone."""
+"""Group DICOM files into series by their headers."""
 
 from __future__ import annotations
 

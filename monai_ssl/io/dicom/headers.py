@@ -1,4 +1,4 @@
-"""Open DICOM headers and read numbers from them, with errors for people."""
+"""Read DICOM headers and their numbers, with errors for people."""
 
 from __future__ import annotations
 

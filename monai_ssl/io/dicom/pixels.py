@@ -1,4 +1,4 @@
-"""Decode the pixels of DICOM files into values that mean something: rescaled, not inverted, padding told."""
+"""Decode DICOM pixel data: rescale slope and intercept, MONOCHROME1, padding value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stack slices into a volume by where they lie in the patient."""
+"""Stack DICOM slices into a volume by position and orientation: gaps, duplicates, gantry tilt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of test cases, as text that stands in the page of a report."""
+"""Pictures of test cases as data URIs in the report."""
 
 from __future__ import annotations
 

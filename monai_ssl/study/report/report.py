@@ -1,4 +1,4 @@
-"""The report of a study: one self-contained page for people and two tables for programs."""
+"""Write the report of a study: one HTML page and two CSV tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of a report for programs: comma-separated values."""
+"""CSV tables of a report."""
 
 from __future__ import annotations
 

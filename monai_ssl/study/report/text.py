@@ -1,4 +1,4 @@
-"""What a report says in words and how it writes numbers."""
+"""Sentences and number formats of a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which crops hold too much background: the rule of the paper and that of its authors' code.
+"""Reject crops with too much background (air): the rule of the PCRLv2 paper and of its authors' code.
 
 Zhou et al., "A Unified Visual Information Preservation Framework for Self-supervised Pre-training in Medical Image
 Analysis", TPAMI 2023, https://arxiv.org/abs/2301.00772. Code: https://github.com/RL4M/PCRLv2.

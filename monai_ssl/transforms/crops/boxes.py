@@ -1,4 +1,4 @@
-"""Arithmetic of axis-aligned boxes: overlap, bounding box, and pairs that are certain to overlap enough.
+"""Bounding boxes: IoU, union, pairs that overlap enough.
 
 A box is a pair of integer arrays (start, size), each (..., D): the half-open voxel intervals [start, start + size).
 The recipe for pairs follows Zhou et al., "A Unified Visual Information Preservation Framework for Self-supervised

@@ -1,4 +1,4 @@
-"""Cells of a regular grid: where the cubes of relative location, jigsaw, Rubik's cube and CPC are cut.
+"""Grid of cubes with gap and jitter: relative location, jigsaw, Rubik's cube, CPC.
 
 Zhang, Gu, "Dive into Self-Supervised Learning for Medical Image Analysis: Data, Models and Tasks", Knowledge-Based
 Systems 2023, https://arxiv.org/abs/2209.12157, appendix: a random gap hides the edges that continue from cube to cube.

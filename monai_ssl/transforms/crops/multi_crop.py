@@ -1,4 +1,4 @@
-"""Crops of random area and aspect, resized: a few large ones and many small ones.
+"""Multi-crop and random resized crop, 2-D and 3-D: a few large crops and many small ones.
 
 The cropping of Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, https://arxiv.org/abs/1409.4842, in two
 resolutions as in Caron et al., "Unsupervised Learning of Visual Features by Contrasting Cluster Assignments",
@@ -22,7 +22,7 @@ _TRIES = 10
 
 
 class RandMultiCropd(Randomizable, MapTransform):
-    """Cut windows of random extent anywhere in a scan and resize them, for 2-D and 3-D.
+    """Multi-crop: random resized crops of a scan, a few large ones and many small ones, in 2-D and 3-D.
 
     A window covers a share of the image drawn uniformly from ``scale``. The aspect of its axes is that of the output,
     times a distortion drawn log-uniformly from ``ratio`` between each axis and the next. Ten windows are drawn, the

@@ -1,4 +1,4 @@
-"""Two crops of one scan that overlap, and small crops from the box around both.
+"""Pair of overlapping crops with a least IoU, and local crops from the box around both (PCRL).
 
 Zhou et al., "Preservational Learning Improves Self-supervised Medical Image Models by Reconstructing Diverse
 Contexts", ICCV 2021, https://arxiv.org/abs/2109.04379 (the pair), and "A Unified Visual Information Preservation

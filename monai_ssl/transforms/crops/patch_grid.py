@@ -1,4 +1,4 @@
-"""All patches of a grid, side by side without overlap: what contrastive predictive coding reads.
+"""Grid of patches with jitter and flips: the input of contrastive predictive coding (CPC).
 
 van den Oord, Li, Vinyals, "Representation Learning with Contrastive Predictive Coding", 2018,
 https://arxiv.org/abs/1807.03748; in 3-D Taleb et al., "3D Self-Supervised Methods for Medical Imaging", NeurIPS 2020,

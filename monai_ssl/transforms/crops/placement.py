@@ -1,4 +1,4 @@
-"""Where in a scan windows may lie: checked extents, margins, and the region that a margin leaves."""
+"""Margins of a crop: where in a scan, or in its body box, a window may lie."""
 
 from __future__ import annotations
 

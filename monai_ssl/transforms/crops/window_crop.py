@@ -1,4 +1,4 @@
-"""One window of a scan, as the methods that restore a single image cut it.
+"""Random crop of one window, for methods that restore a single image (Models Genesis).
 
 Zhou et al., "Models Genesis", Medical Image Analysis 67, 2021. https://doi.org/10.1016/j.media.2020.101840
 """

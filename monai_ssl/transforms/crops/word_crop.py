@@ -1,4 +1,4 @@
-"""Windows of visual words, in several resolutions.
+"""Crop of a visual word, in several resolutions (TransVW).
 
 Haghighi, Hosseinzadeh Taher, Zhou, Gotway, Liang, "Transferable Visual Words: Exploiting the Semantics of Anatomical
 Patterns for Self-supervised Learning", TMI 2021. https://arxiv.org/abs/2102.10680

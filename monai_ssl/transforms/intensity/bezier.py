@@ -1,4 +1,4 @@
-"""Non-linear intensities along a Bezier curve: looks change, anatomy stays.
+"""Non-linear intensity transformation along a Bezier curve (Models Genesis, TOWER).
 
 Zhou et al., "Models Genesis", Medical Image Analysis 67, 2021. https://doi.org/10.1016/j.media.2020.101840
 Chen, Li, Chen, Luo, "A Knowledge-based Learning Framework for Self-supervised Pre-training Towards Enhanced Recognition

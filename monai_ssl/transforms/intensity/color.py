@@ -1,4 +1,4 @@
-"""Random changes of color and, for images of one channel, of brightness and contrast."""
+"""Color jitter (brightness, contrast, saturation, hue) and random grayscale."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Normalization of the input of a network, without random numbers."""
+"""Z-score and ImageNet normalization."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Normalized(MapTransform):
 
 
 class ZScored(_Normalized):
-    """Shift and scale each image to mean 0 and standard deviation 1; a constant image becomes 0.
+    """Z-score: shift and scale each image to mean 0 and standard deviation 1; a constant image becomes 0.
 
     Args:
         keys: images to normalize.

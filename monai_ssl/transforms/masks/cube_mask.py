@@ -1,4 +1,4 @@
-"""Cubes with half of their voxels missing, for RKB+.
+"""Random masking of cubes (Rubik's cube+): half of the voxels of some cubes are set to 0.
 
 Zhang, Gu, "Dive into Self-Supervised Learning for Medical Image Analysis: Data, Models and Tasks", Knowledge-Based
 Systems 2023, https://arxiv.org/abs/2209.12157, Sec. 3; after Zhu et al., "Rubik's Cube+", Medical Image Analysis 64,

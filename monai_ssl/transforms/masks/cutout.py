@@ -1,4 +1,4 @@
-"""Random holes.
+"""Cutout: random holes of a fixed size.
 
 DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017.
 https://arxiv.org/abs/1708.04552
@@ -19,7 +19,7 @@ from monai_ssl.transforms.masks.box_mask import box_mask
 
 
 class RandCutoutd(RandBatchTransform):
-    """Fill holes of a fixed size; their centers lie anywhere in the image, so the border may cut them off.
+    """Cutout: fill holes of a fixed size; their centers lie anywhere, so the border may cut them off.
 
     Parameters drawn: ``start`` and ``size`` (B, num_holes, spatial axes) in voxels, and ``fill`` (B,).
 

@@ -1,4 +1,4 @@
-"""DiRA's distortions: holes, all but windows, patches that change places, or nothing.
+"""DiRA's distortions: cutout, outer cutout, patch shuffling, or none.
 
 Haghighi, Hosseinzadeh Taher, Gotway, Liang, "DiRA: Discriminative, Restorative, and Adversarial Learning for
 Self-supervised Medical Image Analysis", CVPR 2022. https://arxiv.org/abs/2204.10437

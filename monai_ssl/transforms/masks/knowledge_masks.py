@@ -1,4 +1,4 @@
-"""TOWER's masks: each hides what is typical of a modality, so that it must be understood to be restored.
+"""TOWER's masks for CT (blocks) and X-ray (stripes): random masking for restoration.
 
 Here blocks and stripes; the rays are in :mod:`monai_ssl.transforms.masks.rays_mask`.
 

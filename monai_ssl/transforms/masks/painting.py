@@ -1,4 +1,4 @@
-"""In-painting and out-painting: what noise has replaced must be inferred from the rest.
+"""In-painting and out-painting (Models Genesis): boxes, or all but boxes, become noise.
 
 Zhou et al., "Models Genesis", Medical Image Analysis 67, 2021. https://doi.org/10.1016/j.media.2020.101840
 """

@@ -1,4 +1,4 @@
-"""TOWER's mask for the fundus of the eye.
+"""TOWER's mask for fundus images: rays from the optic disc.
 
 Chen, Li, Chen, Luo, "A Knowledge-based Learning Framework for Self-supervised Pre-training Towards Enhanced Recognition
 of Medical Images" (TOWER), 2022, Sec. III-B2. https://arxiv.org/abs/2211.14715

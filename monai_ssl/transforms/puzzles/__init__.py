@@ -1,1 +1,1 @@
-"""Jigsaw, Rubik's cube, rotation, relative location: questions whose answer is known."""
+"""Puzzle tasks: jigsaw, Rubik's cube, rotation, relative location."""

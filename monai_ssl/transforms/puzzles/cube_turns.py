@@ -1,4 +1,4 @@
-"""A volume disarranged like a Rubik's cube, by turns of whole layers or of each cube on its own.
+"""Rubik's cube++: turn whole layers of a volume, or each cube on its own.
 
 Tao, Li, Zhou, Ma, Zheng, "Revisiting Rubik's Cube: Self-supervised Learning with Volume-wise Transformation for 3D
 Medical Image Segmentation", MICCAI 2020, https://arxiv.org/abs/2007.08826, turn layers; Zhou et al. (PCRLv1, ICCV 2021,

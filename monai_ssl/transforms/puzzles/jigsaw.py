@@ -1,4 +1,4 @@
-"""A puzzle of cubes in one of many orders.
+"""Jigsaw puzzle: cubes of a grid in one of many permutations.
 
 Noroozi, Favaro, "Unsupervised Learning of Visual Representations by Solving Jigsaw Puzzles", ECCV 2016,
 https://arxiv.org/abs/1603.09246; in 3-D Taleb et al., "3D Self-Supervised Methods for Medical Imaging", NeurIPS 2020,

@@ -1,4 +1,4 @@
-"""Tables of permutations that a network can be asked to tell apart.
+"""Permutation tables with a large Hamming distance, for jigsaw and Rubik's cube.
 
 Noroozi, Favaro, "Unsupervised Learning of Visual Representations by Solving Jigsaw Puzzles", ECCV 2016,
 https://arxiv.org/abs/1603.09246, choose rows at a large Hamming distance. The group is PGL(2, 7) acting on the

@@ -1,4 +1,4 @@
-"""Two cubes of a grid: on which side of the middle one lies the other?
+"""Relative location: a middle cube and one of its neighbors, with the direction as label.
 
 Doersch, Gupta, Efros, "Unsupervised Visual Representation Learning by Context Prediction", ICCV 2015,
 https://arxiv.org/abs/1505.05192; in 3-D Taleb et al., "3D Self-Supervised Methods for Medical Imaging", NeurIPS 2020,

@@ -1,4 +1,4 @@
-"""Rotations by quarter turns that a network has to tell apart: ten of a volume, four of an image.
+"""Rotation by quarter turns as a classification task: ten of a volume, four of an image.
 
 Taleb et al., "3D Self-Supervised Methods for Medical Imaging", NeurIPS 2020, https://arxiv.org/abs/2006.03829; in 2-D
 Gidaris, Singh, Komodakis, "Unsupervised Representation Learning by Predicting Image Rotations", ICLR 2018,

@@ -1,4 +1,4 @@
-"""A puzzle of cubes that were shuffled and turned.
+"""Rubik's cube: cubes of a grid shuffled and turned by 180 degrees.
 
 Zhuang, Li, Hu, Ma, Yang, Zheng, "Self-supervised Feature Learning for 3D Medical Images by Playing a Rubik's Cube",
 MICCAI 2019, https://arxiv.org/abs/1910.02241; as in Zhang, Gu, "Dive into Self-Supervised Learning for Medical Image

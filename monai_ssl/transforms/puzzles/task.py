@@ -1,4 +1,4 @@
-"""What the predictive tasks share: a question made of an image, together with its answer."""
+"""RandTask, the base class of predictive proxy tasks: image and label made from one draw."""
 
 from __future__ import annotations
 

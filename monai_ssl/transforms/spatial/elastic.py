@@ -23,7 +23,7 @@ LOWEST = -60.0
 
 
 class RandElasticBatchd(RandBatchTransform):
-    """Shift each voxel within the first two spatial axes by a smooth random field, with linear interpolation.
+    """Elastic deformation: shift each voxel within the first two spatial axes by a smooth random field.
 
     The field of each axis is U(-1, 1), voxel by voxel, smoothed by a Gaussian along all axes with zeros beyond the
     border, times ``alpha``. Where it reaches across the border, the image is mirrored. With the paper's numbers a

@@ -1,4 +1,4 @@
-"""The chain of flips of Models Genesis.
+"""Chain of random flips, as in Models Genesis.
 
 Zhou et al., "Models Genesis", Medical Image Analysis 67, 2021. https://doi.org/10.1016/j.media.2020.101840
 """

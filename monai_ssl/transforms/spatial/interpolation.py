@@ -1,4 +1,4 @@
-"""Linear interpolation at places between the voxels."""
+"""Linear interpolation (grid sampling) at places between voxels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flips and quarter turns that a network is told of (PCRLv1, Zhou et al., ICCV 2021, Sec. 3.1 and Fig. 3).
+"""Flips and quarter turns as conditions of TransAtt (PCRLv1, Zhou et al., ICCV 2021, Sec. 3.1 and Fig. 3).
 
 https://arxiv.org/abs/2109.04379
 """

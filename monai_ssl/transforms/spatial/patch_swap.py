@@ -1,4 +1,4 @@
-"""Random exchange of small patches: what lies where must be inferred from the surroundings.
+"""Patch swapping (context restoration): small patches change places.
 
 Chen et al., "Self-supervised learning for medical image analysis using image context restoration", Medical Image
 Analysis 58, 2019. https://doi.org/10.1016/j.media.2019.101539
@@ -19,7 +19,7 @@ from monai_ssl.transforms.base import Params, RandBatchTransform
 
 
 class RandPatchSwapd(RandBatchTransform):
-    """Exchange the content of two random patches, many times in turn.
+    """Patch swapping: exchange the content of two random patches, many times in turn.
 
     The two patches of one exchange never overlap, so all voxel values are kept. Later exchanges may move what earlier
     ones have moved.

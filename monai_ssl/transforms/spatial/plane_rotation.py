@@ -1,4 +1,4 @@
-"""Rotations by any angle in each plane, quarter turns as often as others, and a zoom.
+"""Random rotation in each plane, quarter turns favored, and zoom (Exemplar).
 
 Half of what makes an exemplar in Taleb et al., "3D Self-Supervised Methods for Medical Imaging", NeurIPS 2020,
 https://arxiv.org/abs/2006.03829, after Dosovitskiy et al., NeurIPS 2014, https://arxiv.org/abs/1406.6909.

@@ -1,4 +1,4 @@
-"""Local shuffling: texture must be inferred from what is left of it, shape and place stay.
+"""Local pixel shuffling (Models Genesis): voxels are permuted inside small windows.
 
 Zhou et al., "Models Genesis", Medical Image Analysis 67, 2021. https://doi.org/10.1016/j.media.2020.101840
 """
@@ -26,7 +26,7 @@ _CHUNK = 1 << 21
 
 
 class RandLocalShufflingd(RandBatchTransform):
-    """Permute the voxels inside many small windows.
+    """Local pixel shuffling: permute the voxels inside many small windows.
 
     Each window is read from the original image, its voxels are permuted (all channels alike) and written to the
     output, over what earlier windows have written there. So a value moves by less than the side of a window, and values

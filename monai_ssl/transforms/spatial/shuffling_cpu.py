@@ -1,4 +1,4 @@
-"""Local shuffling on a CPU: windows of equal size lie side by side, as short rows that sort fast in the cache."""
+"""Local pixel shuffling on a CPU: windows of equal size are sorted together."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_the_same_table_everywhere():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="`criterion` must be 'maxmin', .*, got 'best'"):
+    with pytest.raises(ValueError, match=r"`criterion` must be 'maxmin', .*, got 'best'"):
         permutation_table(8, 10, "best")
     with pytest.raises(ValueError, match='`criterion="group"` permutes 8 cells, got 9: use "maxmin"'):
         permutation_table(9, 10, "group")
