@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -65,7 +66,7 @@ class Inference:
             self.method, self.window_size, normalize = _of_bundle(Path(bundle_root), config, overrides or {})
             described = {"modality": "ct", "intensity": {}}
         else:
-            self.method = cast(Method, build(described["method"]))
+            self.method = cast(Method, build(described["method"], _targets(Path(bundle_root), config)))
             self.window_size, normalize = tuple(described["window_size"]), described["normalize"]
         normalizer = _NORMALIZATIONS[normalize]("image").normalize if normalize else None
         self.network = InferenceNetwork(self.method, output, normalizer)
@@ -135,6 +136,12 @@ def _of_bundle(root: Path, config: str, overrides: Mapping[str, Any]) -> tuple[M
     method, window_size, views = (parser.get_parsed_content(name) for name in ("network_def", size, "views"))
     kinds = [type(transform) for transform in views.transforms]
     return method, tuple(window_size), next((name for name, kind in _NORMALIZATIONS.items() if kind in kinds), None)
+
+
+def _targets(root: Path, config: str) -> set[str]:
+    """Return the classes that the bundle's own configuration names, those of a user's package among them."""
+    path = root / "configs" / f"{config}.json"
+    return set(re.findall(r'"_target_": *"([^"]+)"', path.read_text())) if path.is_file() else set()
 
 
 def _of_modality(described: Mapping[str, Any], modality: str | None) -> tuple[str, Mapping[str, Any] | None]:

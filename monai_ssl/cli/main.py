@@ -9,7 +9,18 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-COMMANDS = ("prepare", "inspect_store", "preview", "benchmark", "discover", "study", "handoff", "pack", "advise")
+COMMANDS = (
+    "prepare",
+    "inspect_store",
+    "preview",
+    "benchmark",
+    "discover",
+    "study",
+    "handoff",
+    "pack",
+    "advise",
+    "new_method",
+)
 """Modules of this package; a new command is a new module and its name here."""
 FAILED, MISUSED = 1, 2
 

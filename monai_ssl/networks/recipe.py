@@ -7,7 +7,7 @@ configuration that it comes from, so its one place of instantiation is made to l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.metadata import entry_points
 from pydoc import locate
 from typing import Any
@@ -17,7 +17,7 @@ from monai.bundle import config_item
 from torch import Tensor, nn
 
 PACKAGES = ("monai_ssl.networks", "monai_ssl.methods", "monai.networks.nets")
-"""A recipe that comes with a file may name the classes that these packages offer."""
+"""A recipe that comes with a file may name the classes of these packages."""
 ENTRY_POINT = "monai_ssl.networks"
 """Group of entry points by which an installed package offers further classes."""
 _NOTE = "_monai_ssl_recipe"
@@ -45,11 +45,12 @@ def recipe_of(network: nn.Module) -> dict[str, Any]:
     return _Description({network for network, count in uses.items() if count > 1}).of(network)
 
 
-def build(recipe: Mapping[str, Any], **changes: Any) -> nn.Module:
+def build(recipe: Mapping[str, Any], trusted: Collection[str] = (), **changes: Any) -> nn.Module:
     """Build the network of a recipe that came with a file, which may choose among known classes only.
 
     Args:
         recipe: see :func:`recipe_of`.
+        trusted: further classes that it may name, those of a configuration that the user runs.
         changes: other values for some of its arguments.
 
     Raises:
@@ -58,47 +59,51 @@ def build(recipe: Mapping[str, Any], **changes: Any) -> nn.Module:
     >>> build({"_target_": "monai_ssl.networks.ConvEncoder", "widths": [2, 4]}, in_channels=3).in_channels
     3
     """
-    return _build({**recipe, **changes}, {})
+    return _Builder(trusted).build({**recipe, **changes})
 
 
-def _build(recipe: Mapping[str, Any], shared: dict[str, nn.Module]) -> nn.Module:
-    name = recipe.get(_SHARED)
-    if name in shared:
-        return shared[name]
-    made = _class(recipe.get("_target_"))
-    arguments = {key: _built(value, shared) for key, value in recipe.items() if key not in ("_target_", _SHARED)}
-    try:
-        network = made(**arguments)
-    except TypeError as error:
-        raise ValueError(f"`{recipe['_target_']}` cannot be built as its recipe says: {error}.") from error
-    remember(network, str(recipe["_target_"]), arguments)
-    if name is not None:
-        shared[str(name)] = network
-    return network
+class _Builder:
+    """Builds networks inside others first, and what several share once."""
 
+    def __init__(self, trusted: Collection[str]) -> None:
+        self.trusted, self.shared = trusted, dict[str, nn.Module]()
 
-def _class(target: Any) -> Callable[..., nn.Module]:
-    """Return a class that may be named; a text from outside must not choose what is called."""
-    offered = {entry.value.replace(":", ".") for entry in entry_points(group=ENTRY_POINT)}
-    package, _, name = str(target).rpartition(".")
-    if name[:1] != "_" and (package in PACKAGES or target in offered):
-        found = locate(str(target))
-        if isinstance(found, type) and issubclass(found, nn.Module):
-            return found
-    raise ValueError(
-        f"The file names the network {target!r}; known are the classes of {', '.join(PACKAGES)} and what installed "
-        f"packages offer as `{ENTRY_POINT}`. Set `encoder` in the configuration to build it."
-    )
+    def build(self, recipe: Mapping[str, Any]) -> nn.Module:
+        name = recipe.get(_SHARED)
+        if name in self.shared:
+            return self.shared[name]
+        made = self._class(recipe.get("_target_"))
+        arguments = {key: self._argument(value) for key, value in recipe.items() if key not in ("_target_", _SHARED)}
+        try:
+            network = made(**arguments)
+        except TypeError as error:
+            raise ValueError(f"`{recipe['_target_']}` cannot be built as its recipe says: {error}.") from error
+        remember(network, str(recipe["_target_"]), arguments)
+        if name is not None:
+            self.shared[str(name)] = network
+        return network
 
+    def _argument(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            if "_target_" in value or _SHARED in value:
+                return self.build(value)
+            if _TENSOR in value:
+                return torch.tensor(value[_TENSOR])
+            return {key: self._argument(entry) for key, entry in value.items()}
+        return [self._argument(entry) for entry in value] if isinstance(value, list) else value
 
-def _built(value: Any, shared: dict[str, nn.Module]) -> Any:
-    if isinstance(value, Mapping):
-        if "_target_" in value or _SHARED in value:
-            return _build(value, shared)
-        if _TENSOR in value:
-            return torch.tensor(value[_TENSOR])
-        return {key: _built(entry, shared) for key, entry in value.items()}
-    return [_built(entry, shared) for entry in value] if isinstance(value, list) else value
+    def _class(self, target: Any) -> Callable[..., nn.Module]:
+        """Return a class that may be named; a text from outside must not choose what is called."""
+        offered = {entry.value.replace(":", ".") for entry in entry_points(group=ENTRY_POINT)}
+        known = any(str(target).startswith(f"{package}.") for package in PACKAGES)
+        if known or target in offered or target in self.trusted:
+            found = locate(str(target))
+            if isinstance(found, type) and issubclass(found, nn.Module):
+                return found
+        raise ValueError(
+            f"The file names the network {target!r}; known are the classes of {', '.join(PACKAGES)} and what installed "
+            f"packages offer as `{ENTRY_POINT}`. Set `encoder` in the configuration to build it."
+        )
 
 
 def _noted(network: nn.Module) -> tuple[str, dict[str, Any]]:

@@ -2,5 +2,6 @@
 
 from monai_ssl.zoo.archive import pack
 from monai_ssl.zoo.handoff import hand_off
+from monai_ssl.zoo.scaffold import new_method
 
-__all__ = ["hand_off", "pack"]
+__all__ = ["hand_off", "new_method", "pack"]
