@@ -13,7 +13,7 @@ from monai_ssl.networks.momentum import MomentumNetwork, shuffle_batch, unshuffl
 from monai_ssl.networks.norms import batch_to_group_norm
 from monai_ssl.networks.projected_encoder import ProjectedEncoder
 from monai_ssl.networks.pyramid_unet import PyramidUNet
-from monai_ssl.networks.recipe import build, recipe_of, remember
+from monai_ssl.networks.recipe import build, network_class, recipe_of, remember
 from monai_ssl.networks.resnet_encoder import ResNetEncoder
 from monai_ssl.networks.unet import RestorationUNet, SkipUNet
 
@@ -42,6 +42,7 @@ __all__ = [
     "build",
     "init_heads",
     "mlp",
+    "network_class",
     "projector",
     "recipe_of",
     "remember",

@@ -72,7 +72,7 @@ class _Builder:
         name = recipe.get(_SHARED)
         if name in self.shared:
             return self.shared[name]
-        made = self._class(recipe.get("_target_"))
+        made = network_class(recipe.get("_target_"), self.trusted)
         arguments = {key: self._argument(value) for key, value in recipe.items() if key not in ("_target_", _SHARED)}
         try:
             network = made(**arguments)
@@ -92,18 +92,26 @@ class _Builder:
             return {key: self._argument(entry) for key, entry in value.items()}
         return [self._argument(entry) for entry in value] if isinstance(value, list) else value
 
-    def _class(self, target: Any) -> Callable[..., nn.Module]:
-        """Return a class that may be named; a text from outside must not choose what is called."""
-        offered = {entry.value.replace(":", ".") for entry in entry_points(group=ENTRY_POINT)}
-        known = any(str(target).startswith(f"{package}.") for package in PACKAGES)
-        if known or target in offered or target in self.trusted:
-            found = locate(str(target))
-            if isinstance(found, type) and issubclass(found, nn.Module):
-                return found
-        raise ValueError(
-            f"The file names the network {target!r}; known are the classes of {', '.join(PACKAGES)} and what installed "
-            f"packages offer as `{ENTRY_POINT}`. Set `encoder` in the configuration to build it."
-        )
+
+def network_class(target: Any, trusted: Collection[str] = ()) -> type[nn.Module]:
+    """Return the class that a recipe names; a text from outside must not choose what is called.
+
+    Raises:
+        ValueError: when the class is not offered.
+
+    >>> network_class("monai_ssl.networks.ConvEncoder").__name__
+    'ConvEncoder'
+    """
+    offered = {entry.value.replace(":", ".") for entry in entry_points(group=ENTRY_POINT)}
+    known = any(str(target).startswith(f"{package}.") for package in PACKAGES)
+    if known or target in offered or target in trusted:
+        found = locate(str(target))
+        if isinstance(found, type) and issubclass(found, nn.Module):
+            return found
+    raise ValueError(
+        f"The file names the network {target!r}; known are the classes of {', '.join(PACKAGES)} and what installed "
+        f"packages offer as `{ENTRY_POINT}`. Set `encoder` in the configuration to build it."
+    )
 
 
 def _noted(network: nn.Module) -> tuple[str, dict[str, Any]]:
@@ -170,4 +178,4 @@ def _leave_notes(instantiate: Callable[..., Any]) -> Callable[..., Any]:
 
 config_item.instantiate = _leave_notes(config_item.instantiate)
 
-__all__ = ["ENTRY_POINT", "PACKAGES", "build", "recipe_of", "remember"]
+__all__ = ["ENTRY_POINT", "PACKAGES", "build", "network_class", "recipe_of", "remember"]

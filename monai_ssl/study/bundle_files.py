@@ -44,8 +44,13 @@ def read_config(folder: Path, config: str, overrides: Mapping[str, Any], key: st
 
 def encoder_recipe(parser: ConfigParser) -> dict[str, Any]:
     """Return ``_target_`` and arguments of the encoder that a pre-training bundle trains, references followed."""
-    # without instantiation MONAI gives the item, whose configuration is resolved
-    return dict(parser.get_parsed_content("encoder", instantiate=False).get_config())
+    import torch
+
+    from monai_ssl.networks import recipe_of
+
+    # without memory for its weights
+    with torch.device("meta"):
+        return recipe_of(parser.get_parsed_content("encoder"))
 
 
 def encoder_name(recipe: Mapping[str, Any]) -> str:
@@ -65,8 +70,13 @@ def encoder_name(recipe: Mapping[str, Any]) -> str:
 
 
 def spatial_dims(recipe: Mapping[str, Any]) -> int:
-    """Return 2 or 3; an encoder that does not say is the one of the papers."""
-    return int(recipe.get("spatial_dims", 2 if "ResNet" in str(recipe["_target_"]) else 3))
+    """Return 2 or 3, as the encoder says."""
+    import torch
+
+    from monai_ssl.networks import build
+
+    with torch.device("meta"):
+        return int(build(recipe, {str(recipe["_target_"])}).spatial_dims)  # type: ignore[arg-type]
 
 
 def digest(content: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from monai_ssl.networks import network_class
 from monai_ssl.transfer import ModelCard
 
 _EVALUATED = ("$", "@", "%")
@@ -20,19 +21,14 @@ def card_settings(card: ModelCard, modality: str | None) -> dict[str, Any]:
     Raises:
         ValueError: when the card does not answer for that modality, or holds what MONAI would execute.
     """
-    recipe = {key: plain(value, f"encoder {key}") for key, value in card.encoder.items() if key != "_target_"}
+    encoder = plain_recipe(card.encoder)
     modality, intensity = _of_modality(card, modality)
     return {
         "modality": plain(modality, "modality"),
         "intensity": plain(intensity, "intensity") or None,
         "spacing": None if card.spacing is None else list(card.spacing),
         "in_channels": card.channels,
-        "encoder": {
-            "_target_": card.encoder["_target_"],
-            **recipe,
-            "spatial_dims": "$len(@roi_size)",
-            "in_channels": "@in_channels",
-        },
+        "encoder": {**encoder, "spatial_dims": "$len(@roi_size)", "in_channels": "@in_channels"},
     }
 
 
@@ -46,6 +42,23 @@ def _of_modality(card: ModelCard, modality: str | None) -> tuple[str, Mapping[st
     if chosen.lower() not in [word.lower() for word in seen]:
         raise ValueError(f"The weights saw {' and '.join(seen)}, not {chosen!r}; take weights of that modality.")
     return chosen, card.intensity[chosen.lower()] if several else card.intensity
+
+
+def plain_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recipe of a network, made sure that MONAI will build known classes and evaluate nothing.
+
+    Raises:
+        ValueError: see :func:`plain` and :func:`monai_ssl.networks.network_class`.
+    """
+    network_class(recipe.get("_target_"))
+    arguments = {key: value for key, value in recipe.items() if key != "_target_"}
+    inside = {key: plain_recipe(value) for key, value in arguments.items() if _is_recipe(value)}
+    rest = {key: plain(value, f"encoder {key}") for key, value in arguments.items() if key not in inside}
+    return {"_target_": recipe["_target_"], **rest, **inside}
+
+
+def _is_recipe(value: Any) -> bool:
+    return isinstance(value, Mapping) and "_target_" in value
 
 
 def plain(value: Any, what: str) -> Any:
