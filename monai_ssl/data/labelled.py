@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from monai_ssl.data.datalist import is_there
+from monai_ssl.data.cases import is_there
 from monai_ssl.io.listing import source_at
 from monai_ssl.io.readers import read
 from monai_ssl.io.volume import ReadError

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl.data.class_list import classification_cases
-from monai_ssl.data.datalist import Case, patient_of, segmentation_cases
+from monai_ssl.data.cases import Case, patient_of, segmentation_cases
 from monai_ssl.files import atomic, read_json, write_json
 from monai_ssl.io.listing import files_at
 from monai_ssl.store.convert import content_hash

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from monai_ssl.data.datalist import Case, patient_of
+from monai_ssl.data.cases import Case, patient_of
 from monai_ssl.io.patient_hints import stem
 from monai_ssl.store.layout import known_secret, pseudonym
 from monai_ssl.store.manifest import read_manifest

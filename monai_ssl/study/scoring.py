@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 from monai.metrics import compute_roc_auc
 from torch import Tensor
 
-from monai_ssl.data.datalist import Case, patient_of
+from monai_ssl.data.cases import Case, patient_of
 from monai_ssl.evaluation.auc_pseudo_values import auc_pseudo_values
 from monai_ssl.study.folder import JobFolder
 from monai_ssl.study.pictures import Slice, draw, thickest_slice

@@ -1,0 +1,28 @@
+"""Downstream tasks: one file a task, and what their bundles share."""
+
+from monai_ssl.tasks.augmentation import AUGMENTATION_LEVELS, AugmentationLevel, augmentations
+from monai_ssl.tasks.base import Metric, Scores, Task
+from monai_ssl.tasks.classification import Classification
+from monai_ssl.tasks.labels import DecodeLabelsd, EncodeLabelsd
+from monai_ssl.tasks.regression import Regression
+from monai_ssl.tasks.segmentation import Segmentation
+from monai_ssl.tasks.training import KeepBest, Validated, distributed, loader, seed_ranks
+
+__all__ = [
+    "AUGMENTATION_LEVELS",
+    "AugmentationLevel",
+    "Classification",
+    "DecodeLabelsd",
+    "EncodeLabelsd",
+    "KeepBest",
+    "Metric",
+    "Regression",
+    "Scores",
+    "Segmentation",
+    "Task",
+    "Validated",
+    "augmentations",
+    "distributed",
+    "loader",
+    "seed_ranks",
+]

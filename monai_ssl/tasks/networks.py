@@ -1,0 +1,59 @@
+"""What the networks of all tasks share: checked sizes, group norm, images normalized as in pre-training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, cast
+
+from torch import nn
+
+from monai_ssl.arguments import nearest_multiples
+from monai_ssl.networks import Encoder, batch_to_group_norm
+from monai_ssl.transforms import ImageNetNormalized, ZScored
+
+Normalize = Literal["zscore", "imagenet"]
+_NORMALIZATIONS = {"zscore": ZScored("image").normalize, "imagenet": ImageNetNormalized("image").normalize}
+
+
+def check_sizes(name: str, sizes: Sequence[int], encoder: Encoder) -> None:
+    """Refuse an image size that the encoder cannot halve often enough, before any image is read.
+
+    Raises:
+        ValueError: naming ``name`` and sizes that fit.
+    """
+    stride = cast(Sequence[int], encoder.strides)[-1]
+    if any(size % stride or size < stride for size in sizes):
+        raise ValueError(
+            f"Each side of `{name}` must be divisible by {stride}, since {type(encoder).__name__} halves images until "
+            f"1/{stride}, but got {list(sizes)}; try {list(nearest_multiples(sizes, stride))}."
+        )
+
+
+def normalize_inputs(encoder: nn.Module, normalize: Normalize | None) -> None:
+    """Let an encoder normalize each image in [0, 1] by itself, where pre-training did so in its views.
+
+    Args:
+        encoder: gets a hook; no name of a weight changes.
+        normalize: ``"zscore"`` (PCRLv2 in 3-D), ``"imagenet"`` (in 2-D) or ``None``.
+
+    Raises:
+        ValueError: for another ``normalize``.
+    """
+    if normalize is None:
+        return
+    if normalize not in _NORMALIZATIONS:
+        raise ValueError(f"`normalize` must be null or one of {tuple(_NORMALIZATIONS)}, got {normalize!r}.")
+    kernel = _NORMALIZATIONS[normalize]
+    # a hook, so that sliding windows are treated like training patches and no name of a weight changes
+    encoder.register_forward_pre_hook(lambda _, inputs: (kernel(inputs[0]),))
+
+
+def with_norm(network: nn.Module, norm: Literal["batch", "group"]) -> nn.Module:
+    """Return the network with its batch norms, or with group norms (8 groups) in their place.
+
+    Raises:
+        ValueError: for another ``norm``.
+    """
+    if norm not in ("batch", "group"):
+        raise ValueError(f"`norm` must be 'batch' or 'group', got {norm!r}.")
+    return batch_to_group_norm(network) if norm == "group" else network

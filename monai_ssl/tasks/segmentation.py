@@ -1,0 +1,179 @@
+"""Segmentation: structures in label files, a U-Net on the encoder, Dice, IoU and Hausdorff distance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal, final
+
+import torch
+from monai.handlers import HausdorffDistance, MeanDice, MeanIoUHandler, from_engine
+from monai.transforms import (
+    EnsureChannelFirstd,
+    EnsureTyped,
+    LoadImaged,
+    Orientationd,
+    Spacingd,
+    Transform,
+)
+from torch import Tensor, nn
+
+from monai_ssl.data.cases import Case, read_list
+from monai_ssl.io.listing import scans_below
+from monai_ssl.io.monai_reader import ScanReader
+from monai_ssl.networks import Encoder, SkipUNet
+from monai_ssl.tasks.base import Metric, Scores, Task, by_patient, mean
+from monai_ssl.tasks.labels import EncodeLabelsd, Labels, class_values
+from monai_ssl.tasks.networks import Normalize, check_sizes, normalize_inputs, with_norm
+from monai_ssl.tasks.overlay import Slice, draw, thickest_slice
+from monai_ssl.transfer.preprocess import ScaleIntensityByPresetd
+
+
+@final
+@dataclass(frozen=True)
+class Segmentation(Task):
+    """Find structures, each voxel one of them or background.
+
+    Args:
+        labels: value in the label files by name of the structure, without background; several values are merged:
+            ``{"left lung": 1, "right lung": [2, 3]}``.
+
+    Raises:
+        ValueError: when ``labels`` is empty, lists 0, or lists a value twice.
+
+    >>> Segmentation({"tumor": 2, "liver": [1, 3]}).classes
+    ['liver', 'tumor']
+    """
+
+    labels: Labels
+
+    lists: ClassVar[tuple[str, ...]] = ("datalist.json", "dataset.json", "datalist.csv")
+    columns: ClassVar[str] = "`label`, the path of a label file"
+    remedy: ClassVar[str] = "images with labels in `imagesTr` and `labelsTr`, or a `datalist` of at least two patients"
+
+    def __post_init__(self) -> None:
+        class_values(self.labels)
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the structures in the order of the network's outputs, which is that of their first values."""
+        values = {name: (value,) if isinstance(value, int) else tuple(value) for name, value in self.labels.items()}
+        return sorted(values, key=lambda name: values[name])
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        both = {"include_background": False, "output_transform": from_engine(["pred", "label"])}
+        return {
+            "dice": Metric("val_mean_dice", partial(MeanDice, **both)),
+            "iou": Metric("val_iou", partial(MeanIoUHandler, **both)),
+            "hd95": Metric("val_hd95", partial(HausdorffDistance, percentile=95.0, **both), higher_is_better=False),
+        }
+
+    def sections(self, root: Path, listed: Path | None) -> Mapping[str, Sequence[Case]]:
+        if listed is not None:
+            return read_list(listed, root, ("image", "label"), self.columns)
+        if not root.is_dir():
+            raise FileNotFoundError(f"There is no folder `{root}`; correct `dataset_dir`.")
+        return {"training": _pairs(root, "imagesTr", "labelsTr"), "test": _pairs(root, "imagesTs", "labelsTs")}
+
+    def entry(self, case: Case) -> dict[str, Any]:
+        return dict(case)
+
+    def network(
+        self,
+        encoder: Encoder,
+        norm: Literal["batch", "group"] = "batch",
+        roi_size: Sequence[int] = (),
+        normalize: Normalize | None = None,
+        *,
+        skips: bool = True,
+    ) -> nn.Module:
+        """Return a U-Net on ``encoder`` whose output are logits of background and all structures.
+
+        Args:
+            encoder: with ``channels``, ``strides`` and ``spatial_dims``.
+            norm: ``"group"`` (8 groups) for batches of 4 and fewer, as in PCRL.
+            roi_size: what the network will be trained on; checked here, before any scan is read.
+            normalize: what is done to each window in [0, 1] before the encoder, where pre-training did so:
+                ``"zscore"`` (PCRLv2 in 3-D) or ``"imagenet"`` (in 2-D). The authors fine-tune without it.
+            skips: skip connections; a decoder that was pre-trained without them fits only a network without.
+
+        Raises:
+            ValueError: for another ``norm`` or ``normalize``, or a ``roi_size`` that cannot be halved often enough.
+        """
+        check_sizes("roi_size", roi_size, encoder)
+        normalize_inputs(encoder, normalize)
+        return with_norm(SkipUNet(encoder, len(self.labels) + 1, skips=skips), norm)
+
+    def loading(
+        self,
+        modality: str,
+        intensity: Mapping[str, Any] | None = None,
+        spacing: Sequence[float] | None = None,
+        keys: Sequence[str] = ("image", "label"),
+    ) -> list[Transform]:
+        """Return the transforms that make whole scans of files: RAS, in [0, 1], with classes 0, 1, 2, ... as label.
+
+        Args:
+            modality: chooses the intensity preset.
+            intensity: a preset as the model card records it; ``None`` for that of the modality.
+            spacing: in mm; ``None`` keeps that of the scan.
+            keys: ``("image",)`` for inference.
+        """
+        mode = {"image": "bilinear", "label": "nearest"}
+        dtype = {"image": torch.float32, "label": torch.uint8}
+        return [
+            LoadImaged(keys, reader=ScanReader, dtype=None),
+            EnsureChannelFirstd(keys),
+            Orientationd(keys, axcodes="RAS", labels=None),
+            ScaleIntensityByPresetd("image", modality, intensity),
+            *([EncodeLabelsd("label", self.labels)] if "label" in keys else []),
+            *([Spacingd(keys, spacing, mode=[mode[key] for key in keys])] if spacing is not None else []),
+            EnsureTyped(keys, dtype=[dtype[key] for key in keys]),
+        ]
+
+    def keep(self, sample: Mapping[str, Tensor]) -> Slice:
+        image, pred, label = (torch.as_tensor(sample[name]).detach().cpu() for name in ("image", "pred", "label"))
+        return thickest_slice(image, label.argmax(0), pred.argmax(0))
+
+    def score(self, metric: str, kept: Sequence[Any], patients: Sequence[str], details: Tensor | None) -> Scores:
+        """Return the mean over patients of the mean over their scans and classes; a missing class does not count."""
+        del metric, kept
+        assert details is not None
+        # an infinite distance, of a structure that was missed, has no mean: it is shown as missing
+        table = torch.where(details.isfinite(), details, torch.nan)
+        per_image = table.nanmean(1).tolist()
+        per_case = by_patient(per_image, patients)
+        means = table.nanmean(0)
+        per_class = {name: float(value) for name, value in zip(self.classes, means, strict=True) if value.isfinite()}
+        return Scores(mean(per_case.values()), per_case, per_class, per_image=per_image)
+
+    def draw(self, metric: str, kept: Sequence[Slice], scores: Scores, folder: Path) -> list[str]:
+        """Write a slice of the best and of the worst scan: truth on the left, what was found on the right."""
+        values = torch.tensor(scores.per_image)
+        order = values.argsort(descending=self.metric(metric).higher_is_better)
+        order = order[values[order].isfinite()].tolist()
+        if not order:
+            return []
+        for name, index in (("best", order[0]), ("worst", order[-1])):
+            draw(kept[index], folder / f"{name}.png")
+        return ["best.png", "worst.png"]
+
+
+def _pairs(root: Path, images: str, labels: str) -> list[Case]:
+    if not (root / images).is_dir() or not (root / labels).is_dir():
+        return []
+    label_of = {label.name: label.path for label in scans_below(root / labels)}
+    cases = []
+    for image in scans_below(root / images):
+        # a series below the folder of its patient may have its label beside the folder's name
+        names = (image.name, image.name.removesuffix("_0000"), image.patient)
+        label = next((label_of[name] for name in names if name in label_of), None)
+        if label is None:
+            raise ValueError(
+                f"`{image.path}` has no label of the same name in `{root / labels}`; add it or move the image."
+            )
+        cases.append({"image": image.path, "label": label} | ({"patient": image.patient} if image.patient else {}))
+    return cases

@@ -1,0 +1,83 @@
+"""Start a downstream network from pre-trained weights: the encoder, the decoder, or both."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from torch import nn
+
+from monai_ssl.store.intensity import default_intensity
+from monai_ssl.transfer.account import LoadAccount
+from monai_ssl.transfer.load import load_weights
+from monai_ssl.transfer.source import Source
+
+_logger = logging.getLogger(__name__)
+
+Part = Literal["encoder", "decoder", "both", "none"]
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "encoder": ("encoder",),
+    "decoder": ("decoder",),
+    "both": ("encoder", "decoder"),
+    "none": (),
+}
+"""What of a pre-trained network is taken over, by name of the choice."""
+
+
+def start_from(
+    network: nn.Module,
+    weights: Source | None,
+    channels: Literal["refuse", "inflate"] = "refuse",
+    *,
+    modality: str,
+    intensity: Mapping[str, Any] | None = None,
+    spacing: Sequence[float] | None = None,
+    part: Part = "encoder",
+) -> tuple[LoadAccount, ...]:
+    """Fill ``part`` of ``network`` with pre-trained weights; without any, training starts from scratch.
+
+    What is not loaded, the last layer always, stays as it was initialized.
+
+    Args:
+        network: has an ``encoder`` and, for ``"decoder"`` and ``"both"``, a ``decoder``.
+        weights: file to load, or nothing.
+        channels: ``"inflate"`` fits the first convolution to other image channels.
+        modality: of the images of this task; it and the next two are compared with the card of the weights.
+        intensity: preset as a dictionary; ``None`` for the default of the modality.
+        spacing: in mm; ``None`` for that of the scans.
+        part: ``"encoder"``, ``"decoder"``, ``"both"``, or ``"none"``: the network is built like that of ``weights``
+            and starts from scratch, as a fair baseline does.
+
+    Returns:
+        The account of the tensors of each part, also logged; none from scratch.
+
+    Raises:
+        ValueError: for another ``part``, one that the network does not have, or one that cannot be loaded as a whole.
+    """
+    if part not in PARTS:
+        raise ValueError(f"`part` must be one of {tuple(PARTS)}, got {part!r}.")
+    if not weights or not PARTS[part]:
+        reason = "No pre-trained weights given" if not weights else "No part of the pre-trained weights asked for"
+        _logger.info("%s: the network starts from scratch.", reason)
+        return ()
+    expected = {
+        "modality": modality,
+        "intensity": intensity or default_intensity(modality).to_dict(),
+        "spacing": spacing,
+    }
+    accounts = tuple(_load(network, weights, name, channels, expected) for name in PARTS[part])
+    for account in accounts:
+        _logger.info(account.table())
+    return accounts
+
+
+def _load(
+    network: nn.Module, weights: Source, part: str, channels: Literal["refuse", "inflate"], expected: Mapping[str, Any]
+) -> LoadAccount:
+    if not isinstance(getattr(network, part, None), nn.Module):
+        raise ValueError(f"{type(network).__name__} has no `{part}` to load into; set `part` to 'encoder'.")
+    if part == "encoder":
+        return load_weights(network, weights, part, channels=channels, expected=expected)
+    # images enter the encoder only: nothing of them to compare or inflate here
+    return load_weights(network, weights, part)
