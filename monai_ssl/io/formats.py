@@ -63,6 +63,7 @@ FORMATS = (
         "monai_ssl.io.nifti.read_nifti",
         headers=dict.fromkeys((".hdr", ".hdr.gz", ".hdr.bz2"), beside(".img", ".img.gz", ".img.bz2", also=".mat")),
     ),
+    Format("mgh", "MGH", (".mgz", ".mgh"), "monai_ssl.io.mgh.read_mgh"),
     Format(
         "nrrd",
         "NRRD",
@@ -85,7 +86,7 @@ FORMATS = (
 REMEDIES = {
     "save it as PNG": (".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2"),
     "save it as NIfTI, which keeps spacing and orientation": (".npy", ".npz", ".h5", ".hdf5"),
-    "convert it to NIfTI": (".mgz", ".mgh", ".mnc", ".head", ".brik", ".rec", ".gipl"),
+    "convert it to NIfTI": (".mnc", ".head", ".brik", ".rec", ".gipl"),
     "unpack it": (".zip", ".tar", ".tgz", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst"),
     "a header must say what its voxels are": (".img", ".img.gz", ".img.bz2", ".raw", ".zraw"),
 }

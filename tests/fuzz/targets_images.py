@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from PIL import Image
 from targets import SilentlyAcceptedError, Target
@@ -29,6 +30,7 @@ def image_targets(scratch: Path) -> list[Target]:
     scan = stored((6, 10, 12)).astype(np.int16)
     plain = nifti(scratch / "a.nii", scan).read_bytes()
     packed = nifti(scratch / "a.nii.gz", scan).read_bytes()
+    nib.save(nib.MGHImage(scan, np.eye(4)), scratch / "a.mgz")
     pixels = np.random.default_rng(0).integers(0, 255, (9, 11, 3), np.uint8)
     Image.fromarray(pixels).save(scratch / "a.png")
     Image.fromarray(pixels).save(scratch / "a.jpg")
@@ -39,6 +41,7 @@ def image_targets(scratch: Path) -> list[Target]:
     return [
         _target("a.nii", plain),
         _target("a.nii.gz", packed, _gzip_holds),
+        _target("a.mgz", (scratch / "a.mgz").read_bytes(), _gzip_holds),
         _target("a.nrrd", _nrrd("raw") + raw),
         _target("gzip.nrrd", _nrrd("gzip") + gzip.compress(raw), lambda d: _gzip_holds(d.partition(b"\n\n")[2])),
         _target("a.mha", _mha(0) + raw),

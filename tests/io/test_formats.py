@@ -38,6 +38,7 @@ WRITERS = {
     "dicom": lambda path, array: save(dicom(array[0].astype(np.uint16), XRAY), path),
     "nifti": by_nibabel(nib.Nifti1Image),
     "pair": by_nibabel(nib.Nifti1Pair),
+    "mgh": by_nibabel(nib.MGHImage),
     "nrrd": by_itk,
     "metaimage": by_itk,
     "image": lambda path, array: Image.fromarray(array[0].astype(np.uint8)).save(path),
