@@ -104,7 +104,8 @@ def test_commands_find_bundles_in_a_wheel(tmp_path):
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", str(source)]
     subprocess.run([*build, "--wheel-dir", str(tmp_path)], check=True, timeout=300)
     shutil.unpack_archive(next(tmp_path.glob("*.whl")), tmp_path / "installed", "zip")
-    for command in (["study", str(ROOT / "studies/smoke.json"), "--dry-run"], ["pack", "pcrlv2", "dist"]):
+    study = ["study", str(ROOT / "studies/smoke.json"), "--output_dir", "dist"]
+    for command in ([*study, "--dry-run"], ["pack", "pcrlv2", "dist"], [*study, "--report-only"]):
         environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
         subprocess.run([sys.executable, "-m", "monai_ssl", *command], cwd=tmp_path, env=environment, check=True)
-    assert (tmp_path / "dist").is_dir()
+    assert (tmp_path / "dist/report.html").is_file()
