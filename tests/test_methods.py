@@ -4,6 +4,8 @@ import pytest
 import torch
 from method_cases import CONFIGS, method_tests, name, parsed, small
 
+from monai_ssl.methods import Method
+
 pytestmark = pytest.mark.bundle
 
 
@@ -69,6 +71,18 @@ def test_validation_changes_nothing(case):
         method.representation(next(v for v in batch.values() if isinstance(v, torch.Tensor) and v.ndim >= 4))
     assert all(torch.equal(before[k], v) for k, v in method.state_dict().items())
     method.train()
+
+
+def test_labels_and_tables_of_a_task_are_told(case):
+    """Watches and records of a run ask for them."""
+    _, method, batch = case
+    told = [m.num_labels for m in method.modules() if isinstance(m, Method) and m.num_labels]
+    assert bool(told) == ("label" in batch)
+    assert all(batch["label"].max() < number for number in told)
+    tables = {key.rpartition(".")[2]: value for key, value in method.state_dict().items() if "permutations" in key}
+    assert tables.keys() == method.tables().keys() and all(
+        torch.equal(tables[k], t) for k, t in method.tables().items()
+    )
 
 
 def test_nothing_of_the_state_is_shared_or_lost(case):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from monai.data.utils import dense_patch_slices
@@ -11,7 +11,7 @@ from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from monai_ssl.arguments import check_choice
-from monai_ssl.methods.base import Method
+from monai_ssl.methods.base import Method, Restores
 
 
 class InferenceNetwork(nn.Module):
@@ -40,7 +40,7 @@ class InferenceNetwork(nn.Module):
     ) -> None:
         super().__init__()
         check_choice(("restoration", "features"), output=output)
-        if output == "restoration" and not hasattr(method, "restore"):
+        if output == "restoration" and (method.decoder is None or not isinstance(method, Restores)):
             raise ValueError(f"{type(method).__name__} restores no images: set `--output features`.")
         self.method, self.output, self.normalize = method, output, normalize
 
@@ -48,7 +48,7 @@ class InferenceNetwork(nn.Module):
         x = x if self.normalize is None else self.normalize(x)
         if self.output == "features":
             return self.method.representation(x)
-        return list(self.method.restore(x).values())[-1]  # type: ignore[operator]
+        return list(cast(Restores, self.method).restore(x).values())[-1]
 
 
 class WindowMeanInferer(Inferer):

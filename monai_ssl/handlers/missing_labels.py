@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import ignite.distributed as idist
 import torch
 from ignite.engine import Events
-from torch import Tensor, nn
+from torch import Tensor
 
 from monai_ssl.methods.base import Method
 
@@ -19,7 +19,7 @@ _NAMED = 8
 
 
 class MissingLabels:
-    """Warn of labels that the classifier of a proxy task can answer and that no sample has.
+    """Warn of labels that a proxy task can ask for and that no sample has.
 
     The rotations of a volume that is no cube are fewer than ten, a list of visual words may hold one without windows:
     the accuracy looks better than it is. It judges once, on rank 0, when an epoch has passed and there were enough
@@ -71,10 +71,8 @@ class MissingLabels:
 
 
 def _classes(method: Method) -> int | None:
-    """Return the number of labels that the method's classifier knows, where it has one."""
-    found = [c for m in method.modules() if isinstance(c := getattr(m, "classifier", None), nn.Module)]
-    linear = [m for m in found[0].modules() if isinstance(m, nn.Linear)] if found else []
-    return linear[-1].out_features if linear else None
+    """Return the number of labels of the method, or of the first one in it, where there are any."""
+    return next((m.num_labels for m in method.modules() if isinstance(m, Method) and m.num_labels), None)
 
 
 __all__ = ["MissingLabels"]

@@ -2,7 +2,7 @@
 
 from monai_ssl.methods.autoencoder import AutoEncoder
 from monai_ssl.methods.barlow_twins import BarlowTwins
-from monai_ssl.methods.base import Method
+from monai_ssl.methods.base import Method, Restores, SharesFeatures
 from monai_ssl.methods.byol import BYOL
 from monai_ssl.methods.c2l import C2L
 from monai_ssl.methods.cpc import CPC
@@ -39,9 +39,11 @@ __all__ = [
     "PCRLv1",
     "PCRLv2",
     "RelativeLocation",
+    "Restores",
     "Rotation",
     "Rubik",
     "RubikPlus",
+    "SharesFeatures",
     "SimCLR",
     "SimSiam",
     "TOWER",

@@ -48,6 +48,8 @@ class BarlowTwins(Method):
         tensor(True)
     """
 
+    shared_view = "view1"
+
     def __init__(
         self, encoder: Encoder, *, widths: Sequence[int] = (8192, 8192, 8192), off_diagonal: float = 0.0051
     ) -> None:
@@ -57,9 +59,9 @@ class BarlowTwins(Method):
         self.off_diagonal = off_diagonal
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self.losses_from(self.encoder(batch["view1"]), batch)
+        return self.losses_from(self.encoder(batch[self.shared_view]), batch)
 
-    def losses_from(self, features: list[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses_from(self, features: Sequence[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the losses, given the ``features`` of ``view1``, so that other tasks may share them."""
         check_batch_size(len(batch["view1"]), "Barlow Twins")
         z1, z2 = self.network.project(features), self.network(batch["view2"])

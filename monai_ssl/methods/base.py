@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,9 @@ class Method(nn.Module, ABC):
 
     sparse_gradients: bool = False
     """Whether a step may leave parameters unused, which DistributedDataParallel must know (find_unused_parameters)."""
+
+    num_labels: int | None = None
+    """Answers of a proxy task that is a classification, whose right one is ``batch["label"]``."""
 
     network: Any
     """What is trained and has the encoder; a method with several networks names them itself."""
@@ -62,6 +65,11 @@ class Method(nn.Module, ABC):
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the weighted terms of the objective; the trainer minimizes their sum."""
 
+    def tables(self) -> dict[str, Tensor]:
+        """Return the tables that views and method must agree on, by name; by default those of methods held inside."""
+        held = (module for module in self.children() if isinstance(module, Method))
+        return {name: table for method in held for name, table in method.tables().items()}
+
     def step_parameters(self, step: str) -> Iterator[nn.Parameter]:
         """Yield the parameters that ``step`` trains; all that need a gradient unless a method says otherwise."""
         del step
@@ -96,3 +104,24 @@ class Method(nn.Module, ABC):
     def forward(self, batch: Mapping[str, Tensor], step: str = "losses") -> dict[str, Tensor]:
         terms: dict[str, Tensor] = getattr(self, step)(batch)
         return terms
+
+
+@runtime_checkable
+class Restores(Protocol):
+    """A method that restores images; what inference asks for restorations."""
+
+    def restore(self, x: Tensor) -> dict[str, Tensor]:
+        """Return restorations (B, C, *spatial) of images ``x`` (B, C, *spatial) by name, the finest last."""
+        ...
+
+
+@runtime_checkable
+class SharesFeatures(Protocol):
+    """A method whose objective can do with the feature maps of one view that another has computed."""
+
+    shared_view: str
+    """Key of that view in the batch."""
+
+    def losses_from(self, features: Sequence[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what ``losses`` does, given the encoder's maps of ``batch[shared_view]``."""
+        ...

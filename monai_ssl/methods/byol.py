@@ -8,7 +8,7 @@ In 3-D as in Zhang and Gu, "Dive into Self-Supervised Learning for Medical Image
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -57,6 +57,8 @@ class BYOL(Method):
         tensor(True)
     """
 
+    shared_view = "view1"
+
     def __init__(
         self,
         encoder: Encoder,
@@ -82,9 +84,9 @@ class BYOL(Method):
         return (self.online if self.kept == "online" else self.target.network).encoder
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self.losses_from(self.online.encoder(batch["view1"]), batch)
+        return self.losses_from(self.online.encoder(batch[self.shared_view]), batch)
 
-    def losses_from(self, features: list[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses_from(self, features: Sequence[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the losses, given the online ``features`` of ``view1``, so that other tasks may share them."""
         check_batch_size(len(batch["view1"]), "BYOL")
         p1 = self.predictor(self.online.project(features))

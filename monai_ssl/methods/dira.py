@@ -7,7 +7,7 @@ Self-supervised Medical Image Analysis", CVPR 2022. https://arxiv.org/abs/2204.1
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from monai_ssl.arguments import check_choice, check_weights
 from monai_ssl.losses import discriminator_loss, generator_loss
 from monai_ssl.losses.adversarial import Criterion
-from monai_ssl.methods.base import Method
+from monai_ssl.methods.base import Method, SharesFeatures
 from monai_ssl.networks import RestorationUNet
 
 Stage = Literal["di", "dir", "dira"]
@@ -96,8 +96,8 @@ class DiRA(Method):
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         dis, res, adv = self.weights
-        base: Any = self.base
-        features = self.encoder(_first_view(batch))
+        base = cast(SharesFeatures, self.base)
+        features = self.encoder(self._first_view(batch))
         terms = {"discrimination": dis * torch.stack(list(base.losses_from(features, batch).values())).sum()}
         if self.stage == "di":
             return terms
@@ -140,7 +140,7 @@ class DiRA(Method):
         """
         if self.discriminator is None:
             return {}
-        restored = self.network(_first_view(batch))
+        restored = self.network(self._first_view(batch))
         real, fake = self.discriminator(_target(batch, restored)), self.discriminator(restored)
         between = 0.5 if self.gan == "lsgan" else 0.0
         told_apart = torch.stack([real > between, fake < between]).float().mean()
@@ -155,15 +155,14 @@ class DiRA(Method):
         return {} if self.stage == "di" else {"restored": self.network(x)}
 
     def panels(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        first = _first_view(batch)
+        first = self._first_view(batch)
         images = {"input": first, "target": batch["target"], **self.restore(first)}
         if "view2" in batch:
             images["view2"] = batch["view2"]
         return {name: image.detach() for name, image in images.items()}
 
-
-def _first_view(batch: Mapping[str, Tensor]) -> Tensor:
-    return batch["view1"] if "view1" in batch else batch["view"]
+    def _first_view(self, batch: Mapping[str, Tensor]) -> Tensor:
+        return batch[cast(SharesFeatures, self.base).shared_view]
 
 
 def _target(batch: Mapping[str, Tensor], restored: Tensor) -> Tensor:
@@ -180,7 +179,7 @@ def _target(batch: Mapping[str, Tensor], restored: Tensor) -> Tensor:
 
 
 def _check_base(base: Method, network: RestorationUNet) -> None:
-    if not hasattr(base, "losses_from"):
+    if not isinstance(base, SharesFeatures):
         raise TypeError(
             f"`base` of DiRA must share its features (MoCo, BarlowTwins, SimSiam, TransVW), got {type(base).__name__}."
         )

@@ -68,9 +68,12 @@ class Jigsaw(Method):
         super().__init__()
         check_choice(("paper", "reference"), preset=preset)
         self.register_buffer("permutations", permutations.clone())
-        count, cells = permutations.shape
+        self.num_labels, cells = permutations.shape
         self.network = CellEmbedding(encoder, dim, order="norm_relu" if preset == "paper" else "relu_norm")
-        self.classifier = projector([cells * dim, hidden, hidden, count])
+        self.classifier = projector([cells * dim, hidden, hidden, self.num_labels])
+
+    def tables(self) -> dict[str, Tensor]:
+        return {"permutations": self.permutations}
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {"permutation": F.cross_entropy(self.logits(batch["cells"]).float(), batch["label"])}

@@ -8,7 +8,7 @@ https://arxiv.org/abs/2003.04297
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -72,6 +72,8 @@ class MoCo(Method):
         2
     """
 
+    shared_view = "view1"
+
     def __init__(
         self,
         encoder: Encoder,
@@ -99,9 +101,9 @@ class MoCo(Method):
         return self.query_network.encoder
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self.losses_from(self.encoder(batch["view1"]), batch)
+        return self.losses_from(self.encoder(batch[self.shared_view]), batch)
 
-    def losses_from(self, features: list[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses_from(self, features: Sequence[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the terms, given the feature maps of ``view1``, so that another objective may share them."""
         query = self.query_network.project(features)
         key = self._keys(batch["view2"])

@@ -66,7 +66,8 @@ class RelativeLocation(Method):
             self.network = CellEmbedding(encoder, dim)
         else:
             self.network = CellEmbedding(encoder, dim, pooling="max", order="relu_norm")
-        self.classifier = projector([2 * dim, hidden, 3**encoder.spatial_dims - 1])
+        self.num_labels = 3**encoder.spatial_dims - 1
+        self.classifier = projector([2 * dim, hidden, self.num_labels])
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {"location": F.cross_entropy(self.logits(batch["anchor"], batch["query"]).float(), batch["label"])}

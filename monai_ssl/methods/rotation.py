@@ -47,7 +47,8 @@ class Rotation(Method):
     def __init__(self, encoder: Encoder, *, hidden: int = 1024) -> None:
         super().__init__()
         self.network = encoder
-        self.classifier = projector([encoder.channels[-1], hidden, num_rotations(encoder.spatial_dims)])
+        self.num_labels = num_rotations(encoder.spatial_dims)
+        self.classifier = projector([encoder.channels[-1], hidden, self.num_labels])
 
     @property
     def encoder(self) -> Encoder:

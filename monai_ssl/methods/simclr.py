@@ -7,7 +7,7 @@ Medical Image Analysis: Data, Models and Tasks", 2022. https://arxiv.org/abs/220
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -52,6 +52,8 @@ class SimCLR(Method):
         tensor(True)
     """
 
+    shared_view = "view1"
+
     def __init__(self, encoder: Encoder, *, hidden: int = 512, dim: int = 256, temperature: float = 0.07) -> None:
         super().__init__()
         check_interval("(0, inf)", temperature=temperature)
@@ -59,9 +61,9 @@ class SimCLR(Method):
         self.temperature = temperature
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self.losses_from(self.encoder(batch["view1"]), batch)
+        return self.losses_from(self.encoder(batch[self.shared_view]), batch)
 
-    def losses_from(self, features: list[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses_from(self, features: Sequence[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the terms, given the feature maps of ``view1``, so that another objective may share them."""
         z1, z2 = self.network.project(features), self.network(batch["view2"])
         return {"contrast": nt_xent(z1, z2, self.temperature)}

@@ -5,7 +5,7 @@ Chen, He, "Exploring Simple Siamese Representation Learning", CVPR 2021. https:/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -47,6 +47,8 @@ class SimSiam(Method):
         tensor(True)
     """
 
+    shared_view = "view1"
+
     def __init__(self, encoder: Encoder, *, dim: int = 2048, hidden: int = 512) -> None:
         super().__init__()
         head = projector([encoder.channels[-1], dim, dim, dim], norm=True, bias=False, last_norm="plain")
@@ -54,9 +56,9 @@ class SimSiam(Method):
         self.predictor = mlp(dim, hidden, dim)
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self.losses_from(self.encoder(batch["view1"]), batch)
+        return self.losses_from(self.encoder(batch[self.shared_view]), batch)
 
-    def losses_from(self, features: list[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses_from(self, features: Sequence[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the losses, given the ``features`` of ``view1``, so that other tasks may share them."""
         check_batch_size(len(batch["view1"]), "SimSiam")
         z1, z2 = self.network.project(features), self.network(batch["view2"])

@@ -53,6 +53,8 @@ class TransVW(Method):
         torch.Size([2, 5])
     """
 
+    shared_view = "view"
+
     def __init__(
         self,
         network: RestorationUNet,
@@ -71,11 +73,12 @@ class TransVW(Method):
             )
         self.network = network
         self.classification_weight, self.restoration_weight = weights
+        self.num_labels = num_words
         self.classifier = word_classifier(network.spatial_dims, network.encoder.channels[-1], num_words)
         self.sparse_gradients = min(weights) == 0
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self.losses_from(self.encoder(batch["view"]), batch)
+        return self.losses_from(self.encoder(batch[self.shared_view]), batch)
 
     def losses_from(self, features: Sequence[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the terms, given the encoder's maps of ``batch["view"]``."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from monai_ssl.networks.encoder import Encoder, average
@@ -24,7 +26,7 @@ class ProjectedEncoder(nn.Module):
         vectors: Tensor = self.projector(self.encoder.pooled(x))
         return vectors
 
-    def project(self, features: list[Tensor]) -> Tensor:
+    def project(self, features: Sequence[Tensor]) -> Tensor:
         """Return the vectors (B, D) of feature maps that the encoder gave before."""
         vectors: Tensor = self.projector(average(features[-1]))
         return vectors

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from monai.networks.nets import resnet50
 from torch import nn
 
-from monai_ssl.engines import SSLTrainer
+from monai_ssl.engines import InferenceNetwork, SSLTrainer
 from monai_ssl.handlers import StartFrom
 from monai_ssl.methods import BarlowTwins, DiRA, MoCo, SimSiam, TransVW
 from monai_ssl.methods.base import Method
@@ -268,6 +268,8 @@ def test_stages_add_terms_one_by_one(stage, terms):
 
 def test_the_base_alone_is_stage_di():
     method, data = make(stage="di"), batch()
+    with pytest.raises(ValueError, match="DiRA restores no images"):
+        InferenceNetwork(method)
     before = copy.deepcopy(method.base)
     assert torch.equal(method.losses(data)["discrimination"], before.losses(data)["contrast"])
 
