@@ -43,6 +43,7 @@ ALLOWED = {
         "transforms",
         "schedules",
     },
+    "analysis": {"pages", "io", "data", "store", "networks", "transforms", "evaluation", "transfer", "tasks"},
     "zoo": {"bundle_folders", "data", "store", "networks", "transfer"},
     "study": {
         "bundle_folders",
@@ -69,6 +70,7 @@ ALLOWED = {
         "transfer",
         "zoo",
         "study",
+        "analysis",
     },
     "bundle": {
         "overrides",

@@ -158,11 +158,10 @@ class Pretraining:
         return Probe(LabelledImages(probe_list, self.window_size, self.encoder.in_channels, normalize))
 
     def parameters(self) -> dict[str, Any]:
-        """Return the plain top-level settings, and the hash of the table of permutations where there is one."""
+        """Return the plain top-level settings, and hashes of the tables that views and method agree on."""
         shown = {k: v for k, v in self.settings.items() if "::" not in k and _is_plain(v) and not k.endswith("_dir")}
         shown.pop("bundle_root", None)
-        tables = [b for name, b in self.method.named_buffers() if name.rpartition(".")[2] == "permutations"]
-        return {**shown, **({"permutations_sha256": hash_tensors({"permutations": tables[0]})} if tables else {})}
+        return {**shown, **{f"{k}_sha256": hash_tensors({k: v}) for k, v in self.method.tables().items()}}
 
 
 class StandardHandlers:

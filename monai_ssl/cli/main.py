@@ -20,6 +20,7 @@ COMMANDS = (
     "pack",
     "advise",
     "new_method",
+    "analyse",
 )
 """Modules of this package; a new command is a new module and its name here."""
 FAILED, MISUSED = 1, 2

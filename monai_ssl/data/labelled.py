@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from monai_ssl.data.cases import is_there
 from monai_ssl.io.listing import source_at
 from monai_ssl.io.readers import read
-from monai_ssl.io.volume import ReadError
+from monai_ssl.io.volume import ReadError, Volume
 from monai_ssl.store.body_box import body_box, foreground_threshold
 from monai_ssl.store.intensity import default_intensity
 from monai_ssl.store.statistics import intensity_statistics
@@ -65,14 +65,7 @@ class LabelledImages(Sequence[dict[str, Any]]):
         return item if group is None else item | {"group": group}
 
     def _load(self, path: Path) -> torch.Tensor:
-        if not is_there(path):
-            raise ValueError(f"`probe_list` {self.path} names {str(path)[:200]}, which does not exist.")
-        try:
-            source = source_at(path)
-        except ReadError as error:
-            reason = str(error).removeprefix(f"{path}: ")
-            raise ValueError(f"`probe_list` {self.path} names {path}, which is not one image: {reason}") from error
-        volume = read(source)[0]
+        volume = read_listed(path, f"`probe_list` {self.path}")
         threshold = foreground_threshold(volume.array, volume.modality)
         image = default_intensity(volume.modality)(volume.array, intensity_statistics(volume.array, threshold))
         low, high = body_box(volume.array, threshold)
@@ -84,3 +77,23 @@ class LabelledImages(Sequence[dict[str, Any]]):
         )
         x = x.expand(-1, self.channels, *self.size) if x.shape[1] == 1 else x
         return (x if self.normalize is None else self.normalize(x))[0]
+
+
+def read_listed(path: Path, origin: str) -> Volume:
+    """Read the one image that a list names.
+
+    Args:
+        path: a file, or the folder of a DICOM series.
+        origin: what names it, for messages.
+
+    Raises:
+        ValueError: when it does not exist, is not one image, or cannot be read.
+    """
+    if not is_there(path):
+        raise ValueError(f"{origin} names {str(path)[:200]}, which does not exist.")
+    try:
+        source = source_at(path)
+    except ReadError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{origin} names {path}, which is not one image: {reason}") from error
+    return read(source)[0]

@@ -60,7 +60,7 @@ class Classification(Task):
 
     def sections(self, root: Path, listed: Path | None) -> Mapping[str, Sequence[Case]]:
         if listed is None:
-            sections = _from_folders(root)
+            sections = class_folders(root)
         else:
             sections = read_list(listed, root, ("image",), self.columns)
         return {name: [self._case(entry) for entry in entries] for name, entries in sections.items()}
@@ -171,7 +171,12 @@ def _truth(entry: Case, name: str) -> float:
     raise ValueError(f"The column `{name}` of the data list must hold 0 or 1, got {entry[name]!r}.")
 
 
-def _from_folders(root: Path) -> dict[str, list[Case]]:
+def class_folders(root: Path) -> dict[str, list[Case]]:
+    """Return the images of one folder a class by section, where there are folders of sections; ``label`` is its name.
+
+    Raises:
+        FileNotFoundError: when there is no such folder.
+    """
     places = {s: next((root / n for n in names if (root / n).is_dir()), None) for s, names in _FOLDERS.items()}
     if places["training"] is None:
         return {"training": _class_folders(root)}

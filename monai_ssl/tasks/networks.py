@@ -9,10 +9,9 @@ from torch import nn
 
 from monai_ssl.arguments import nearest_multiples
 from monai_ssl.networks import Encoder, batch_to_group_norm
-from monai_ssl.transforms import ImageNetNormalized, ZScored
+from monai_ssl.transforms.intensity.normalize import NORMALIZATIONS
 
 Normalize = Literal["zscore", "imagenet"]
-_NORMALIZATIONS = {"zscore": ZScored("image").normalize, "imagenet": ImageNetNormalized("image").normalize}
 
 
 def check_sizes(name: str, sizes: Sequence[int], encoder: Encoder) -> None:
@@ -41,9 +40,9 @@ def normalize_inputs(encoder: nn.Module, normalize: Normalize | None) -> None:
     """
     if normalize is None:
         return
-    if normalize not in _NORMALIZATIONS:
-        raise ValueError(f"`normalize` must be null or one of {tuple(_NORMALIZATIONS)}, got {normalize!r}.")
-    kernel = _NORMALIZATIONS[normalize]
+    if normalize not in NORMALIZATIONS:
+        raise ValueError(f"`normalize` must be null or one of {tuple(NORMALIZATIONS)}, got {normalize!r}.")
+    kernel = NORMALIZATIONS[normalize]
     # a hook, so that sliding windows are treated like training patches and no name of a weight changes
     encoder.register_forward_pre_hook(lambda _, inputs: (kernel(inputs[0]),))
 

@@ -15,10 +15,8 @@ from monai_ssl.store import Scan
 from monai_ssl.transfer.card import ModelCard, read_card
 from monai_ssl.transfer.encoders import matching_encoder
 from monai_ssl.transfer.load import load_weights
-from monai_ssl.transforms import ImageNetNormalized, ZScored
 from monai_ssl.transforms.crops.cut import resize, with_channels
-
-_NORMALIZE = {"zscore": ZScored("image").normalize, "imagenet": ImageNetNormalized("image").normalize}
+from monai_ssl.transforms.intensity.normalize import NORMALIZATIONS
 
 
 def trained_encoder(weights: str | Path, spatial_dims: int, channels: int) -> tuple[Encoder, ModelCard | None]:
@@ -60,7 +58,7 @@ def scan_features(
         (N, D) float32.
     """
     device = device_of(encoder)
-    normalize = _NORMALIZE.get(card.normalize or "") if card is not None else None
+    normalize = NORMALIZATIONS.get(card.normalize or "") if card is not None else None
     vectors = []
     with evaluating(encoder):
         for scan in scans:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import torch
@@ -90,3 +90,10 @@ class ImageNetNormalized(_Normalized):
             )
         mean, std = (x.new_tensor(v).reshape(3, *[1] * (x.ndim - 2)) for v in (self.mean, self.std))
         return (x - mean) / std
+
+
+NORMALIZATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "zscore": ZScored("image").normalize,
+    "imagenet": ImageNetNormalized("image").normalize,
+}
+"""What a model card calls them, as functions of a batch (B, C, *spatial)."""

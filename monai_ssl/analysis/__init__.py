@@ -1,0 +1,1 @@
+"""Analysis of a trained run: CKA, Grad-CAM, embedding, probes, localization and batch norm statistics on one page."""
