@@ -12,7 +12,7 @@ from monai_ssl.study.comparison import Row, compare
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.report.sections import styles, task_part
 from monai_ssl.study.report.tables import cells_csv, summary_csv
-from monai_ssl.study.report.text import count, limits, number, p_value, saving
+from monai_ssl.study.report.text import baselines, count, in_short, limits, number, p_value, saving
 from monai_ssl.study.results import Cell, read_cells
 
 
@@ -57,6 +57,8 @@ def _page(folder: StudyFolder, cells: Sequence[Cell], rows: Sequence[Row], unfin
         cells=cells,
         unfinished=unfinished,
         limits=limits(rows, cells, study),
+        baselines=baselines,
+        in_short=in_short,
         tasks=parts,
         styles=colors,
         asked=json.dumps(asked, indent=2, ensure_ascii=False) if asked else "",

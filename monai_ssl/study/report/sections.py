@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from monai_ssl.study.comparison import Row
 from monai_ssl.study.report.charts import Chart, Points, line_chart
-from monai_ssl.study.report.pictures import CasePicture, case_pictures
-from monai_ssl.study.report.text import baselines, count, in_short
+from monai_ssl.study.report.pictures import case_pictures
+from monai_ssl.study.report.text import count
 from monai_ssl.study.results import Cell
 
 _COLORS = 8
@@ -22,16 +23,7 @@ Figures = list[tuple[Chart, str]]
 
 @dataclass(frozen=True)
 class ArmMeans:
-    """Means over the seeds of an arm.
-
-    Args:
-        scheme: of fine-tuning.
-        labels: number of labeled patients.
-        method: name.
-        scratch: whether it started from random weights.
-        per_class: score of each class.
-        of_target: scores with batch norm statistics as trained and of the target, and the distance between both.
-    """
+    """Means over the seeds of an arm: scores by class; with batch norm as trained, of the target, their distance."""
 
     scheme: str
     labels: int
@@ -39,24 +31,6 @@ class ArmMeans:
     scratch: bool
     per_class: Mapping[str, float]
     of_target: tuple[float, float, float] | None
-
-
-@dataclass(frozen=True)
-class TaskPart:
-    """What the template of a task shows."""
-
-    name: str
-    metric: str
-    higher_is_better: bool
-    in_short: str
-    baselines: str
-    rows: Sequence[Row]
-    methods: Sequence[str]
-    efficiency: Figures
-    curves: Figures
-    classes: Sequence[str]
-    arms: Sequence[ArmMeans]
-    pictures: Sequence[CasePicture]
 
 
 def styles(cells: Sequence[Cell]) -> dict[str, str]:
@@ -67,28 +41,16 @@ def styles(cells: Sequence[Cell]) -> dict[str, str]:
     return found | {name: f"s{i % _COLORS + 1}{' again' if i >= _COLORS else ''}" for i, name in enumerate(others)}
 
 
-def task_part(rows: Sequence[Row], cells: Sequence[Cell], styles: Mapping[str, str]) -> TaskPart:
-    """Return what is to be shown of a task.
-
-    Args:
-        rows: of the task.
-        cells: of the task.
-        styles: class of each method's lines.
-    """
-    return TaskPart(
-        name=rows[0].task,
-        metric=rows[0].metric,
-        higher_is_better=rows[0].higher_is_better,
-        in_short=in_short(rows),
-        baselines=baselines(rows),
-        rows=rows,
-        methods=list(dict.fromkeys(row.method for row in rows)),
-        efficiency=_label_efficiency(rows, styles),
-        curves=_learning_curves(cells, styles),
-        classes=sorted({name for cell in cells for name in cell.per_class}),
-        arms=_arms(cells),
-        pictures=case_pictures(cells),
-    )
+def task_part(rows: Sequence[Row], cells: Sequence[Cell], styles: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the template of a task shows, from its rows and cells and the class of each method's lines."""
+    return {
+        "rows": rows,
+        "efficiency": _label_efficiency(rows, styles),
+        "curves": _learning_curves(cells, styles),
+        "classes": sorted({name for cell in cells for name in cell.per_class}),
+        "arms": _arms(cells),
+        "pictures": case_pictures(cells),
+    }
 
 
 def _label_efficiency(rows: Sequence[Row], styles: Mapping[str, str]) -> Figures:
@@ -142,20 +104,13 @@ def _arms(cells: Sequence[Cell]) -> list[ArmMeans]:
 
 def _by_class(cells: Sequence[Cell]) -> dict[str, float]:
     names = {name for cell in cells for name in cell.per_class}
-    return {name: _mean(cell.per_class[name] for cell in cells if name in cell.per_class) for name in names}
+    return {name: float(np.mean([c.per_class[name] for c in cells if name in c.per_class])) for name in names}
 
 
 def _of_target(cells: Sequence[Cell]) -> tuple[float, float, float] | None:
     found = [(c.score, c.score_target_bn, c.bn_distance) for c in cells]
-    asked = [(score, target, far) for score, target, far in found if target is not None and far is not None]
-    if not asked:
-        return None
-    score, target, distance = (_mean(column) for column in zip(*asked, strict=True))
-    return score, target, distance
+    asked = [values for values in found if None not in values]
+    return tuple(np.mean(np.array(asked, float), axis=0).tolist()) if asked else None
 
 
-def _mean(values: Iterable[float]) -> float:
-    return float(np.mean(list(values)))
-
-
-__all__ = ["ArmMeans", "TaskPart", "styles", "task_part"]
+__all__ = ["ArmMeans", "styles", "task_part"]
