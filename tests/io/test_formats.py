@@ -12,14 +12,13 @@ from PIL import Image
 
 from monai_ssl.cli.main import main
 from monai_ssl.data import LabelledImages
-from monai_ssl.data.class_list import classification_cases
-from monai_ssl.data.datalist import segmentation_cases
 from monai_ssl.io import discover, read
 from monai_ssl.io.formats import FORMATS
 from monai_ssl.io.listing import images_in
 from monai_ssl.io.patient_hints import patient_hints
 from monai_ssl.io.volume import ReadError
 from monai_ssl.store import PrepareOptions, prepare
+from monai_ssl.tasks import Classification, Segmentation
 
 ENDINGS = [(entry, ending) for entry in FORMATS for ending in entry.endings]
 DOCS = Path(__file__).parents[2] / "docs" / "data.md"
@@ -74,9 +73,9 @@ def test_every_ending_in_every_list(entry, ending, tmp_path):
         write(entry, tasks / "labelsTr" / f"p{number}{ending}")
         write(entry, classes / "ill" / f"p{number}{ending}")
         write(entry, classes / "ill" / f"p{number}_mask{ending}")
-    (case,) = segmentation_cases("training", tasks)
+    (case,) = Segmentation({"lung": 1}).cases("training", tasks)
     assert Path(case["image"]).name == Path(case["label"]).name in (f"p0{ending}", f"p1{ending}")
-    both = [case for s in ("training", "validation") for case in classification_cases(s, classes, ["ill"])]
+    both = [case for s in ("training", "validation") for case in Classification(["ill"]).cases(s, classes)]
     assert sorted(Path(case["image"]).name for case in both) == [f"p0{ending}", f"p1{ending}"]
 
 
