@@ -237,7 +237,8 @@ def test_inference_gives_restorations_and_features(output, settings, tmp_path, c
         import nibabel
 
         for source in (cohort / "ct").rglob("*.nii.gz"):
-            (made,) = (tmp_path / "out").rglob(f"{source.name.removesuffix('.nii.gz')}_restored*")
+            # each patient's file is called alike
+            made = (tmp_path / "out" / source.relative_to(cohort / "ct")).with_name("ct_restored.nii.gz")
             a, b = nibabel.load(source), nibabel.load(made)
             assert a.shape == b.shape and torch.allclose(torch.tensor(a.affine), torch.tensor(b.affine))
 

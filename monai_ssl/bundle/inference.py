@@ -23,7 +23,7 @@ from monai.transforms import (
 from monai_ssl.engines import InferenceNetwork, WindowMeanInferer
 from monai_ssl.files import read_json
 from monai_ssl.io.listing import images_in
-from monai_ssl.io.monai_reader import ScanReader
+from monai_ssl.io.monai_reader import ScanReader, named_below
 from monai_ssl.methods import Method
 from monai_ssl.networks import build
 from monai_ssl.transfer import ScaleIntensityByPresetd, SetChannelsd
@@ -44,6 +44,7 @@ class Inference:
         weights: ``model.pt`` of a run, or its ``checkpoint.pt``.
         output: ``"restoration"`` or ``"features"``.
         output_dir: where results go.
+        dataset_dir: of the images; a restoration lies as deep below ``output_dir`` as its image lies below this.
         config: configuration of pre-training that describes a method without ``model.json``.
         overrides: of that configuration, as they were typed in pre-training.
         modality: of the images; by default the one that pre-training saw.
@@ -55,12 +56,14 @@ class Inference:
         weights: str,
         output: str,
         output_dir: str,
+        dataset_dir: str = ".",
         *,
         config: str = "pretrain",
         overrides: Mapping[str, Any] | None = None,
         modality: str | None = None,
     ) -> None:
-        self.weights, self.output, self.output_dir = Path(weights), output, output_dir
+        self.weights, self.output = Path(weights), output
+        self.output_dir, self.dataset_dir = output_dir, dataset_dir
         described = read_json(self.weights.with_name("model.json"))
         if described is None:
             self.method, self.window_size, normalize = _of_bundle(Path(bundle_root), config, overrides or {})
@@ -110,7 +113,14 @@ class Inference:
     @property
     def postprocessing(self) -> Compose:
         """Restorations are written as images."""
-        save = SaveImaged("pred", output_dir=self.output_dir, output_postfix="restored", separate_folder=False)
+        save = SaveImaged(
+            "pred",
+            output_dir=self.output_dir,
+            output_postfix="restored",
+            separate_folder=False,
+            data_root_dir=".",
+            output_name_formatter=named_below(self.dataset_dir),
+        )
         return Compose([save] if self.output == "restoration" else [])
 
     @property
