@@ -18,6 +18,7 @@ from torch import Tensor
 
 from monai_ssl.files import atomic
 from monai_ssl.handlers.background_writer import BackgroundWriter, logger
+from monai_ssl.handlers.measurements import Measurements
 from monai_ssl.handlers.mlflow_run import (
     MLflowRun,
     checked_uri,
@@ -40,9 +41,10 @@ class Tracking:
     """Record a run in MLflow: parameters, every loss term, learning rates, metrics, artifacts and how it ended.
 
     All calls to MLflow are made by a thread of their own: a slow or dead server neither stops nor slows training.
-    The run is marked FINISHED, FAILED on an exception, KILLED when training was terminated or interrupted. Metrics
-    are logged against the iteration, epoch metrics too, so that curves share an axis. Attach it last, so that the
-    metrics of other handlers are there when it reads them. Active on rank 0 only.
+    The run is marked FINISHED, FAILED on an exception, KILLED when training was terminated or interrupted. All metrics
+    have the iteration as their axis. Whatever a handler puts into ``engine.state.metrics`` is logged once, when it was
+    put there; what stays there is not logged again. Attach it last, so that it comes after these handlers. Active on
+    rank 0 only.
 
     Args:
         output_dir: folder of the training run; its ``mlruns.db`` is the default record.
@@ -89,6 +91,7 @@ class Tracking:
         if self._writer is None:
             return
         engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._begin_epoch)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
         engine.add_event_handler(Events.TERMINATE, self._end, "KILLED")
@@ -149,18 +152,18 @@ class Tracking:
             # a local file: wait for it here, so that data workers are not forked while this thread imports
             self.flush()
 
+    def _begin_epoch(self, engine: SSLTrainer) -> None:
+        self.log_metrics(_measured(engine), engine.state.iteration)
+
     def _step(self, engine: SSLTrainer) -> None:
         state: Any = engine.state
         self._means.add(state.output)
-        if state.iteration % self.every == 0:
-            self.log_metrics(self._means.read() | _learning_rates(engine), state.iteration)
+        means = self._means.read() | _learning_rates(engine) if state.iteration % self.every == 0 else {}
+        self.log_metrics(means | _measured(engine), state.iteration)
 
     def _end_epoch(self, engine: SSLTrainer) -> None:
-        metrics = {
-            name: number for name, value in engine.state.metrics.items() if (number := _number(value)) is not None
-        }
-        rest = self._means.read()
-        self.log_metrics(rest | metrics | {"epoch": float(engine.state.epoch)}, engine.state.iteration)
+        found = self._means.read() | _measured(engine) | {"epoch": float(engine.state.epoch)}
+        self.log_metrics(found, engine.state.iteration)
 
     def _fail(self, engine: SSLTrainer, error: BaseException) -> None:
         self._end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
@@ -191,6 +194,15 @@ class Tracking:
 
 def _learning_rates(engine: SSLTrainer) -> dict[str, float]:
     return {f"lr/{step}": float(o.param_groups[0]["lr"]) for step, o in engine.optimizers.items()}
+
+
+def _measured(engine: SSLTrainer) -> dict[str, float]:
+    """Return the metrics that are numbers and were set since the last call."""
+    state: Any = engine.state
+    if not isinstance(state.metrics, Measurements):
+        # at first, and when somebody put another dictionary there
+        state.metrics = Measurements(state.metrics)
+    return {name: number for name, value in state.metrics.new().items() if (number := _number(value)) is not None}
 
 
 def _number(value: Any) -> float | None:

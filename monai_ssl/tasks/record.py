@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import torch
-from ignite.engine import Engine, Events, State
+from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer
 from torch import Tensor
 
@@ -20,11 +20,12 @@ class SupervisedRecord:
     """Show a recorder what it expects of an engine while MONAI's ``SupervisedTrainer`` runs.
 
     MONAI decollates its output, has one optimizer, and keeps validation metrics in another engine. The recorder
-    follows a second engine that repeats the events of the trainer with the loss, the optimizers and all metrics.
+    follows a second engine that repeats the events of the trainer with the loss, the optimizers and all metrics, each
+    of which is set there when it was computed.
 
     Args:
         recorder: e.g. :class:`monai_ssl.handlers.Tracking`.
-        validator: its metrics are recorded after each epoch.
+        validator: its metrics are recorded after each of its runs.
     """
 
     def __init__(self, recorder: Recorder, validator: Engine) -> None:
@@ -33,30 +34,36 @@ class SupervisedRecord:
 
     def attach(self, engine: SupervisedTrainer) -> None:
         relay = Engine(lambda *_: None)
+        self.validator.add_event_handler(Events.COMPLETED, _hand_metrics, relay)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, _hand_metrics, relay)
         self.recorder.attach(relay)
         for event in (Events.STARTED, Events.ITERATION_COMPLETED, Events.EPOCH_COMPLETED, Events.COMPLETED):
-            engine.add_event_handler(event, self._repeat, relay, event)
-        engine.add_event_handler(Events.TERMINATE, self._repeat, relay, Events.TERMINATE)
-        engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail, relay)
+            engine.add_event_handler(event, _repeat, relay, event)
+        engine.add_event_handler(Events.TERMINATE, _repeat, relay, Events.TERMINATE)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, _fail, relay)
 
-    def _repeat(self, engine: SupervisedTrainer, relay: Engine, event: Events) -> None:
-        relay.optimizers = {"network": engine.optimizer}  # type: ignore[attr-defined]
-        relay.state = self._state(engine)
-        relay.fire_event(event)
 
-    def _fail(self, engine: Engine, error: BaseException, relay: Engine) -> None:
-        relay.state = self._state(engine)
-        # the public fire_event cannot pass the error on
-        relay._fire_event(Events.EXCEPTION_RAISED, error)
-        raise error
+def _hand_metrics(engine: Engine, relay: Engine) -> None:
+    relay.state.metrics.update(engine.state.metrics)
 
-    def _state(self, engine: Engine) -> State:
-        kept = {name: getattr(engine.state, name) for name in ("iteration", "epoch", "epoch_length", "max_epochs")}
-        return State(
-            **kept,
-            metrics={**engine.state.metrics, **self.validator.state.metrics},
-            output=_loss(engine.state.output),
-        )
+
+def _repeat(engine: SupervisedTrainer, relay: Engine, event: Events) -> None:
+    _copy_state(engine, relay)
+    relay.fire_event(event)
+
+
+def _fail(engine: SupervisedTrainer, error: BaseException, relay: Engine) -> None:
+    _copy_state(engine, relay)
+    # the public fire_event cannot pass the error on
+    relay._fire_event(Events.EXCEPTION_RAISED, error)
+    raise error
+
+
+def _copy_state(engine: SupervisedTrainer, relay: Engine) -> None:
+    relay.optimizers = {"network": engine.optimizer}  # type: ignore[attr-defined]
+    for name in ("iteration", "epoch", "epoch_length", "max_epochs"):
+        setattr(relay.state, name, getattr(engine.state, name))
+    relay.state.output = _loss(engine.state.output)  # type: ignore[assignment]
 
 
 def _loss(output: Any) -> dict[str, Tensor]:

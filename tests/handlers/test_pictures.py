@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from toy_training import Toy, batches, ssl_trainer
+from toy_training import Toy, batches, ssl_trainer, still
 
 from monai_ssl.handlers import Pictures
 from monai_ssl.handlers.pictures import first_samples, middle_slice, write_sheet
@@ -30,18 +30,11 @@ def test_first_every_and_last_epoch_have_a_sheet(tmp_path):
 
 def test_the_same_batch_is_drawn_each_time(tmp_path):
     handler = Pictures(tmp_path, 1)
-    trainer = ssl_trainer([handler], 3, batches(4))
-    trainer.run()
+    ssl_trainer([handler], 3, batches(4)).run()
     first = batches(4)[0]
     assert torch.equal(handler._batch["view1"], first["view1"][:2])
     # nothing is learnt: the sheets are equal pixel by pixel
-    handler = Pictures(tmp_path / "still", 1)
-    trainer = ssl_trainer([handler], 2, batches(4))
-    trainer.optimizers["losses"].param_groups[0]["lr"] = 0.0
-    for m in trainer.method.modules():
-        if isinstance(m, torch.nn.BatchNorm2d):
-            m.momentum = 0.0
-    trainer.run()
+    still(ssl_trainer([Pictures(tmp_path / "still", 1)], 2, batches(4))).run()
     one, two = (np.array(Image.open(tmp_path / "still" / "pictures" / f"epoch_000{e}.png")) for e in (1, 2))
     assert np.array_equal(one, two)
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 from ignite.engine import Events
 from mlflow.tracking import MlflowClient
-from toy_training import batches, trainer
+from toy_training import Toy, batches, labelled, said, ssl_trainer, trainer
 
-from monai_ssl.handlers import Tracking
+from monai_ssl.evaluation.spread import spread
+from monai_ssl.handlers import CollapseMonitor, DataWait, HeldOutLoss, Probe, Tracking
 
 
 @pytest.fixture(autouse=True)
@@ -69,9 +70,12 @@ def recorded(tmp_path_factory):
 
     def note(e):
         losses.append(float(e.state.output["loss"]))
+
+    def score(e):
         e.state.metrics = {"held_out/loss": 1.5, "tensor": torch.tensor(2.0), "picture": torch.zeros(3), "text": "no"}
 
     engine.add_event_handler(Events.ITERATION_COMPLETED, note)
+    engine.add_event_handler(Events.EPOCH_COMPLETED, score)
     engine.run(batches(6), max_epochs=2)
     (folder / "card.md").write_text("# card")
     tracking.log_artifact(folder / "card.md", "model")
@@ -117,6 +121,48 @@ def test_a_run_that_completed_is_finished_and_uniquely_named(recorded):
     _, (run,) = runs(folder)
     assert run.info.status == "FINISHED"
     assert re.fullmatch(r"toy-\d{8}-\d{6}-[0-9a-f]{6}", run.info.run_name) and run.info.run_name == tracking.run_name
+
+
+class Noted(Toy):
+    """Notes at which iteration its representations were looked at, and what came of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.looks = []
+
+    def representation(self, x):
+        vectors = super().representation(x)
+        if len(x) == 3:
+            self.looks.append((self.iteration, spread(vectors)))
+        return vectors
+
+
+def test_a_metric_is_recorded_where_it_was_measured_and_not_again(folder):
+    method = Noted()
+    handlers = [
+        CollapseMonitor(every=3),
+        DataWait(),
+        HeldOutLoss(batches(1), every=2),
+        Probe(labelled(), every=2),
+        Tracking(folder, every=2),
+    ]
+    trainer = ssl_trainer(handlers, epochs=3, data=batches(4, size=3), method=method)
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda e: setattr(method, "iteration", e.state.iteration))
+
+    @trainer.on(Events.EPOCH_COMPLETED(once=2))
+    def late(e):
+        e.state.metrics["late"] = 1
+
+    said(trainer.run)
+    client, (run,) = runs(folder)
+    points = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
+    steps = {name: [point.step for point in found] for name, found in points.items()}
+    assert [(point.step, point.value) for point in points["collapse/spread"]] == method.looks
+    assert steps["collapse/effective_rank"] == [1, 3, 4, 6, 8, 9, 12]
+    assert steps["time/data_wait_share"] == steps["epoch"] == [4, 8, 12]
+    assert steps["held_out/loss"] == steps["held_out/best"] == steps["probe/knn"] == steps["probe/linear"] == [8, 12]
+    assert steps["probe/knn_at_start"] == steps["probe/linear_at_start"] == [0]
+    assert steps["late"] == [8], "of a handler that was attached after the record"
 
 
 def test_ways_to_end_and_runs_do_not_join(folder):

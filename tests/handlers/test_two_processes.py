@@ -1,22 +1,23 @@
-"""Handlers in two processes: ranks agree on scores, and only the first writes."""
+"""Handlers on two ranks: they agree on scores, and only the first writes."""
+
+from functools import partial
 
 import pytest
-import torch
 from mlflow.tracking import MlflowClient
-from toy_training import batches, ssl_trainer
+from toy_training import batches, labelled, ssl_trainer
 from two_processes import both
 
-from monai_ssl.handlers import CollapseMonitor, DataWait, HeldOutLoss, Pictures, Probe, Progress, Tracking
+from monai_ssl.handlers import HeldOutLoss, Pictures, Probe, Progress, Tracking, Watch
+
+pytestmark = pytest.mark.slow
 
 
-def on_a_rank(rank, folder):
-    labelled = [{"image": torch.full((1, 8, 8), float(i % 2)) + 0.01 * i, "label": i % 2} for i in range(12)]
+def train(rank, folder):
     tracking = Tracking(folder)
     handlers = [
         HeldOutLoss(batches(2, seed=rank)),
-        Probe(labelled),
-        CollapseMonitor(every=1, patience=100),
-        DataWait(),
+        Probe(labelled()),
+        Watch(),
         Pictures(folder, tracking=tracking),
         Progress(),
         tracking,
@@ -26,12 +27,12 @@ def on_a_rank(rank, folder):
     return dict(trainer.state.metrics)
 
 
-@pytest.mark.slow
 def test_ranks_agree_on_scores_and_only_the_first_writes(tmp_path):
-    first, second = both(on_a_rank, tmp_path, tmp_path)
+    first, second = both(partial(train, folder=str(tmp_path)), tmp_path)
     for name in ("held_out/loss", "probe/knn", "probe/linear"):
         assert first[name] == second[name]
-    assert "collapse/spread" in first and "collapse/spread" not in second
+    for name in ("collapse/spread", "time/data_wait_share"):
+        assert name in first and name not in second
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlruns.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("monai_ssl").experiment_id])
     assert run.info.status == "FINISHED" and run.data.metrics["held_out/loss"] == pytest.approx(first["held_out/loss"])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+from collections.abc import Callable
+
 import torch
 from ignite.engine import Engine
 from torch import nn
@@ -55,6 +59,21 @@ class Toy(Method):
         }
 
 
+class Healthy(Toy):
+    """Both of its terms teach something."""
+
+    def losses(self, batch):
+        restored = self.head(self.net(batch["view1"])[-1])
+        return {"restoration": (restored - batch["target1"]).square().mean(), "size": restored.square().mean()}
+
+
+def labelled(n: int = 20, noise: float = 0.01, seed: int = 0):
+    """Images of two classes that anybody can tell apart."""
+    g = torch.Generator().manual_seed(seed)
+    pattern = torch.stack([torch.zeros(1, 8, 8), torch.eye(8)[None]])
+    return [{"image": pattern[i % 2] + noise * torch.randn(1, 8, 8, generator=g), "label": i % 2} for i in range(n)]
+
+
 def batches(n: int = 4, size: int = 4, shape: tuple[int, ...] = (1, 8, 8), seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
     images = [torch.rand((size, *shape), generator=generator) for _ in range(n)]
@@ -90,3 +109,41 @@ def ssl_trainer(handlers, epochs: int = 2, data=None, method: Method | None = No
     optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
     data = batches() if data is None else data
     return SSLTrainer("cpu", epochs, data, method, optimizer, train_handlers=handlers, **kwargs)
+
+
+def still(trainer: SSLTrainer) -> SSLTrainer:
+    """A trainer that changes nothing of its method: no step, and no new statistics of batch norm."""
+    for optimizer in trainer.optimizers.values():
+        optimizer.param_groups[0]["lr"] = 0.0
+    for m in trainer.method.modules():
+        if isinstance(m, nn.modules.batchnorm._BatchNorm):
+            m.momentum = 0.0
+    return trainer
+
+
+class _Heard(logging.Handler):
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+def said(run: Callable[[], object]) -> list[str]:
+    """What a run warns of, and which of its diagnostics fail."""
+    failures: list[str] = []
+    heard, logger = _Heard(failures), logging.getLogger("monai_ssl.handlers.diagnostics")
+    logger.addHandler(heard)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            run()
+    finally:
+        logger.removeHandler(heard)
+    return [str(w.message) for w in caught if issubclass(w.category, UserWarning)] + failures
+
+
+def words(handler, method: Method | None = None, epochs: int = 3, data=None) -> list[str]:
+    """What a handler warns of in a run that is healthy, unless another method or data is given."""
+    return said(ssl_trainer([handler], epochs, data, method or Healthy()).run)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import ignite.distributed as idist
 import torch
 from ignite.engine import Events
 
+from monai_ssl.handlers.diagnostics.base import Diagnostic, Look
 from monai_ssl.handlers.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
 
 
-class ZeroGradient:
-    """Warn of a loss term whose gradient is zero for everything that its step trains.
+class ZeroGradient(Diagnostic):
+    """Name loss terms whose gradient is zero for everything that their step trains.
 
     Such a term looks healthy in a curve: a detached output, a weight of 0, a contrastive loss without negatives. At a
     few iterations the terms are computed once more and each is differentiated by itself; a term that moved nothing at
-    any of them is named, once. It changes nothing of the run. All ranks take part, since losses may gather.
+    any of them is named.
 
     Args:
         at: iterations after the start or continuation of a run, several, since a step may draw a part of the method.
@@ -30,35 +29,28 @@ class ZeroGradient:
         ValueError: when ``at`` is empty or holds numbers below 1.
     """
 
+    all_ranks = True
+
     def __init__(self, at: Sequence[int] = (5, 20, 50, 100)) -> None:
         if not at or min(at) < 1:
             raise ValueError(f"`at` of `ZeroGradient` are iterations of at least 1, got {list(at)}.")
         self.at = frozenset(at)
-        self._first: int | None = None
+        self._passed = 0
         self._dead: dict[str, str] | None = None
 
-    def attach(self, engine: SSLTrainer) -> None:
-        """Look after some iterations."""
-        engine.add_event_handler(Events.STARTED, self._reset)
-        engine.add_event_handler(Events.ITERATION_STARTED, self._begin)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._check)
-
-    def _reset(self) -> None:
-        self._first = self._dead = None
+    def looks(self) -> dict[Events, Look]:
+        return {Events.STARTED: self._begin, Events.ITERATION_COMPLETED: self._check}
 
     def _begin(self, engine: SSLTrainer) -> None:
-        # not when the run starts: a checkpoint may be loaded then
-        if self._first is None:
-            self._first = engine.state.iteration - 1
+        self._passed, self._dead = 0, None
 
-    def _check(self, engine: SSLTrainer) -> None:
-        since = engine.state.iteration - (self._first or 0)
-        if since not in self.at:
-            return
+    def _check(self, engine: SSLTrainer) -> str | None:
+        self._passed += 1
+        if self._passed not in self.at:
+            return None
         found = _dead_terms(engine)
         self._dead = found if self._dead is None else {k: v for k, v in found.items() if k in self._dead}
-        if since == max(self.at) and self._dead and idist.get_rank() == 0:
-            warnings.warn(self._message(self._dead), UserWarning, stacklevel=2)
+        return self._message(self._dead) if self._dead and self._passed == max(self.at) else None
 
     def _message(self, dead: dict[str, str]) -> str:
         terms = ", ".join(f"`{term}` ({why})" for term, why in dead.items())

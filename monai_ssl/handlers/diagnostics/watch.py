@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from monai_ssl.handlers.collapse import CollapseMonitor
-from monai_ssl.handlers.frozen_parts import FrozenParts
-from monai_ssl.handlers.identical_views import IdenticalViews
-from monai_ssl.handlers.missing_labels import MissingLabels
-from monai_ssl.handlers.repeated_samples import RepeatedSamples
-from monai_ssl.handlers.timing import DataWait
-from monai_ssl.handlers.zero_gradient import ZeroGradient
+from monai_ssl.handlers.diagnostics.collapse import CollapseMonitor
+from monai_ssl.handlers.diagnostics.data_wait import DataWait
+from monai_ssl.handlers.diagnostics.frozen_parts import FrozenParts
+from monai_ssl.handlers.diagnostics.identical_views import IdenticalViews
+from monai_ssl.handlers.diagnostics.missing_labels import MissingLabels
+from monai_ssl.handlers.diagnostics.repeated_samples import RepeatedSamples
+from monai_ssl.handlers.diagnostics.zero_gradient import ZeroGradient
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
@@ -30,21 +30,14 @@ class Watch:
     =============================== ===================================================
 
     Weights that do not load are told by :func:`~monai_ssl.transfer.load_weights`. Nothing here changes the run: with
-    and without it, the same seed gives the same network.
+    and without it, the same seed gives the same network, and what fails in a diagnostic does not end it.
     """
 
     def attach(self, engine: SSLTrainer) -> None:
         """Attach all of them."""
-        for handler in (
-            DataWait(),
-            CollapseMonitor(),
-            ZeroGradient(),
-            FrozenParts(),
-            IdenticalViews(),
-            RepeatedSamples(),
-            MissingLabels(),
-        ):
-            handler.attach(engine)
+        kinds = DataWait, CollapseMonitor, ZeroGradient, FrozenParts, IdenticalViews, RepeatedSamples, MissingLabels
+        for kind in kinds:
+            kind().attach(engine)
 
 
 __all__ = ["Watch"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import ignite.distributed as idist
 import torch
 from ignite.engine import Events
 from torch import Tensor
+
+from monai_ssl.handlers.diagnostics.base import Diagnostic, Look
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
@@ -20,12 +20,12 @@ _VALUES = 512
 _MOST = 200_000
 
 
-class RepeatedSamples:
-    """Warn when samples of the loader were there before: twice in an epoch, or all of an epoch in the one before.
+class RepeatedSamples(Diagnostic):
+    """Tell when samples of the loader were there before: twice in an epoch, or all of an epoch in the one before.
 
     Workers that draw alike, a seed that is set anew in every epoch, a stream that does not move on: the loss falls
     nicely, and the network has seen a hundredth of the data. About 500 values of an image stand for it; images of one
-    value do not count. It speaks once, on rank 0.
+    value do not count.
 
     Args:
         share: of the samples of an epoch, in (0, 1], from which on a repetition is told.
@@ -44,39 +44,32 @@ class RepeatedSamples:
         self._before: set[bytes] = set()
         self._now: set[bytes] = set()
         self._count = self._old = 0
-        self._told = False
 
-    def attach(self, engine: SSLTrainer) -> None:
-        """Look at ``engine.state.batch``, what the loader gave."""
-        if idist.get_rank() == 0:
-            engine.add_event_handler(Events.ITERATION_COMPLETED, self._look)
-            engine.add_event_handler(Events.EPOCH_COMPLETED, self._judge)
+    def looks(self) -> dict[Events, Look]:
+        return {Events.ITERATION_COMPLETED: self._look_at_batch, Events.EPOCH_COMPLETED: self._judge}
 
-    def _look(self, engine: SSLTrainer) -> None:
-        if self._told or self._count >= _MOST:
+    def _look_at_batch(self, engine: SSLTrainer) -> None:
+        if self._count >= _MOST:
             return
         for mark in _marks(engine.state.batch):
             self._count += 1
             self._old += mark in self._before
             self._now.add(mark)
 
-    def _judge(self, engine: SSLTrainer) -> None:
-        repeated = self._count - len(self._now)
-        if self._count >= self.fewest and not self._told:
-            if repeated >= self.share * self._count:
-                self._say(f"{repeated} of {self._count} samples of epoch {engine.state.epoch} had been in it before")
-            elif self._old >= self.share * self._count:
-                self._say(f"{self._old} of {self._count} samples of epoch {engine.state.epoch} are those of the last")
+    def _judge(self, engine: SSLTrainer) -> str | None:
+        count, old, repeated = self._count, self._old, self._count - len(self._now)
         self._before, self._now = self._now, set()
         self._count = self._old = 0
-
-    def _say(self, what: str) -> None:
-        self._told = True
-        warnings.warn(
+        what = None
+        if repeated >= self.share * count:
+            what = f"{repeated} of {count} samples of epoch {engine.state.epoch} had been in it before"
+        elif old >= self.share * count:
+            what = f"{old} of {count} samples of epoch {engine.state.epoch} are those of the last"
+        if what is None or count < self.fewest:
+            return None
+        return (
             f"The loader repeats itself: {what}, to the last bit. Look whether its workers draw alike or its seed is "
-            "set anew in every epoch, and whether scans are larger than the windows that `crops` cuts.",
-            UserWarning,
-            stacklevel=2,
+            "set anew in every epoch, and whether scans are larger than the windows that `crops` cuts."
         )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
-import ignite.distributed as idist
 import torch
 from ignite.engine import Events
 from torch import Tensor, nn
+
+from monai_ssl.handlers.diagnostics.base import Diagnostic, Look
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 _NAMED = 4
 
 
-class FrozenParts:
-    """Warn of modules that want a gradient and whose parameters are all what they were so many iterations ago.
+class FrozenParts(Diagnostic):
+    """Name modules that want a gradient and whose parameters are all what they were so many iterations ago.
 
     The optimizer may not hold them, no loss may reach them, or the learning rate is 0, which is said instead. Two sums
-    stand for each parameter, so this costs no memory. It speaks once, on rank 0.
+    stand for each parameter, so this costs no memory.
 
     Args:
-        after: iterations to wait.
+        after: iterations to wait after the start or continuation of a run.
 
     Raises:
         ValueError: when ``after`` is below 1.
@@ -33,39 +33,37 @@ class FrozenParts:
         if after < 1:
             raise ValueError(f"`after` of `FrozenParts` is a number of iterations of at least 1, got {after}.")
         self.after = after
-        self._first: int | None = None
+        self._passed = 0
         self._before: dict[str, Tensor] = {}
         self._rates: set[float] = set()
 
-    def attach(self, engine: SSLTrainer) -> None:
-        """Look at the start, and after some iterations."""
-        if idist.get_rank() == 0:
-            engine.add_event_handler(Events.STARTED, self._reset)
-            engine.add_event_handler(Events.ITERATION_STARTED, self._begin)
-            engine.add_event_handler(Events.ITERATION_COMPLETED, self._check)
-
-    def _reset(self) -> None:
-        self._first = None
+    def looks(self) -> dict[Events, Look]:
+        return {
+            Events.STARTED: self._begin,
+            Events.ITERATION_STARTED: self._remember,
+            Events.ITERATION_COMPLETED: self._check,
+        }
 
     def _begin(self, engine: SSLTrainer) -> None:
+        self._passed = 0
+
+    def _remember(self, engine: SSLTrainer) -> None:
         # not when the run starts: a checkpoint may be loaded then
-        if self._first is None:
-            self._first = engine.state.iteration - 1
+        if self._passed == 0:
             self._before, self._rates = _sums(engine.method), set()
 
-    def _check(self, engine: SSLTrainer) -> None:
-        since = engine.state.iteration - (self._first or 0)
-        if since <= self.after:
-            groups = (group for optimizer in engine.optimizers.values() for group in optimizer.param_groups)
-            self._rates |= {float(group["lr"]) for group in groups}
-        if since != self.after:
-            return
+    def _check(self, engine: SSLTrainer) -> str | None:
+        self._passed += 1
+        if self._passed > self.after:
+            return None
+        groups = (group for optimizer in engine.optimizers.values() for group in optimizer.param_groups)
+        self._rates |= {float(group["lr"]) for group in groups}
+        if self._passed < self.after:
+            return None
         if self._rates == {0.0}:
-            self._say(f"The learning rate was 0 in all of {self.after} iterations: nothing is trained. Set `lr`.")
-            return
+            return f"The learning rate was 0 in all of {self.after} iterations: nothing is trained. Set `lr`."
         frozen = [name for name, sums in _sums(engine.method).items() if torch.equal(sums, self._before[name])]
-        if frozen:
-            self._say(self._message(engine, frozen))
+        return self._message(engine, frozen) if frozen else None
 
     def _message(self, engine: SSLTrainer, frozen: list[str]) -> str:
         held = {id(p) for o in engine.optimizers.values() for group in o.param_groups for p in group["params"]}
@@ -82,9 +80,6 @@ class FrozenParts:
             f"{parts}. Give `optimizer` all parameters, or set `requires_grad` to false where a part is to stay as it "
             "is."
         )
-
-    def _say(self, message: str) -> None:
-        warnings.warn(message, UserWarning, stacklevel=2)
 
 
 def _sums(method: nn.Module) -> dict[str, Tensor]:

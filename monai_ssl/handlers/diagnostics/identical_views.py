@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-import ignite.distributed as idist
 import torch
 from ignite.engine import Events
+
+from monai_ssl.handlers.diagnostics.base import Diagnostic, Look
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
 
 
-class IdenticalViews:
-    """Warn when two views of each sample are equal to the last bit, batch after batch: comparing them is no task.
+class IdenticalViews(Diagnostic):
+    """Tell when two views of each sample are equal to the last bit, batch after batch: comparing them is no task.
 
-    Views are the images ``view1``, ``view2``, ... and ``anchor``, ``positive`` of the batch. It speaks once, on
-    rank 0, and only when all pairs of a batch with something in it are equal.
+    Views are the images ``view1``, ``view2``, ... and ``anchor``, ``positive`` of the batch. Only batches with
+    something in them count, and all pairs of a batch must be equal.
 
     Args:
         checks: first iterations of a run to look at.
@@ -34,29 +34,26 @@ class IdenticalViews:
         self._done = 0
         self._equal: set[tuple[str, str]] | None = None
 
-    def attach(self, engine: SSLTrainer) -> None:
-        """Look at ``engine.state.views`` of the first iterations."""
-        if idist.get_rank() == 0:
-            engine.add_event_handler(Events.ITERATION_COMPLETED, self._check)
+    def looks(self) -> dict[Events, Look]:
+        return {Events.ITERATION_COMPLETED: self._check}
 
-    def _check(self, engine: SSLTrainer) -> None:
+    def _check(self, engine: SSLTrainer) -> str | None:
         if self._done == self.checks:
-            return
+            return None
         views = {k: v for k, v in engine.state.views.items() if _is_view(k, v)}
         # blank windows are equal in any view
         if not any(len(v) and bool((v != v.flatten()[0]).any()) for v in views.values()):
-            return
+            return None
         self._done += 1
         found = {(a, b) for a, b in combinations(views, 2) if torch.equal(views[a], views[b])}
         self._equal = found if self._equal is None else self._equal & found
-        if self._done == self.checks and self._equal:
-            pairs = "; ".join(f"`{a}` and `{b}`" for a, b in sorted(self._equal))
-            warnings.warn(
-                f"The views {pairs} were the same in each of {self.checks} batches: there is nothing to compare. Let "
-                "`crops` or `views` of the configuration draw for each view by itself (`Separatelyd`).",
-                UserWarning,
-                stacklevel=2,
-            )
+        if self._done < self.checks or not self._equal:
+            return None
+        pairs = "; ".join(f"`{a}` and `{b}`" for a, b in sorted(self._equal))
+        return (
+            f"The views {pairs} were the same in each of {self.checks} batches: there is nothing to compare. Let "
+            "`crops` or `views` of the configuration draw for each view by itself (`Separatelyd`)."
+        )
 
 
 def _is_view(key: Any, value: Any) -> bool:
