@@ -1,5 +1,6 @@
 """A run that was stopped continues bit for bit."""
 
+import copy
 import os
 import signal
 import subprocess
@@ -154,75 +155,61 @@ def test_another_batch_size_continues_at_the_same_sample(tmp_path):
     assert run.state.iteration == 4 and run.data_loader.batch_sampler.start == 8
 
 
-def test_the_best_epoch_is_kept(tmp_path):
-    run = build(tmp_path, 3)
-    scores = iter([0.5, 0.2, 0.9])
-    values = {}
+def scored(folder, metrics, **options):
+    """A trainer that has these metrics in its epochs, a dictionary each; a number is a held-out loss."""
+    run = build(folder, len(metrics), **options)
 
     @run.on(Events.EPOCH_STARTED)
     def score(engine):
-        engine.state.metrics["held_out/loss"] = next(scores)
+        found = metrics[engine.state.epoch - 1]
+        engine.state.metrics = found if isinstance(found, dict) else {"held_out/loss": found}
 
-    run.add_event_handler(Events.EPOCH_COMPLETED, lambda e: values.update({e.state.epoch: saved(tmp_path)["method"]}))
+    return run
+
+
+@pytest.mark.parametrize("every_epochs", [1, 3])
+def test_the_best_epoch_is_kept(tmp_path, every_epochs):
+    """Though it may not be one to save."""
+    run, states = scored(tmp_path, [0.5, 0.2, 0.9], every_epochs=every_epochs), []
+    run.add_event_handler(Events.EPOCH_COMPLETED, lambda e: states.append(copy.deepcopy(e.method.state_dict())))
     run.run()
     best = torch.load(tmp_path / "best.pt", weights_only=True)
-    assert best["epoch"] == 2 and best["best"]["value"] == 0.2
-    assert same(best["method"], values[2])
+    assert best["epoch"] == best["best"]["epoch"] == 2 and best["best"]["value"] == 0.2
+    assert same(best["method"], dict(states[1]))
 
 
-def scored(folder, epochs, metrics, **options):
-    """Run with these metrics, one dictionary an epoch."""
-    run = build(folder, epochs, **options)
-
-    @run.on(Events.EPOCH_STARTED)
-    def score(engine):
-        engine.state.metrics = dict(metrics[engine.state.epoch - 1])
-
-    run.run()
-    return torch.load(folder / "best.pt", weights_only=True)["best"]
-
-
-def test_the_best_epoch_is_kept_though_it_is_not_one_to_save(tmp_path):
-    best = scored(tmp_path, 3, [{"held_out/loss": loss} for loss in (0.5, 0.2, 0.9)], every_epochs=3)
-    assert best["epoch"] == 2 and best["value"] == 0.2
+@pytest.mark.parametrize(
+    ("metrics", "epoch"),
+    [
+        ([{"held_out/loss": 0.01}, {"held_out/loss": 0.02, "probe/knn": 0.3}, {"probe/knn": 0.2}], 2),
+        # as after a continuation, before the next probe
+        ([{"probe/knn": 0.3}, {"held_out/loss": 0.9}], 1),
+    ],
+)
+def test_scores_of_two_names_are_not_compared(tmp_path, metrics, epoch):
+    scored(tmp_path, metrics).run()
+    best = torch.load(tmp_path / "best.pt", weights_only=True)["best"]
+    assert (best["name"], best["epoch"]) == ("probe/knn", epoch)
 
 
-def test_scores_of_two_names_are_not_compared(tmp_path):
-    metrics = [{"held_out/loss": 0.01}, {"held_out/loss": 0.02, "probe/knn": 0.3}, {"probe/knn": 0.2}]
-    best = scored(tmp_path / "a", 3, metrics)
-    assert (best["name"], best["epoch"]) == ("probe/knn", 2)
-    without = [{"probe/knn": 0.3}, {"held_out/loss": 0.9}]
-    best = scored(tmp_path / "b", 2, without)
-    assert (best["name"], best["epoch"]) == ("probe/knn", 1), "as after a continuation, before the next probe"
-
-
-def ended(folder, scores, resume_after=None):
-    """The epoch in which a run with a patience of 2 ends, by the held-out losses of its epochs."""
-
-    def training(**options):
-        run = build(folder, len(scores), patience=2, **options)
-
-        @run.on(Events.EPOCH_STARTED)
-        def score(engine):
-            engine.state.metrics["held_out/loss"] = scores[engine.state.epoch - 1]
-
-        return run
-
-    run = training()
+@pytest.mark.parametrize(
+    ("losses", "resume_after", "last"),
+    [
+        ([0.5, 0.4, 0.45, 0.39, 0.4, 0.41, 0.3], None, 6),
+        ([0.5, 0.4, 0.45, 0.39, 0.4, 0.41, 0.3], 5, 6),
+        ([0.5, 0.4, 0.3], None, 3),
+        # as good is not better
+        ([0.5, 0.5, 0.5, 0.4], None, 3),
+    ],
+)
+def test_a_run_ends_when_patience_does(tmp_path, losses, resume_after, last):
+    run = scored(tmp_path, losses, patience=2)
     if resume_after is not None:
         run.add_event_handler(Events.EPOCH_COMPLETED(once=resume_after), lambda e: e.terminate())
         run.run()
-        run = training(resume=True)
+        run = scored(tmp_path, losses, patience=2, resume=True)
     run.run()
-    return run.state.epoch
-
-
-def test_a_run_ends_when_patience_does(tmp_path):
-    scores = [0.5, 0.4, 0.45, 0.39, 0.4, 0.41, 0.3]
-    assert ended(tmp_path / "a", scores) == 6
-    assert ended(tmp_path / "b", scores, resume_after=5) == 6
-    assert ended(tmp_path / "c", [0.5, 0.4, 0.3]) == 3
-    assert ended(tmp_path / "d", [0.5, 0.5, 0.5, 0.4]) == 3, "as good is not better"
+    assert run.state.epoch == last
 
 
 def test_patience_needs_something_to_wait_for(tmp_path):

@@ -1,6 +1,7 @@
 import io
 import re
 
+from ignite.engine import Events
 from toy_training import batches, trainer
 
 from monai_ssl.handlers import Progress
@@ -30,8 +31,6 @@ def test_a_log_file_gets_one_line_an_epoch():
 def test_the_line_shows_the_mean_of_the_epoch():
     stream, engine, seen = io.StringIO(), trainer(), []
     Progress(stream=stream).attach(engine)
-    from ignite.engine import Events
-
     engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: seen.append(float(e.state.output["loss"])))
     engine.run(batches(6), max_epochs=1)
     assert float(stream.getvalue().split("loss ")[1].split()[0]) == float(f"{sum(seen) / 6:.4g}")
@@ -49,8 +48,6 @@ def test_images_are_counted_in_nested_batches():
     handler = Progress(stream=stream)
     handler.attach(engine)
     counted = []
-    from ignite.engine import Events
-
     engine.add_event_handler(Events.EPOCH_COMPLETED, lambda e: counted.append(handler._images))
     engine.run([{"scan": ["a", "b"], **b} for b in batches(5, size=3)], max_epochs=1)
     assert counted == [15]

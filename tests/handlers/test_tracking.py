@@ -10,6 +10,7 @@ import torch
 from ignite.engine import Events
 from mlflow.tracking import MlflowClient
 from toy_training import Toy, batches, labelled, said, ssl_trainer, trainer
+from two_processes import free_port
 
 from monai_ssl.evaluation.spread import spread
 from monai_ssl.handlers import CollapseMonitor, DataWait, HeldOutLoss, Probe, Tracking
@@ -211,17 +212,11 @@ def test_resume_begins_a_run_where_there_is_none(folder):
     assert len(runs(folder)[1]) == 2
 
 
-def closed_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def test_a_dead_server_costs_nothing(tmp_path, caplog):
     engine = trainer()
     output = {"loss": torch.tensor(1.0)}
     engine._process_function = lambda e, batch: output
-    tracking = Tracking(tmp_path, uri=f"http://127.0.0.1:{closed_port()}", every=1)
+    tracking = Tracking(tmp_path, uri=f"http://127.0.0.1:{free_port()}", every=1)
     tries, connect = [], tracking._writer._connect
     tracking._writer._connect = lambda: tries.append(threading.current_thread()) or connect()
     tracking.attach(engine)

@@ -1,4 +1,4 @@
-"""Handlers on two ranks: they agree on scores, and only the first writes."""
+"""Handlers in two processes: ranks agree on scores, and only the first writes."""
 
 from functools import partial
 
@@ -28,7 +28,7 @@ def train(rank, folder):
 
 
 def test_ranks_agree_on_scores_and_only_the_first_writes(tmp_path):
-    first, second = both(partial(train, folder=str(tmp_path)), tmp_path)
+    first, second = both(train, tmp_path, tmp_path)
     for name in ("held_out/loss", "probe/knn", "probe/linear"):
         assert first[name] == second[name]
     for name in ("collapse/spread", "time/data_wait_share"):
