@@ -1,7 +1,5 @@
 """Handlers in two processes: ranks agree on scores, and only the first writes."""
 
-from functools import partial
-
 import pytest
 from mlflow.tracking import MlflowClient
 from toy_training import batches, labelled, ssl_trainer

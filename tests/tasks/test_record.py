@@ -5,7 +5,7 @@ from monai.engines import SupervisedTrainer
 from torch import nn
 
 from monai_ssl.handlers.measurements import Measurements
-from monai_ssl.transfer import SupervisedRecord
+from monai_ssl.tasks.record import SupervisedRecord
 
 
 class Recorder:
