@@ -126,7 +126,7 @@ def draw_views(method: str, store: Path, out: Path) -> None:
     """Write the sheet of what a method sees of volumes, as ``python -m monai_ssl preview`` does."""
     config = BUNDLES / method / "configs" / "pretrain.json"
     with tempfile.TemporaryDirectory() as scratch:
-        places = {"dataset_dir": str(store), "output_dir": scratch, "held_out": 0.0, "num_workers": 0}
+        places = {"dataset_dir": str(store), "output_dir": scratch, "validation": 0.0, "num_workers": 0}
         parser = read_bundle([config], {**places, **SMALLER.get(method, {})})
         batch, _ = make_batch(parser, samples=2)
         batch = {key: value for key, value in batch.items() if key in images_of(batch) or not isinstance(value, list)}

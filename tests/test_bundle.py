@@ -186,15 +186,15 @@ def test_a_batch_of_one_is_refused():
         assembled(batch_size=1)
 
 
-def test_a_raw_tree_is_prepared_once_and_patients_are_held_out(cohort, tmp_path, capsys):
-    scans = PretrainingScans(cohort, tmp_path, 3, held_out=0.2)
+def test_a_raw_tree_is_prepared_once_and_patients_are_kept_for_validation(cohort, tmp_path, capsys):
+    scans = PretrainingScans(cohort, tmp_path, 3, validation=0.2)
     assert "was prepared into" in capsys.readouterr().out
-    assert not {s.patient for s in scans.train} & {s.patient for s in scans.held_out}
-    assert len(scans.held_out) == max(1, round(0.2 * len({s.patient for s in scans.train + scans.held_out})))
-    again = PretrainingScans(tmp_path / "store", tmp_path, 3, held_out=0.2)
+    assert not {s.patient for s in scans.train} & {s.patient for s in scans.validation}
+    assert len(scans.validation) == max(1, round(0.2 * len({s.patient for s in scans.train + scans.validation})))
+    again = PretrainingScans(tmp_path / "store", tmp_path, 3, validation=0.2)
     assert [s.key for s in again.train] == [s.key for s in scans.train]
     assert scans.facts()["patients"] == len({s.patient for s in scans.train})
-    assert not PretrainingScans(tmp_path / "store", tmp_path, 3, held_out=0).held_out
+    assert not PretrainingScans(tmp_path / "store", tmp_path, 3, validation=0).validation
 
 
 def test_scans_of_the_wrong_kind_are_refused(cohort, tmp_path):
@@ -206,7 +206,7 @@ def test_scans_of_the_wrong_kind_are_refused(cohort, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"does not exist. Give a store or a folder of scans"):
         PretrainingScans(tmp_path / "none", tmp_path, 3)
     with pytest.raises(ValueError, match=r"fraction of the patients in \[0, 1\)"):
-        PretrainingScans(tmp_path / "o" / "store", tmp_path, 3, held_out=1.0)
+        PretrainingScans(tmp_path / "o" / "store", tmp_path, 3, validation=1.0)
 
 
 def test_labelled_images_of_a_probe(cohort, tmp_path):

@@ -85,7 +85,7 @@ def test_trains_records_exports_and_transfers(path, settings, tmp_path):
     trainer = train(path, settings(path))
     assert (tmp_path / "checkpoint.pt").is_file() and list((tmp_path / "pictures").glob("epoch_0001.png"))
     assert (tmp_path / "mlruns.db").is_file()
-    assert "held_out/loss" in trainer.state.metrics
+    assert "validation/loss" in trainer.state.metrics
     card = read_card(tmp_path / "encoder.safetensors")
     assert card.method == path.parts[-3] and card.encoder["_target_"].startswith("monai_ssl.networks.")
     assert card.normalize in (None, "imagenet", "zscore") and card.patients >= 1

@@ -206,8 +206,8 @@ def test_evaluation_with_batch_norm_statistics_of_the_target(tmp_path, volumes, 
 
 def test_resampling_balances_the_classes_of_an_epoch_and_no_flip_axis_flips_nothing(tmp_path, pictures):
     rows = [f"{path.relative_to(pictures)},{path.parent.name},training" for path in sorted(pictures.glob("*/*.png"))]
-    held_out = [row.replace("training", "validation") for row in (rows[0], rows[-1])]
-    (tmp_path / "list.csv").write_text("image,label,section\n" + "\n".join([*rows[1:3], *rows[-6:-1], *held_out]))
+    validation = [row.replace("training", "validation") for row in (rows[0], rows[-1])]
+    (tmp_path / "list.csv").write_text("image,label,section\n" + "\n".join([*rows[1:3], *rows[-6:-1], *validation]))
     more = {"datalist": str(tmp_path / "list.csv"), "image_size": [32, 32], "in_channels": 3, "modality": "xray"}
     overrides = train_options("classification", tmp_path, dataset_dir=str(pictures), batch_size=2, **more)
 

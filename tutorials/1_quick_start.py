@@ -86,7 +86,7 @@ run(
     batch_size=4,
     windows_per_scan=2,
     num_workers=0,
-    held_out=0.0,
+    validation=0.0,
     **small,
 )
 print(sorted(path.name for path in (work / "pretrained").iterdir()))

@@ -94,7 +94,7 @@ plt.axis("off")
 plt.show()
 
 # %%
-few = {"max_epochs": 3, "batch_size": 4, "windows_per_scan": 4, "num_workers": 0, "held_out": 0.0, "lr": 0.1}
+few = {"max_epochs": 3, "batch_size": 4, "windows_per_scan": 4, "num_workers": 0, "validation": 0.0, "lr": 0.1}
 run("pretrain", config_file=str(config), bundle_root=str(work / "bundle"), logging_file=False, **places, **size, **few)
 
 # %% [markdown]

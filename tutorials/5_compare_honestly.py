@@ -37,7 +37,7 @@ study = {
             "batch_size": 4,
             "windows_per_scan": 1,
             "num_workers": 0,
-            "held_out": 0.0,
+            "validation": 0.0,
         },
         "tasks": {
             "roi_size": [32, 32, 16],

@@ -38,7 +38,7 @@ run(
     windows_per_scan=1,
     batch_size=2,
     num_workers=0,
-    held_out=0.0,
+    validation=0.0,
     widths=[4, 8, 16, 32],
     roi_size=[32, 32, 16],
 )

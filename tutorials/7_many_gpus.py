@@ -27,7 +27,7 @@ command = [
     *("--config_file", str(bundles / "simclr" / "configs" / "pretrain.json")),
     *("--bundle_root", str(bundles / "simclr"), "--dataset_dir", str(work / "store")),
     *("--output_dir", str(work / "out"), "--max_epochs", "1", "--batch_size", "2", "--windows_per_scan", "2"),
-    *("--num_workers", "0", "--held_out", "0.0", "--widths", "[4,8,16,32]", "--roi_size", "[16,16,16]"),
+    *("--num_workers", "0", "--validation", "0.0", "--widths", "[4,8,16,32]", "--roi_size", "[16,16,16]"),
 ]
 print(shlex.join(command).replace(sys.executable, "python"))
 subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})

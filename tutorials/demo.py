@@ -28,7 +28,7 @@ PRETRAIN = {
     "widths": str(list(WIDTHS)),
     "lr": 0.01,
     "num_workers": 2,
-    "held_out": 0,
+    "validation": 0,
     **VIEWS,
 }
 FINETUNE = {

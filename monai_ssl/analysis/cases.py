@@ -86,7 +86,7 @@ def list_cases(data: str | Path, spatial_dims: int, store_dir: str | Path) -> Ca
 
 
 def _scans(data: Path, spatial_dims: int, store_dir: str | Path, kind: str) -> CaseList:
-    scans = PretrainingScans(data, store_dir, spatial_dims, held_out=0.0).train
+    scans = PretrainingScans(data, store_dir, spatial_dims, validation=0.0).train
     return CaseList([Case(scan, scan.patient) for scan in scans], (), kind)
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from monai_ssl.data import LabelledImages, PretrainingScans, WindowDataset
 from monai_ssl.data.windows import collate_views, endless_loader
 from monai_ssl.engines import SSLTrainer
-from monai_ssl.handlers import Checkpoint, Export, HeldOutLoss, Pictures, Probe, Progress, Tracking, Watch
+from monai_ssl.handlers import Checkpoint, Export, Pictures, Probe, Progress, Tracking, ValidationLoss, Watch
 from monai_ssl.machine import cores
 from monai_ssl.methods import Method
 from monai_ssl.networks import Encoder, recipe_of
@@ -129,12 +129,12 @@ class Pretraining:
             **{"amp": amp, "channels_last": amp, **options},
         )
 
-    def validation(self) -> HeldOutLoss:
+    def validation(self) -> ValidationLoss:
         """Return the loss on validation patients after every epoch, on the same windows each time."""
-        windows = max(1, -(-self.batch_size // len(self.scans.held_out)))
-        dataset = WindowDataset(self.scans.held_out, self.crops, self.seed + 1, windows)
+        windows = max(1, -(-self.batch_size // len(self.scans.validation)))
+        dataset = WindowDataset(self.scans.validation, self.crops, self.seed + 1, windows)
         batches = DataLoader(dataset, min(self.batch_size, len(dataset)), collate_fn=collate_views, drop_last=True)
-        return HeldOutLoss(batches, self.views, seed=self.seed)
+        return ValidationLoss(batches, self.views, seed=self.seed)
 
     def export(self) -> Export:
         """Return what publishes the encoder with its model card, and the method for inference."""
@@ -185,7 +185,7 @@ class StandardHandlers:
     def _handlers(self) -> Iterator[Handler]:
         run = self.run
         yield Watch()
-        if run.scans.held_out:
+        if run.scans.validation:
             yield run.validation()
         if run.probe_list:
             yield run.probe(run.probe_list)

@@ -14,7 +14,7 @@ _EXAMPLES = """examples:
   python -m monai_ssl discover XRAYS --out words.json --size 224 224 --common-size 448 448 --background none
       2-D: all images count as 448 x 448
 
-Then: --words words.json --num_words 45 --roi_size "[64,64,32]" in bundles/transvw, with the same seed, held_out and
+Then: --words words.json --num_words 45 --roi_size "[64,64,32]" in bundles/transvw, with the same seed, validation and
 exclude.
 """
 _WHOLE = {2: (256, 256), 3: (128, 128, 64)}
@@ -44,7 +44,7 @@ def add_parser(subparsers: Any) -> None:
     add(
         "--background", choices=("paper", "reference", "none"), default="paper", help="rule for windows; default: paper"
     )
-    add("--held-out", type=float, default=0.1, help="fraction of patients not trained on; default: 0.1")
+    add("--validation", type=float, default=0.1, help="fraction of patients not trained on; default: 0.1")
     add("--exclude", type=Path, metavar="SPLIT", help="split whose test patients are left out")
     add("--seed", type=int, default=0, help="default: 0")
 
@@ -69,25 +69,25 @@ def run(args: argparse.Namespace) -> int:
     dims = len(args.size)
     Store(args.store)  # a tree of scans is not prepared on the way
     scans = PretrainingScans(
-        args.store, args.out.parent, dims, held_out=args.held_out, exclude=args.exclude, seed=args.seed
+        args.store, args.out.parent, dims, validation=args.validation, exclude=args.exclude, seed=args.seed
     )
     background = None if args.background == "none" else BackgroundRule(args.background, 0.425, 0.85, 0.15)
-    train, held_out, features = describe(scans, args.weights, args.whole_size or _WHOLE[dims])
-    found = discover_words(train, options, held_out, acceptance(background))
+    train, validation, features = describe(scans, args.weights, args.whole_size or _WHOLE[dims])
+    found = discover_words(train, options, validation, acceptance(background))
     WordList(found.words, request_of(scans, options, features, background)).save(args.out)
     first = found.words[0]
     print(
-        f"{len(found.words)} words of {len(first.windows)} training and {len(first.held_out)} held-out patients each, "
+        f"{len(found.words)} words of {len(first.windows)} training and {len(first.validation)} validation patients each, "
         f"compared by the {features}.\nWritten: {args.out}"
     )
     return 0
 
 
 def describe(scans: Any, weights: Path | None, whole_size: Any) -> tuple[Any, Any, str]:
-    """Return training and held-out scans with their features, and what these are.
+    """Return training and validation scans with their features, and what these are.
 
     Args:
-        scans: with ``train`` and ``held_out``.
+        scans: with ``train`` and ``validation``.
         weights: of an encoder, with its card; ``None`` for the intensity profile.
         whole_size: voxels of a scan for the encoder.
     """
@@ -96,15 +96,15 @@ def describe(scans: Any, weights: Path | None, whole_size: Any) -> tuple[Any, An
     from monai_ssl.words import Described
     from monai_ssl.words.visual_words import PROFILE
 
-    parts = (scans.train, scans.held_out)
+    parts = (scans.train, scans.validation)
     if weights is None:
         vectors, name = [scan_profiles(part) if part else None for part in parts], PROFILE
     else:
         encoder, card = trained_encoder(weights, len(whole_size), scans.train[0].shape[0])
         vectors = [scan_features(encoder, part, whole_size, card) if part else None for part in parts]
         name = f"encoder of {weights}"
-    train, held_out = (None if v is None else Described(p, v) for p, v in zip(parts, vectors, strict=True))
-    return train, held_out, name
+    train, validation = (None if v is None else Described(p, v) for p, v in zip(parts, vectors, strict=True))
+    return train, validation, name
 
 
 __all__ = ["add_parser", "describe", "run"]

@@ -1,4 +1,4 @@
-"""Data source of a pre-training run: prepare a folder or open a store, split into training and held-out patients."""
+"""Data source of a pre-training run: prepare a folder or open a store, split into training and validation patients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _THINNEST = 8
 
 
 class PretrainingScans:
-    """Scans for pre-training, and some patients held out to watch the loss on.
+    """Scans for pre-training, and some patients for the validation loss.
 
     A folder that is not a store is prepared once, beside the output, and found again by the next run. Under
     ``torchrun`` the first process prepares it for all.
@@ -28,7 +28,7 @@ class PretrainingScans:
         dataset_dir: a store, or any tree of scans.
         output_dir: where the store of a raw tree goes (``store`` in it).
         spatial_dims: 2 for images, 3 for volumes; scans of another kind are left out, with a word.
-        held_out: fraction of the patients that is not trained on; 0 for none. Below four patients nobody is.
+        validation: fraction of the patients that is not trained on; 0 for none. Below four patients nobody is.
         exclude: patients that must not be seen, the test set of a split; a JSON file that
             ``monai_ssl.store.save_split`` wrote.
         intensity: how stored values become [0, 1]; by default each modality's own way.
@@ -44,8 +44,8 @@ class PretrainingScans:
         >>> with TemporaryDirectory() as folder:
         ...     _ = write_phantom_cohort(Path(folder, "raw"), patients=4, shape=(16, 16, 16))
         ...     _ = prepare(Path(folder, "raw"), Path(folder, "store"), PrepareOptions(workers=0))
-        ...     scans = PretrainingScans(Path(folder, "store"), folder, 3, held_out=0.25)
-        >>> len(scans.train), len(scans.held_out), scans.train[0].shape
+        ...     scans = PretrainingScans(Path(folder, "store"), folder, 3, validation=0.25)
+        >>> len(scans.train), len(scans.validation), scans.train[0].shape
         (3, 1, (1, 16, 16, 16))
     """
 
@@ -55,7 +55,7 @@ class PretrainingScans:
         output_dir: str | Path,
         spatial_dims: int,
         *,
-        held_out: float = 0.1,
+        validation: float = 0.1,
         exclude: str | Path | None = None,
         intensity: Intensity | None = None,
         seed: int = 0,
@@ -79,11 +79,11 @@ class PretrainingScans:
             logger.warning("%d scans that are not %d-D are left out.", others, spatial_dims)
         excluded = _excluded(exclude)
         scans = [scan for scan in scans if scan.patient not in excluded]
-        chosen = _held_out(scans, held_out, seed)
+        chosen = _validation_patients(scans, validation, seed)
         self.train: list[Scan] = [s for s in scans if s.patient not in chosen]
-        self.held_out: list[Scan] = [s for s in scans if s.patient in chosen]
+        self.validation: list[Scan] = [s for s in scans if s.patient in chosen]
         if not self.train:
-            raise ValueError(f"`exclude` and `held_out` leave no patient of {dataset_dir} to train on.")
+            raise ValueError(f"`exclude` and `validation` leave no patient of {dataset_dir} to train on.")
 
     def facts(self) -> dict[str, Any]:
         """What the model card says of the data."""
@@ -129,9 +129,9 @@ def _prepare(dataset_dir: Path, store: Path) -> None:
     print(f"{dataset_dir} is not a store and was prepared into {store}:\n{report.table()}")
 
 
-def _held_out(scans: list[Scan], fraction: float, seed: int) -> set[str]:
+def _validation_patients(scans: list[Scan], fraction: float, seed: int) -> set[str]:
     if not 0 <= fraction < 1:
-        raise ValueError(f"`held_out` is a fraction of the patients in [0, 1), got {fraction}.")
+        raise ValueError(f"`validation` is a fraction of the patients in [0, 1), got {fraction}.")
     # by content, since pseudonyms differ from store to store; and a patient who joins moves hardly anybody else
     first_key: dict[str, str] = {}
     for scan in sorted(scans, key=lambda scan: scan.key):

@@ -13,7 +13,6 @@ from monai_ssl.handlers.diagnostics import (
     ZeroGradient,
 )
 from monai_ssl.handlers.export import Export
-from monai_ssl.handlers.held_out import HeldOutLoss
 from monai_ssl.handlers.learning_rate import LearningRate
 from monai_ssl.handlers.pictures import Pictures
 from monai_ssl.handlers.probe import Probe
@@ -21,6 +20,7 @@ from monai_ssl.handlers.progress import Progress
 from monai_ssl.handlers.start_from import StartFrom
 from monai_ssl.handlers.target_statistics import TargetStatistics
 from monai_ssl.handlers.tracking import Tracking
+from monai_ssl.handlers.validation_loss import ValidationLoss
 
 __all__ = [
     "Checkpoint",
@@ -29,7 +29,7 @@ __all__ = [
     "Diagnostic",
     "Export",
     "FrozenParts",
-    "HeldOutLoss",
+    "ValidationLoss",
     "IdenticalViews",
     "LearningRate",
     "MissingLabels",

@@ -58,7 +58,7 @@ class Checkpoint:
         *,
         every_epochs: int = 1,
         every_iterations: int | None = None,
-        key_metric: tuple[str, ...] = ("probe/linear", "probe/knn", "held_out/accuracy", "held_out/loss"),
+        key_metric: tuple[str, ...] = ("probe/linear", "probe/knn", "validation/accuracy", "validation/loss"),
         patience: int | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
@@ -187,7 +187,7 @@ class Checkpoint:
 
     def _end_in_time(self, trainer: SSLTrainer, patience: int) -> None:
         if not self.best:
-            raise ValueError("`patience` needs a held-out loss or a probe: set `held_out` or `probe_list`.")
+            raise ValueError("`patience` needs a validation loss or a probe: set `validation` or `probe_list`.")
         # by the epoch of the best, which the checkpoint holds: a resumed run ends where it would have ended
         if trainer.state.epoch - self.best["epoch"] >= patience:
             logger.info("No better %s for %d epochs: the run ends.", self.best["name"], patience)

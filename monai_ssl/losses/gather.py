@@ -28,7 +28,7 @@ def gather(x: Tensor) -> Tensor:
     """Return the vectors of all processes, rank by rank, with gradients to those of this one.
 
     With a loss of the whole batch on every process, and the mean of gradients that distributed training takes, the
-    gradients are those of one process with the whole batch. Without gradients (held-out data, of which the processes
+    gradients are those of one process with the whole batch. Without gradients (validation data, of which the processes
     may have different amounts) nothing is exchanged.
 
     Args:

@@ -92,7 +92,7 @@ class Method(nn.Module, ABC):
     def metrics(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return scalars that say how well the task is solved, such as its accuracy, by name; none by default.
 
-        They are computed on held-out data, in evaluation mode and without gradients.
+        They are computed on validation data, in evaluation mode and without gradients.
         """
         del batch
         return {}

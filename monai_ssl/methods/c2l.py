@@ -120,7 +120,7 @@ class C2L(Method):
     def _keys(self, x: Tensor) -> Tensor:
         """Vectors (B, dim) of the teacher; dealt among the processes, so that batch norm does not betray pairs."""
         if not self.training:
-            # nothing to betray then, and the processes may have different amounts of held-out data
+            # nothing to betray then, and the processes may have different amounts of validation data
             return self.teacher(x)
         dealt, order = shuffle_batch(x, self.generator)
         return unshuffle_batch(self.teacher(dealt), order)

@@ -23,7 +23,7 @@ class CubePlusPlus(Method):
 
     The discriminator sees an image together with the disarranged one, so it must judge the arrangement too:
     :math:`L_D = \frac{1}{2} (D(x, T(x)) - 1)^2 + \frac{1}{2} D(G(T(x)), T(x))^2`. It is trained after the generator in
-    each iteration, on the restorations that the generator's step has made. Held-out loss leaves the adversarial term
+    each iteration, on the restorations that the generator's step has made. Validation loss leaves the adversarial term
     out, since it tells of the discriminator as much as of the generator.
 
     Args:

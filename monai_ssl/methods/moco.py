@@ -119,7 +119,7 @@ class MoCo(Method):
     def _keys(self, x: Tensor) -> Tensor:
         """Keys (B, dim) of images; dealt among the processes, so that batch norm does not betray pairs (v1, 3.3)."""
         if not self.training:
-            # nothing to betray then, and the processes may have different amounts of held-out data
+            # nothing to betray then, and the processes may have different amounts of validation data
             check_batch_size(len(x), "MoCo")
             return self.key_network(x)
         dealt, order = shuffle_batch(x, self.generator)

@@ -75,8 +75,8 @@ def write_datalist(target: Path, name: str, license: str) -> dict[str, int]:
         (image,) = (target / "ct" / patient).glob("*.nii.gz")
         files = {"image": image.relative_to(target).as_posix(), "label": label.relative_to(target).as_posix()}
         pairs.append({"patient": patient, **files})
-    held_out = max(1, round(len(pairs) / 3)) if len(pairs) > 1 else 0
-    parts = {"training": pairs[: len(pairs) - held_out], "validation": pairs[len(pairs) - held_out :]}
+    validation = max(1, round(len(pairs) / 3)) if len(pairs) > 1 else 0
+    parts = {"training": pairs[: len(pairs) - validation], "validation": pairs[len(pairs) - validation :]}
     listing = {
         "name": name,
         "description": "Both lungs in chest CT",

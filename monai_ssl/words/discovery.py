@@ -31,7 +31,7 @@ class WordOptions:
             of many sizes; ``None`` takes voxels as they are, for volumes.
         patients: nearest training patients that a word is cut from, the reference included; ``None`` for 200, the
             paper's number, or all where there are fewer.
-        held_out_patients: nearest held-out patients, at most.
+        validation_patients: nearest validation patients, at most.
         words_per_reference: words at most that are drawn in one patient, 1 in the authors' code; ``None`` for as few
             as suffice.
         min_distance: voxels between the places of any two words, in a body of mean size.
@@ -51,7 +51,7 @@ class WordOptions:
     size: Sequence[int] = (64, 64, 32)
     common_size: Sequence[int] | None = None
     patients: int | None = None
-    held_out_patients: int = 30
+    validation_patients: int = 30
     words_per_reference: int | None = None
     min_distance: float = 5.0
     max_trials: int = 200
@@ -107,7 +107,7 @@ class Described:
 
 
 def discover_words(
-    train: Described, options: WordOptions, held_out: Described | None = None, accept: Accept | None = None
+    train: Described, options: WordOptions, validation: Described | None = None, accept: Accept | None = None
 ) -> WordList:
     """Find ``options.num_words`` places, each in one reference patient, and cut them from the patients like it.
 
@@ -117,7 +117,7 @@ def discover_words(
     Args:
         train: training scans.
         options: see :class:`WordOptions`.
-        held_out: scans of patients that are not trained on.
+        validation: scans of patients that are not trained on.
         accept: judges windows of the reference; all are accepted when ``None``.
 
     Raises:
@@ -137,7 +137,7 @@ def discover_words(
             center = None if enough else _place(reference, centers, extent, options, accept, random)
             if center is not None:
                 centers.append(center)
-                words.append(_word(len(words), reference, center, train, held_out, count, options))
+                words.append(_word(len(words), reference, center, train, validation, count, options))
         if len(words) in (before, options.num_words):
             break
     if len(words) < options.num_words:
@@ -228,13 +228,13 @@ def _word(
     reference: Scan,
     center: np.ndarray,
     train: Described,
-    held_out: Described | None,
+    validation: Described | None,
     count: int,
     options: WordOptions,
 ) -> Word:
     feature = train.features[train.scans.index(reference)]
     like = train.nearest(feature, count, first=reference)
-    others = [] if held_out is None else held_out.nearest(feature, options.held_out_patients)
+    others = [] if validation is None else validation.nearest(feature, options.validation_patients)
     windows, unseen = (tuple(_window(scan, center, options) for scan in scans) for scans in (like, others))
     return Word(label, reference.key, tuple(center.tolist()), windows, unseen)
 

@@ -26,7 +26,7 @@ class Background(Protocol):
 
 
 class VisualWords:
-    """Windows of all words in the training scans, ``train``, and in those held out, ``held_out``.
+    """Windows of all words in the training scans, ``train``, and in those held out, ``validation``.
 
     Without a list the words are discovered first, among patients whose bodies look alike from afar (their intensity
     on a coarse grid), and written to ``output_dir/words.json``, where the next run with the same scans and options
@@ -51,7 +51,7 @@ class VisualWords:
         >>> with TemporaryDirectory() as folder:  # doctest: +ELLIPSIS
         ...     _ = write_phantom_cohort(Path(folder, "raw"), patients=4, shape=(16, 16, 16))
         ...     _ = prepare(Path(folder, "raw"), Path(folder, "store"), PrepareOptions(workers=0))
-        ...     scans = PretrainingScans(Path(folder, "store"), folder, 3, held_out=0)
+        ...     scans = PretrainingScans(Path(folder, "store"), folder, 3, validation=0)
         ...     words = VisualWords(scans, WordOptions(num_words=2, size=(8, 8, 8)), folder)
         `words` is null: 2 words were discovered among 4 training scans...
         >>> sorted(word.label for word in words.train)  # each word in each patient
@@ -76,7 +76,7 @@ class VisualWords:
             raise ValueError(f"{words} holds {found} words, not {options.num_words}: set `num_words` to {found}.")
         self.scans = scans
         self.train = _located(self.words, scans.train)
-        self.held_out = _located(self.words, scans.held_out)
+        self.validation = _located(self.words, scans.validation)
         missing = set(range(found)) - {word.label for word in self.train}
         if missing:
             raise ValueError(
@@ -91,7 +91,7 @@ class VisualWords:
 
 def request_of(scans: PretrainingScans, options: WordOptions, features: str, background: Any) -> dict[str, Any]:
     """Return what a list of words follows from, for its file."""
-    parts = {"train": scans.train, "held_out": scans.held_out}
+    parts = {"train": scans.train, "validation": scans.validation}
     hashes = {name: hashlib.sha256(" ".join(s.key for s in part).encode()).hexdigest() for name, part in parts.items()}
     return {"features": features, "background": repr(background), "scans": hashes, "options": options.to_dict()}
 
@@ -108,8 +108,8 @@ def _discovered(scans: PretrainingScans, options: WordOptions, path: Path, backg
     if path.is_file() and (earlier := WordList.load(path)).request == request:
         return earlier
     train = Described(scans.train, scan_profiles(scans.train))
-    held_out = Described(scans.held_out, scan_profiles(scans.held_out)) if scans.held_out else None
-    found = WordList(discover_words(train, options, held_out, acceptance(background)).words, request)
+    validation = Described(scans.validation, scan_profiles(scans.validation)) if scans.validation else None
+    found = WordList(discover_words(train, options, validation, acceptance(background)).words, request)
     found.save(path)
     print(
         f"`words` is null: {options.num_words} words were discovered among {len(scans.train)} training scans, compared "
@@ -125,7 +125,7 @@ def _located(words: WordList, scans: Sequence[Scan]) -> list[LocatedWord]:
     ranked = [
         (rank, word.label, window)
         for word in words.words
-        for rank, window in enumerate((*word.windows, *word.held_out))
+        for rank, window in enumerate((*word.windows, *word.validation))
         if window.scan in known
     ]
     ranked.sort(key=lambda item: item[:2])

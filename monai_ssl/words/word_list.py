@@ -38,14 +38,14 @@ class Word:
         reference: key of the scan that the place was drawn in.
         center: of the place, as fractions of the body along each axis.
         windows: of the reference and its nearest training patients, nearest first.
-        held_out: of the nearest patients that are not trained on.
+        validation: of the nearest patients that are not trained on.
     """
 
     label: int
     reference: str
     center: tuple[float, ...]
     windows: tuple[Window, ...]
-    held_out: tuple[Window, ...] = ()
+    validation: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ class LocatedWord:
 
 
 def _word(entry: Mapping[str, Any]) -> Word:
-    windows, held_out = (tuple(_window(w) for w in entry[part]) for part in ("windows", "held_out"))
-    return Word(entry["label"], entry["reference"], tuple(entry["center"]), windows, held_out)
+    windows, validation = (tuple(_window(w) for w in entry[part]) for part in ("windows", "validation"))
+    return Word(entry["label"], entry["reference"], tuple(entry["center"]), windows, validation)
 
 
 def _window(entry: Mapping[str, Any]) -> Window:

@@ -25,7 +25,7 @@ SMALL = {
     "batch_size": 2,
     "windows_per_scan": 4,
     "num_workers": 0,
-    "held_out": 0,
+    "validation": 0,
     "device": "cpu",
     "amp": "false",
 }

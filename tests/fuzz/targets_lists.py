@@ -17,9 +17,9 @@ from targets import SilentlyAcceptedError, Target, as_json
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from files import nifti, stored
-
 from monai_ssl.data.class_list import class_names, classification_cases
 from monai_ssl.data.datalist import segmentation_cases
+
 from monai_ssl.data.labelled import LabelledImages
 from monai_ssl.store import PrepareOptions, Split, Store, inspect_store, load_split, prepare, save_split
 from monai_ssl.store.store import _maps
@@ -176,7 +176,7 @@ def _use_split(path: Path) -> None:
 
 def _use_words(path: Path) -> None:
     for word in WordList.load(path).words:
-        for window in (*word.windows, *word.held_out):
+        for window in (*word.windows, *word.validation):
             located = LocatedWord(_NoScan(), word.label, window)  # type: ignore[arg-type]
             if not all(isinstance(n, int) and n >= 0 for n in (*located.start, *located.size)):
                 raise SilentlyAcceptedError(f"a window that is none: {window}")

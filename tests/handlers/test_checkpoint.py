@@ -156,13 +156,13 @@ def test_another_batch_size_continues_at_the_same_sample(tmp_path):
 
 
 def scored(folder, metrics, **options):
-    """A trainer that has these metrics in its epochs, a dictionary each; a number is a held-out loss."""
+    """A trainer that has these metrics in its epochs, a dictionary each; a number is a validation loss."""
     run = build(folder, len(metrics), **options)
 
     @run.on(Events.EPOCH_STARTED)
     def score(engine):
         found = metrics[engine.state.epoch - 1]
-        engine.state.metrics = found if isinstance(found, dict) else {"held_out/loss": found}
+        engine.state.metrics = found if isinstance(found, dict) else {"validation/loss": found}
 
     return run
 
@@ -181,9 +181,9 @@ def test_the_best_epoch_is_kept(tmp_path, every_epochs):
 @pytest.mark.parametrize(
     ("metrics", "epoch"),
     [
-        ([{"held_out/loss": 0.01}, {"held_out/loss": 0.02, "probe/knn": 0.3}, {"probe/knn": 0.2}], 2),
+        ([{"validation/loss": 0.01}, {"validation/loss": 0.02, "probe/knn": 0.3}, {"probe/knn": 0.2}], 2),
         # as after a continuation, before the next probe
-        ([{"probe/knn": 0.3}, {"held_out/loss": 0.9}], 1),
+        ([{"probe/knn": 0.3}, {"validation/loss": 0.9}], 1),
     ],
 )
 def test_scores_of_two_names_are_not_compared(tmp_path, metrics, epoch):
@@ -215,7 +215,7 @@ def test_a_run_ends_when_patience_does(tmp_path, losses, resume_after, last):
 def test_patience_needs_something_to_wait_for(tmp_path):
     with pytest.raises(ValueError, match="`patience` is a number of epochs of at least 1"):
         build(tmp_path, 1, patience=0)
-    with pytest.raises(ValueError, match="`patience` needs a held-out loss or a probe"):
+    with pytest.raises(ValueError, match="`patience` needs a validation loss or a probe"):
         build(tmp_path, 2, patience=1).run()
 
 

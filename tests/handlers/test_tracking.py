@@ -13,7 +13,7 @@ from toy_training import Toy, batches, labelled, said, ssl_trainer, trainer
 from two_processes import free_port
 
 from monai_ssl.evaluation.spread import spread
-from monai_ssl.handlers import CollapseMonitor, DataWait, HeldOutLoss, Probe, Tracking
+from monai_ssl.handlers import CollapseMonitor, DataWait, Probe, Tracking, ValidationLoss
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def recorded(tmp_path_factory):
         losses.append(float(e.state.output["loss"]))
 
     def score(e):
-        e.state.metrics = {"held_out/loss": 1.5, "tensor": torch.tensor(2.0), "picture": torch.zeros(3), "text": "no"}
+        e.state.metrics = {"validation/loss": 1.5, "tensor": torch.tensor(2.0), "picture": torch.zeros(3), "text": "no"}
 
     engine.add_event_handler(Events.ITERATION_COMPLETED, note)
     engine.add_event_handler(Events.EPOCH_COMPLETED, score)
@@ -98,7 +98,7 @@ def test_terms_are_means_over_a_few_iterations(recorded):
 
 def test_epoch_metrics_params_and_tags(recorded):
     _, (run,) = runs(recorded[0])
-    assert run.data.metrics["held_out/loss"] == 1.5 and run.data.metrics["tensor"] == 2.0
+    assert run.data.metrics["validation/loss"] == 1.5 and run.data.metrics["tensor"] == 2.0
     assert run.data.metrics["epoch"] == 2
     assert not {"picture", "text"} & set(run.data.metrics)
     assert run.data.params["p149"] == "149" and run.data.params["lr"] == "0.25"
@@ -143,7 +143,7 @@ def test_a_metric_is_recorded_where_it_was_measured_and_not_again(folder):
     handlers = [
         CollapseMonitor(every=3),
         DataWait(),
-        HeldOutLoss(batches(1), every=2),
+        ValidationLoss(batches(1), every=2),
         Probe(labelled(), every=2),
         Tracking(folder, every=2),
     ]
@@ -161,7 +161,9 @@ def test_a_metric_is_recorded_where_it_was_measured_and_not_again(folder):
     assert [(point.step, point.value) for point in points["collapse/spread"]] == method.looks
     assert steps["collapse/effective_rank"] == [1, 3, 4, 6, 8, 9, 12]
     assert steps["time/data_wait_share"] == steps["epoch"] == [4, 8, 12]
-    assert steps["held_out/loss"] == steps["held_out/best"] == steps["probe/knn"] == steps["probe/linear"] == [8, 12]
+    assert (
+        steps["validation/loss"] == steps["validation/best"] == steps["probe/knn"] == steps["probe/linear"] == [8, 12]
+    )
     assert steps["probe/knn_at_start"] == steps["probe/linear_at_start"] == [0]
     assert steps["late"] == [8], "of a handler that was attached after the record"
 

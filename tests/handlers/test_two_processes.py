@@ -5,7 +5,7 @@ from mlflow.tracking import MlflowClient
 from toy_training import batches, labelled, ssl_trainer
 from two_processes import both
 
-from monai_ssl.handlers import HeldOutLoss, Pictures, Probe, Progress, Tracking, Watch
+from monai_ssl.handlers import Pictures, Probe, Progress, Tracking, ValidationLoss, Watch
 
 pytestmark = pytest.mark.slow
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 def train(rank, folder):
     tracking = Tracking(folder)
     handlers = [
-        HeldOutLoss(batches(2, seed=rank)),
+        ValidationLoss(batches(2, seed=rank)),
         Probe(labelled()),
         Watch(),
         Pictures(folder, tracking=tracking),
@@ -27,10 +27,12 @@ def train(rank, folder):
 
 def test_ranks_agree_on_scores_and_only_the_first_writes(tmp_path):
     first, second = both(train, tmp_path, tmp_path)
-    for name in ("held_out/loss", "probe/knn", "probe/linear"):
+    for name in ("validation/loss", "probe/knn", "probe/linear"):
         assert first[name] == second[name]
     for name in ("collapse/spread", "time/data_wait_share"):
         assert name in first and name not in second
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlruns.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("monai_ssl").experiment_id])
-    assert run.info.status == "FINISHED" and run.data.metrics["held_out/loss"] == pytest.approx(first["held_out/loss"])
+    assert run.info.status == "FINISHED" and run.data.metrics["validation/loss"] == pytest.approx(
+        first["validation/loss"]
+    )

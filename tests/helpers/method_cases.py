@@ -20,7 +20,7 @@ from monai_ssl.samples.phantom import phantom_xray, write_phantom_cohort
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 CONFIGS = sorted(BUNDLES.glob("*/configs/pretrain*.json"))
-COMMON = {"max_epochs": 1, "batch_size": 2, "windows_per_scan": 1, "num_workers": 0, "held_out": 0.25}
+COMMON = {"max_epochs": 1, "batch_size": 2, "windows_per_scan": 1, "num_workers": 0, "validation": 0.25}
 SIZES: dict[int, dict[str, Any]] = {
     3: {"widths": [2, 4, 8, 16], "roi_size": [16, 16, 16]},
     2: {"width": 4, "roi_size": [64, 64]},

@@ -51,7 +51,7 @@ def on_a_rank(rank):
     (gather(x) * torch.arange(4.0)[:, None] * (rank + 1)).sum().backward()
     found["gradient"] = x.grad
     with torch.no_grad():
-        found["held_out"] = gather(torch.ones(rank + 1, 3))  # different amounts: nothing may be exchanged
+        found["validation"] = gather(torch.ones(rank + 1, 3))  # different amounts: nothing may be exchanged
     torch.manual_seed(0)
     queue = FeatureQueue(3, 8)
     queue.enqueue(torch.eye(3)[rank][None].expand(2, 3))
@@ -87,8 +87,8 @@ def test_vectors_come_rank_by_rank_and_their_gradients_go_back(ranks):
 
 
 @pytest.mark.slow
-def test_held_out_data_is_not_exchanged(ranks):
-    assert [len(rank["held_out"]) for rank in ranks] == [1, 2]
+def test_validation_data_is_not_exchanged(ranks):
+    assert [len(rank["validation"]) for rank in ranks] == [1, 2]
 
 
 @pytest.mark.slow

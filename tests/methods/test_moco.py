@@ -187,7 +187,7 @@ def test_shared_features_give_the_same_loss_and_gradient():
         assert torch.equal(a.grad, b.grad)
 
 
-def test_held_out_queries_meet_the_keys_of_the_key_network():
+def test_validation_queries_meet_the_keys_of_the_key_network():
     method = make(momentum=1.0)
     train(method, [0], lr=1.0)
     method.eval()
@@ -197,7 +197,7 @@ def test_held_out_queries_meet_the_keys_of_the_key_network():
 
 
 def test_samples_are_dealt_among_processes_in_training_only(monkeypatch):
-    """Held-out data may be of different amounts on each of them."""
+    """Validation data may be of different amounts on each of them."""
     calls = []
 
     def reverse(x, generator):

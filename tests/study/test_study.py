@@ -17,7 +17,7 @@ from monai_ssl.study.plan import check_study
 from monai_ssl.study.worker import CODES
 
 ROOT = Path(__file__).parents[2]
-PRETRAINING = {"max_epochs": 2, "batch_size": 4, "windows_per_scan": 2, "num_workers": 0, "held_out": 0.0}
+PRETRAINING = {"max_epochs": 2, "batch_size": 4, "windows_per_scan": 2, "num_workers": 0, "validation": 0.0}
 TASK = {"max_epochs": 1, "iterations_per_epoch": 8, "lr": 0.02, "num_workers": 0, "batch_size": 2}
 TINY = {
     "name": "tiny",

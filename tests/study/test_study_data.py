@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from monai_ssl.data.class_list import classification_cases
 from monai_ssl.data.datalist import patient_of, segmentation_cases
+
 from monai_ssl.data.pretraining import PretrainingScans
 from monai_ssl.store import Store
 from monai_ssl.study.cohorts import Cohort, ContentHashes, fix_split, read_cohort, subsets, write_list
@@ -112,7 +112,7 @@ def test_the_bundle_reads_the_list(volumes, prepared):
 def trained_on(study, folder, ready):
     job = next(job for job in ready.jobs if isinstance(job, PretrainingJob))
     options = job.overrides
-    scans = PretrainingScans(options["dataset_dir"], folder.root, 3, held_out=0, exclude=options["exclude"])
+    scans = PretrainingScans(options["dataset_dir"], folder.root, 3, validation=0, exclude=options["exclude"])
     sources = {json.loads(p.read_text())["source_hash"] for p in Path(options["dataset_dir"]).glob("scans/*.json")}
     kept = {scan.key for scan in scans.train}
     records = json.loads((Path(options["dataset_dir"]) / "manifest.json").read_text())["scans"]

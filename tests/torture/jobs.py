@@ -87,7 +87,7 @@ class Pretrain:
         shutil.copy(inputs / "mlruns.db", place / "out")
 
     def run(self, place: Path, workers: int) -> None:
-        options = {"max_epochs": EPOCHS, "windows_per_scan": 1, "held_out": 0.0, "num_workers": workers}
+        options = {"max_epochs": EPOCHS, "windows_per_scan": 1, "validation": 0.0, "num_workers": workers}
         overrides = small(BUNDLE, place / "source", place / "out", resume=True, **options)
         parser: ConfigParser = parsed(BUNDLE, overrides | {"roi_size": [32, 32]})
         parser.get_parsed_content("initialize")

@@ -23,12 +23,12 @@ def discover(store, out, *words):
 
 
 def test_writes_the_words_of_the_training_patients(store, tmp_path, capsys):
-    assert discover(store, tmp_path / "words.json", "--held-out", "0.2", "--patients", "3") == 0
+    assert discover(store, tmp_path / "words.json", "--validation", "0.2", "--patients", "3") == 0
     said = capsys.readouterr().out
-    assert "3 words of 3 training and 1 held-out patients each, compared by the intensity profile" in said
+    assert "3 words of 3 training and 1 validation patients each, compared by the intensity profile" in said
     found = WordList.load(tmp_path / "words.json")
     assert len(found.words) == 3 and found.request["options"]["patients"] == 3
-    assert all(len(w.windows) == 3 and len(w.held_out) == 1 for w in found.words)
+    assert all(len(w.windows) == 3 and len(w.validation) == 1 for w in found.words)
 
 
 def test_compares_by_an_encoder(store, tmp_path, capsys):
@@ -54,7 +54,7 @@ def test_compares_by_an_encoder(store, tmp_path, capsys):
     ],
 )
 def test_mistakes_end_in_a_sentence(store, tmp_path, capsys, words, message):
-    assert discover(store, tmp_path / "words.json", "--held-out", "0", *words) == 2
+    assert discover(store, tmp_path / "words.json", "--validation", "0", *words) == 2
     assert message in capsys.readouterr().err and not (tmp_path / "words.json").exists()
 
 

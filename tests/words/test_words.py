@@ -130,17 +130,17 @@ def test_the_same_request_finds_the_same_words():
     assert discover_words(described(cohort()), options()) == discover_words(described(cohort()), options())
 
 
-def test_held_out_patients_are_ranked_too_but_never_trained_on():
+def test_validation_patients_are_ranked_too_but_never_trained_on():
     scans = cohort(12)
-    train, held_out = described(scans[:8]), described(scans[8:], seed=1)
-    words = discover_words(train, options(held_out_patients=3), held_out).words
+    train, validation = described(scans[:8]), described(scans[8:], seed=1)
+    words = discover_words(train, options(validation_patients=3), validation).words
     unseen = {scan.key for scan in scans[8:]}
     for word in words:
-        assert len(word.held_out) == 3 and {w.scan for w in word.held_out} <= unseen
+        assert len(word.validation) == 3 and {w.scan for w in word.validation} <= unseen
         assert not {w.scan for w in word.windows} & unseen and word.reference not in unseen
         feature = train.features[[s.key for s in scans].index(word.reference)]
-        distance = np.linalg.norm(held_out.features - feature, axis=1)
-        assert [w.scan for w in word.held_out] == [scans[8 + i].key for i in distance.argsort()[:3]]
+        distance = np.linalg.norm(validation.features - feature, axis=1)
+        assert [w.scan for w in word.validation] == [scans[8 + i].key for i in distance.argsort()[:3]]
 
 
 def test_windows_without_tissue_are_not_words():
@@ -231,7 +231,7 @@ def test_a_file_that_is_no_list_is_refused(tmp_path, content):
 )
 def test_a_forged_word_is_refused(tmp_path, forged):
     window = {"scan": "a", "start": [0, 0], "size": [3, 3]}
-    word = {"label": 0, "reference": "a", "center": [0.5, 0.5], "windows": [window], "held_out": [window]}
+    word = {"label": 0, "reference": "a", "center": [0.5, 0.5], "windows": [window], "validation": [window]}
     path = tmp_path / "words.json"
     for content in (word, word | forged):
         path.write_text(json.dumps({"format": 1, "request": {}, "words": [content]}))
@@ -241,8 +241,8 @@ def test_a_forged_word_is_refused(tmp_path, forged):
         WordList.load(path)
 
 
-def run_scans(scans, held_out=2):
-    return SimpleNamespace(train=scans[held_out:], held_out=scans[:held_out])
+def run_scans(scans, validation=2):
+    return SimpleNamespace(train=scans[validation:], validation=scans[:validation])
 
 
 def test_a_run_without_a_list_discovers_one_aloud_and_finds_it_again(tmp_path, capsys):
@@ -264,14 +264,14 @@ def test_a_run_learns_all_windows_of_its_own_part(tmp_path):
     found = VisualWords(scans, options(), tmp_path)
     assert Counter(word.label for word in found.train) == dict.fromkeys(range(5), 6)
     assert [word.label for word in found.train[:5]] == [0, 1, 2, 3, 4]
-    assert {word.key for word in found.held_out} == {scan.key for scan in scans.held_out}
+    assert {word.key for word in found.validation} == {scan.key for scan in scans.validation}
     one = found.train[7]
     assert one.shape == one.scan.shape and one[:, 0, 0, 0].shape == (1,) and f"LocatedWord({one.label}" in repr(one)
     # the same list where others are held out: a window follows its scan
     other = run_scans(cohort(9)[::-1])
     moved = VisualWords(other, options(), tmp_path / "other", words=tmp_path / "words.json")
-    assert {w.key for w in moved.train}.isdisjoint(s.key for s in other.held_out) and moved.held_out
-    assert len(moved.train) + len(moved.held_out) == len(found.train) + len(found.held_out)
+    assert {w.key for w in moved.train}.isdisjoint(s.key for s in other.validation) and moved.validation
+    assert len(moved.train) + len(moved.validation) == len(found.train) + len(found.validation)
 
 
 def test_lists_that_do_not_fit_are_refused(tmp_path):

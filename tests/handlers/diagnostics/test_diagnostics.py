@@ -10,7 +10,7 @@ from torch import nn
 from toy_training import Healthy, Toy, batches, labelled, said, ssl_trainer
 
 from monai_ssl import handlers
-from monai_ssl.handlers import Diagnostic, FrozenParts, HeldOutLoss, Pictures, Probe, Watch, ZeroGradient
+from monai_ssl.handlers import Diagnostic, FrozenParts, Pictures, Probe, ValidationLoss, Watch, ZeroGradient
 from monai_ssl.transforms.views import BatchViews
 
 
@@ -98,14 +98,14 @@ def trained(watchers):
 def test_watching_changes_nothing_of_the_run(tmp_path):
     """Bit for bit."""
     watchers = [
-        HeldOutLoss(batches(3, seed=5), BatchViews([Noise()])),
+        ValidationLoss(batches(3, seed=5), BatchViews([Noise()])),
         Probe(labelled(), every=10),
         Watch(),
         Pictures(tmp_path, every=10),
     ]
     (plain, _), (watched, trainer) = trained([]), trained(watchers)
     assert all(map(torch.equal, plain, watched)) and len(plain) == len(watched)
-    assert {"held_out/loss", "probe/knn", "collapse/spread", "time/data_wait_share"} <= set(trainer.state.metrics)
+    assert {"validation/loss", "probe/knn", "collapse/spread", "time/data_wait_share"} <= set(trainer.state.metrics)
 
 
 class Resuming:

@@ -1,4 +1,4 @@
-"""Validation loss: the self-supervised objective and its metrics on held-out patients."""
+"""Validation loss: the self-supervised objective and its metrics on validation patients."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
 
 
-class HeldOutLoss:
-    """Put the mean loss terms and metrics over held-out data into ``engine.state.metrics`` as ``held_out/<name>``.
+class ValidationLoss:
+    """Put the mean loss terms and metrics over validation data into ``engine.state.metrics`` as ``validation/<name>``.
 
-    ``held_out/loss`` is the sum of the terms of the method's first step, ``held_out/best`` its least value since
+    ``validation/loss`` is the sum of the terms of the method's first step, ``validation/best`` its least value since
     training was started or resumed. Views and the method draw the same random numbers every time, so values of
     different epochs compare; nothing of the method or its generators is changed. Under distributed training every
     rank sees its own loader, and the mean of all is taken.
 
     Args:
-        loader: batches of held-out samples, the same ones each time it is iterated.
+        loader: batches of validation samples, the same ones each time it is iterated.
         views: as for training; a copy of them is used.
         every: epochs between two evaluations; the last epoch is always evaluated.
         batches: how many batches to use; ``None`` for the length of ``loader``.
@@ -49,7 +49,7 @@ class HeldOutLoss:
         seed: int = 0,
     ) -> None:
         if every < 1:
-            raise ValueError(f"`every` of `HeldOutLoss` is a number of epochs of at least 1, got {every}.")
+            raise ValueError(f"`every` of `ValidationLoss` is a number of epochs of at least 1, got {every}.")
         self.loader = loader
         self.views = copy.deepcopy(views)
         self.every = every
@@ -66,8 +66,8 @@ class HeldOutLoss:
             return
         terms = self._mean_terms(engine)
         self.best = min(self.best, terms["loss"])
-        engine.state.metrics |= {f"held_out/{name}": value for name, value in terms.items()}
-        engine.state.metrics["held_out/best"] = self.best
+        engine.state.metrics |= {f"validation/{name}": value for name, value in terms.items()}
+        engine.state.metrics["validation/best"] = self.best
 
     def _mean_terms(self, engine: SSLTrainer) -> dict[str, float]:
         means = RunningMeans()
@@ -82,7 +82,9 @@ class HeldOutLoss:
                 means.add({"loss": torch.stack(list(terms.values())).sum(), **terms, **method.metrics(batch)})
         found = means.read()
         if not found:
-            raise ValueError("The held-out loader yields no batch; hold out more scans, or lower its batch size.")
+            raise ValueError(
+                "The validation loader yields no batch; give more scans to `validation`, or lower the batch size."
+            )
         if idist.get_world_size() > 1:
             summed = idist.all_reduce(torch.tensor(list(found.values()), dtype=torch.float64, device=idist.device()))
             found = dict(zip(found, (summed / idist.get_world_size()).tolist(), strict=True))  # type: ignore[union-attr]
@@ -100,4 +102,4 @@ def _in_single_precision(loader: Iterable[Mapping[str, Any]], count: int) -> Ite
         yield raw
 
 
-__all__ = ["HeldOutLoss"]
+__all__ = ["ValidationLoss"]

@@ -3,7 +3,7 @@ import torch
 from ignite.engine import Events
 from toy_training import Toy, batches, ssl_trainer, still
 
-from monai_ssl.handlers import HeldOutLoss
+from monai_ssl.handlers import ValidationLoss
 from monai_ssl.transforms.views import BatchViews
 
 
@@ -17,7 +17,7 @@ class Noise:
 def test_values_of_different_epochs_compare():
     """In a training that changes nothing: the same to the last bit, though views and method draw."""
     seen = []
-    handler = HeldOutLoss(batches(3, seed=5), BatchViews([Noise()]))
+    handler = ValidationLoss(batches(3, seed=5), BatchViews([Noise()]))
     trainer = still(ssl_trainer([handler], epochs=3, data=batches(5)))
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda e: seen.append(dict(e.state.metrics)))
     trainer.run()
@@ -39,25 +39,25 @@ class Scored(Toy):
 def test_mean_of_every_term_in_closed_form():
     """Metrics of the method stand beside the loss and not in it."""
     data = batches(3, seed=5)
-    trainer = ssl_trainer([HeldOutLoss(data)], epochs=1, method=Scored())
+    trainer = ssl_trainer([ValidationLoss(data)], epochs=1, method=Scored())
     trainer.run()
     metrics = trainer.state.metrics
-    assert metrics["held_out/restoration"] == pytest.approx(closed_form(trainer.method.eval(), data), rel=1e-5)
-    assert metrics["held_out/brightness"] == pytest.approx(torch.stack([b["target1"] for b in data]).mean().item())
-    assert metrics["held_out/loss"] == pytest.approx(metrics["held_out/restoration"] + metrics["held_out/drawn"])
+    assert metrics["validation/restoration"] == pytest.approx(closed_form(trainer.method.eval(), data), rel=1e-5)
+    assert metrics["validation/brightness"] == pytest.approx(torch.stack([b["target1"] for b in data]).mean().item())
+    assert metrics["validation/loss"] == pytest.approx(metrics["validation/restoration"] + metrics["validation/drawn"])
 
 
 def test_best_is_the_least_and_the_last_epoch_is_always_evaluated():
     values = []
-    handler = HeldOutLoss(batches(2, seed=5), every=2)
+    handler = ValidationLoss(batches(2, seed=5), every=2)
     trainer = ssl_trainer([handler], epochs=5)
     trainer.add_event_handler(
-        Events.EPOCH_COMPLETED, lambda e: values.append((e.state.epoch, e.state.metrics.get("held_out/loss")))
+        Events.EPOCH_COMPLETED, lambda e: values.append((e.state.epoch, e.state.metrics.get("validation/loss")))
     )
     trainer.run()
     losses = [v for _, v in values]
     assert losses[0] is None and losses[1] == losses[2] and len({losses[1], losses[3], losses[4]}) == 3
-    assert trainer.state.metrics["held_out/best"] == min(losses[1], losses[3], losses[4])
+    assert trainer.state.metrics["validation/best"] == min(losses[1], losses[3], losses[4])
 
 
 def test_an_endless_loader_needs_a_number_of_batches():
@@ -65,16 +65,16 @@ def test_an_endless_loader_needs_a_number_of_batches():
         while True:
             yield from batches(1)
 
-    trainer = ssl_trainer([HeldOutLoss(endless(), batches=2)], epochs=1)
+    trainer = ssl_trainer([ValidationLoss(endless(), batches=2)], epochs=1)
     trainer.run()
-    assert "held_out/loss" in trainer.state.metrics
+    assert "validation/loss" in trainer.state.metrics
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match=r"`every` of `HeldOutLoss`.* got 0"):
-        HeldOutLoss([], every=0)
-    with pytest.raises(ValueError, match="yields no batch; hold out more scans"):
-        ssl_trainer([HeldOutLoss([])]).run()
+    with pytest.raises(ValueError, match=r"`every` of `ValidationLoss`.* got 0"):
+        ValidationLoss([], every=0)
+    with pytest.raises(ValueError, match="yields no batch; give more scans"):
+        ssl_trainer([ValidationLoss([])]).run()
 
 
 def test_crops_are_cut_in_single_precision_under_autocast():
@@ -92,6 +92,6 @@ def test_crops_are_cut_in_single_precision_under_autocast():
             seen.append(batch["view1"].dtype)
             return batch
 
-    handler = HeldOutLoss(Crops(batches(1)), BatchViews([Look()]))
+    handler = ValidationLoss(Crops(batches(1)), BatchViews([Look()]))
     ssl_trainer([handler], epochs=1, amp=True).run()
     assert seen == [torch.float32]
