@@ -44,14 +44,14 @@ def sync(device: torch.device) -> None:
 
 
 def by_hand(width: int, data: list[dict], device: torch.device) -> Callable[[int], float]:
-    net, disturb = method(width).to(device), views()
+    net, augment = method(width).to(device), views()
     optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9)
 
     def step(iteration: int) -> float:
         start = time.perf_counter()
         net.train()
-        seed_iteration(net, disturb, 0, iteration, 0)
-        batch = disturb({k: v.to(device, non_blocking=True) for k, v in data[iteration % len(data)].items()})
+        seed_iteration(net, augment, 0, iteration, 0)
+        batch = augment({k: v.to(device, non_blocking=True) for k, v in data[iteration % len(data)].items()})
         loss = torch.stack(list(net.losses(batch).values())).sum()
         loss.backward()
         optimizer.step()

@@ -65,9 +65,9 @@ def test_each_optimizer_holds_what_its_step_trains_and_nothing_else(path, settin
 
 
 @pytest.mark.parametrize("path", [p for p in CONFIGS if p.parts[-3] == "pcrlv2"], ids=name)
-def test_targets_are_the_views_before_they_were_disturbed(path, settings):
-    """B10: in [0, 1] in 3-D; with the disturbance off, the input before normalization is the target."""
-    quiet = settings(path, disturb=[], **({"swap": []} if dims(path) == 3 else {"cutout": []}))
+def test_targets_are_the_views_before_they_were_augmented(path, settings):
+    """B10: in [0, 1] in 3-D; with the augmentation off, the input before normalization is the target."""
+    quiet = settings(path, augment=[], **({"swap": []} if dims(path) == 3 else {"cutout": []}))
     batch, loud = first_terms(path, quiet)[1], first_terms(path, settings(path))[1]
     for view, target in (("view1", "target1"), ("view2", "target2")):
         if dims(path) == 3:

@@ -28,12 +28,12 @@ def first_batch(path, overrides):
 
 
 @pytest.mark.parametrize("path", PAIRS, ids=name)
-def test_the_target_is_the_view_before_it_was_disturbed(path, settings):
+def test_the_target_is_the_view_before_it_was_augmented(path, settings):
     """Property 8; the authors' code flips the input only."""
-    undisturbed = {"disturb": [], "distort": [], "batch_size": 6, "windows_per_scan": 4}
-    batch = first_batch(path, settings(path, **undisturbed))
+    plain = {"augment": [], "distort": [], "batch_size": 6, "windows_per_scan": 4}
+    batch = first_batch(path, settings(path, **plain))
     assert torch.equal(batch["view1"], batch["target"])
-    code = first_batch(path, settings(path, **undisturbed, flip_target=False))
+    code = first_batch(path, settings(path, **plain, flip_target=False))
     flipped = [i for i in range(6) if not torch.equal(code["view1"][i], code["target"][i])]
     assert 0 < len(flipped) < 6
     assert all(torch.equal(code["view1"][i].flip(1), code["target"][i]) for i in flipped)
@@ -43,7 +43,7 @@ def test_the_target_is_the_view_before_it_was_disturbed(path, settings):
 
 @pytest.mark.parametrize("path", PAIRS, ids=name)
 def test_both_views_are_distorted_but_not_in_stage_di(path, settings):
-    quiet = {"disturb": [], "flips": [], "crops": parsed(path, settings(path))["crops"], "distort#0#probs": [1, 0, 0]}
+    quiet = {"augment": [], "flips": [], "crops": parsed(path, settings(path))["crops"], "distort#0#probs": [1, 0, 0]}
     for stage, distorted in (("dir", True), ("di", False)):
         batch = first_batch(path, settings(path, **quiet, stage=stage))
         assert (not torch.equal(batch["view1"], batch["target"])) == distorted

@@ -2,7 +2,7 @@
 # # What each proxy task does to a scan, in pictures
 #
 # A proxy task asks a question that an image answers by itself. What a network learns from it depends on what is
-# disturbed, so look before you train. All transforms here are MONAI dictionary transforms, for volumes and for
+# corrupted, so look before you train. All transforms here are MONAI dictionary transforms, for volumes and for
 # images.
 
 # %%
@@ -32,20 +32,20 @@ def show(name: str, pictures: dict[str, torch.Tensor]) -> None:
 
 
 # %% [markdown]
-# ## Restore what was disturbed
+# ## Restore what was corrupted
 #
 # Models Genesis: the look of tissue (Bézier curve), its texture (local shuffling) and its context (painting) are
-# disturbed; the network restores them.
+# corrupted; the network restores them.
 
 # %%
-disturbances = {
+corruptions = {
     "Bézier": proxy.RandBezierd("image", prob=1.0),
     "local shuffling": proxy.RandLocalShufflingd("image", prob=1.0),
     "inner painting": proxy.RandPaintingd("image", prob=1.0, in_prob=1.0),
     "outer painting": proxy.RandPaintingd("image", prob=1.0, in_prob=0.0),
 }
-disturbed = {name: task.set_random_state(5)({"image": scan})["image"] for name, task in disturbances.items()}
-show("models_genesis", {"scan": scan} | disturbed)
+corrupted = {name: task.set_random_state(5)({"image": scan})["image"] for name, task in corruptions.items()}
+show("models_genesis", {"scan": scan} | corrupted)
 
 # %% [markdown]
 # ## Restore what is hidden
@@ -92,11 +92,11 @@ show("rubik", {f"cell {i}": cell for i, cell in enumerate(cells["cells"])})
 # %%
 crop = proxy.RandIoUPairCropd("image", out_size=(48, 48, 32), sizes=[[48, 48, 32], [64, 64, 48]], num_locals=0)
 pair = crop.set_random_state(2)({"image": scan})
-disturb = proxy.Separatelyd(
+augment = proxy.Separatelyd(
     ["view1", "view2"], [proxy.RandGaussianBlurd("image"), proxy.RandGaussianNoiseBatchd("image", std=(0.0, 0.1))]
 )
-noisy = disturb.set_random_state(0)(pair)
-show("pair", {"scan": scan, **{f"{k}, cut": pair[k] for k in noisy}, **{f"{k}, disturbed": noisy[k] for k in noisy}})
+noisy = augment.set_random_state(0)(pair)
+show("pair", {"scan": scan, **{f"{k}, cut": pair[k] for k in noisy}, **{f"{k}, augmented": noisy[k] for k in noisy}})
 
 # %% [markdown]
 # ## Undo it

@@ -48,7 +48,7 @@ class DiRA(Method):
     ========== =================== ==========================================
     key        shape               content
     ========== =================== ==========================================
-    ``target`` (B, C, \*spatial)   that view before it was disturbed, in [0, 1]
+    ``target`` (B, C, \*spatial)   that view before it was augmented, in [0, 1]
     ========== =================== ==========================================
 
     Raises:

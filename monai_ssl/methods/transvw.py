@@ -22,7 +22,7 @@ class TransVW(Method):
     r"""One encoder learns which anatomical word a window shows, and with a decoder what it looked like.
 
     :math:`L = \lambda_{cls} CE(c, y) + \lambda_{rec} MSE(x', x)`, where the class :math:`y` is where in the body the
-    window was cut (see :mod:`monai_ssl.words.discovery`), and :math:`x` is the window before it was disturbed.
+    window was cut (see :mod:`monai_ssl.words.discovery`), and :math:`x` is the window before it was augmented.
 
     With the paper's U-Net and 50 words the network has 33,283,763 parameters.
 
@@ -37,7 +37,7 @@ class TransVW(Method):
     ========== ==================== =================================================
     key        shape                content
     ========== ==================== =================================================
-    ``view``   (B, C, \*spatial)    the word, deformed and disturbed
+    ``view``   (B, C, \*spatial)    the word, deformed and augmented
     ``target`` (B, C, \*spatial)    the same word as it was cut, in [0, 1]
     ``label``  (B,)                 its class, 0 to ``num_words`` - 1
     ========== ==================== =================================================

@@ -14,7 +14,7 @@ from monai_ssl.transforms.views import BatchViews
 
 
 class Separatelyd(Randomizable, MapTransform):
-    """Apply a chain to each key on its own, so that views of one scan are disturbed differently.
+    """Apply a chain to each key on its own, so that views of one scan are augmented differently.
 
     A transform draws once for all its keys, as an image and its target need; two views need two draws.
 

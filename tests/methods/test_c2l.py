@@ -226,7 +226,7 @@ class Random(nn.Module):
 def test_cut_out_comes_last_with_few_small_holes_of_the_mean(config, shape):
     bundle = json.loads((BUNDLE / f"configs/{config}.json").read_text())
     order = [t["transforms"] if "transforms" in t else t["_target_"] for t in bundle["views"]["transforms"]]
-    assert order[0] == "@disturb" and order[-1] == "@cutout" and len(order) == 3
+    assert order[0] == "@augment" and order[-1] == "@cutout" and len(order) == 3
     (cutout,) = bundle["cutout"]
     options = {k: v for k, v in cutout.items() if k != "_target_"}
     assert options["num_holes"] == 3

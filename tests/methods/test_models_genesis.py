@@ -115,10 +115,10 @@ def test_target_is_the_flipped_image_and_nothing_else(config, shape):
     back = [t.flip([a + 1 for a in axes if f[a]]) for t, f in zip(out["target"], flips, strict=True)]
     assert torch.equal(torch.stack(back), before) and torch.equal(x, before)
     assert flips.any(0).all(), "an axis is never flipped"
-    undisturbed = views(config)
-    for transform in undisturbed.transforms[2:]:
+    plain = views(config)
+    for transform in plain.transforms[2:]:
         transform.prob = 0.0
-    out = undisturbed({"view": x})
+    out = plain({"view": x})
     assert torch.equal(out["view"], out["target"]) and not torch.equal(out["view"], x)
 
 

@@ -16,7 +16,7 @@ from monai_ssl.transforms.spatial.orientation import Orientation
 SMALL = {
     "pretrain": {
         "crops#0#sizes": [[16, 16, 16], [20, 20, 20]],
-        "disturb#0#sigma": [0, 1],
+        "augment#0#sigma": [0, 1],
         "network_def#queue_size": 16,
     },
     "pretrain_2d": {"cutout#0#size": 8, "network_def#queue_size": 16},

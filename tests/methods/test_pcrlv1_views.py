@@ -1,4 +1,4 @@
-"""Acceptance properties A3 and A10 of the PCRLv1 specification: what its bundle cuts and disturbs."""
+"""Acceptance properties A3 and A10 of the PCRLv1 specification: what its bundle cuts and augments."""
 
 from pathlib import Path
 
@@ -37,16 +37,16 @@ def test_pairs_overlap_and_have_the_presets_sizes(preset, threshold):
 
 def test_target_is_the_clean_crop_whatever_the_corruption():
     x = {"view1": torch.rand(2, 1, 32, 32, 32), "view2": torch.rand(2, 1, 32, 32, 32)}
-    loud = of_bundle("views", spatial=[], **{"disturb#1#prob": 1.0}).set_random_state(0)(x)
-    quiet = of_bundle("views", spatial=[], disturb=[]).set_random_state(0)(x)
+    loud = of_bundle("views", spatial=[], **{"augment#1#prob": 1.0}).set_random_state(0)(x)
+    quiet = of_bundle("views", spatial=[], augment=[]).set_random_state(0)(x)
     for view, target in (("view1", "target1"), ("view2", "target2")):
         assert torch.equal(loud[target], x[view]) and not torch.allclose(loud[view], x[view])
         assert torch.equal(quiet[target], x[view]) and torch.equal(quiet[view], x[view])
-    turned = of_bundle("views", disturb=[]).set_random_state(0)(x)
+    turned = of_bundle("views", augment=[]).set_random_state(0)(x)
     assert torch.equal(turned["view1"], turned["target1"]) and not torch.equal(turned["view1"], x["view1"])
     assert torch.equal(
         of_bundle("views").set_random_state(0)(x)["target1"],
-        of_bundle("views", **{"disturb#1#prob": 0.0}).set_random_state(0)(x)["target1"],
+        of_bundle("views", **{"augment#1#prob": 0.0}).set_random_state(0)(x)["target1"],
     )
 
 
@@ -54,17 +54,17 @@ def test_rotation_stays_in_the_plane_in_the_papers_preset():
     x = torch.zeros(4, 1, 32, 32, 32)
     x[..., 10] = 1
     for preset, stays in (("paper", True), ("reference", False)):
-        views = of_bundle("views", preset=preset, disturb=[]).set_random_state(0)({"view1": x, "view2": x})
+        views = of_bundle("views", preset=preset, augment=[]).set_random_state(0)({"view1": x, "view2": x})
         other = torch.arange(32) != 10
         assert (views["view1"][..., other].abs().max() < 1e-5) == stays
 
 
 def test_two_dimensional_views_end_in_holes_of_the_normalized_mean():
     x = {name: torch.rand(2, 3, 64, 64) for name in ("view1", "view2")}
-    out = of_bundle("views", 2, spatial=[], **{"disturb#2#strength": 0.0}).set_random_state(0)(x)
+    out = of_bundle("views", 2, spatial=[], **{"augment#2#strength": 0.0}).set_random_state(0)(x)
     mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     torch.testing.assert_close(out["target1"], (x["view1"] - mean) / std, atol=1e-5, rtol=1e-5)
     assert (out["view1"] == 0).float().mean() > 0.1 and (out["target1"] == 0).float().mean() < 0.01
-    quiet = of_bundle("views", 2, spatial=[], disturb=[], cutout=[]).set_random_state(0)(x)
+    quiet = of_bundle("views", 2, spatial=[], augment=[], cutout=[]).set_random_state(0)(x)
     assert all(torch.equal(quiet[f"view{i}"], quiet[f"target{i}"]) for i in (1, 2))
     assert torch.equal(quiet["target1"], out["target1"])

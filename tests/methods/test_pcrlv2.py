@@ -18,7 +18,7 @@ SMALL = {
         "crops#0#sizes": [[16, 16, 16], [20, 20, 16]],
         "crops#0#local_sizes": [[8, 8, 8]],
         "crops#0#local_out_size": [8, 8, 8],
-        "disturb#0#sigma": [0, 1],
+        "augment#0#sigma": [0, 1],
         "swap#0#patch_size": [4, 4, 4],
         "swap#0#num_swaps": 5,
     },

@@ -133,7 +133,7 @@ def test_panels_show_input_target_and_restoration():
         ("dira/configs/pretrain.json", (1, 14, 15, 16)),
     ],
 )
-def test_the_target_is_the_word_as_it_was_cut_and_one_of_four_disturbs_the_view(config, shape):
+def test_the_target_is_the_word_as_it_was_cut_and_one_of_four_augments_the_view(config, shape):
     parser = ConfigParser()
     parser.read_config(str(Path(__file__).parents[2] / "bundles" / config))
     parser["roi_size"] = list(shape[1:])

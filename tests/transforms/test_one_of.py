@@ -47,7 +47,7 @@ def test_shares(weights, shares):
     assert torch.allclose(choice.bincount(minlength=4) / 6000, torch.tensor(shares), atol=0.02)
 
 
-def test_the_four_of_transvw_disturb_every_sample():
+def test_the_four_of_transvw_augment_every_sample():
     keys = "image"
     transforms = [
         RandLocalShufflingd(keys, 1.0),

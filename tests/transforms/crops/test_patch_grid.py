@@ -19,7 +19,7 @@ def coordinates(shape, batch=2):
 
 
 @pytest.mark.parametrize(("shape", "patch", "cells"), CASES)
-def test_without_disturbance_the_patches_are_the_view(shape, patch, cells):
+def test_without_augmentation_the_patches_are_the_view(shape, patch, cells):
     task = RandPatchGridd("view", patch, cells, jitter=0, flip_prob=0.0)
     x = coordinates(shape)
     before = x.clone()
