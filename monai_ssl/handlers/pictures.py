@@ -12,8 +12,8 @@ from ignite.engine import Events
 from torch import Tensor
 
 from monai_ssl.files import atomic
+from monai_ssl.handlers.preserving_state import preserving_state
 from monai_ssl.handlers.tracking import Tracking
-from monai_ssl.handlers.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
@@ -69,7 +69,7 @@ class Pictures:
         state: Any = engine.state
         if self._batch is None or (state.epoch % self.every and state.epoch not in (1, state.max_epochs)):
             return
-        with undisturbed(engine) as method:
+        with preserving_state(engine) as method:
             panels = method.panels(engine.to_device(self._batch))
         path = self.folder / f"epoch_{state.epoch:04d}.png"
         write_sheet(panels, path, self.samples)

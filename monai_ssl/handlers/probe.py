@@ -12,7 +12,7 @@ from ignite.engine import Events
 from torch import Tensor
 
 from monai_ssl.evaluation.probes import cross_validated_linear_probe, knn_accuracy, leave_one_out_knn, linear_probe
-from monai_ssl.handlers.undisturbed import undisturbed
+from monai_ssl.handlers.preserving_state import preserving_state
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
@@ -102,7 +102,7 @@ class Probe:
 
     def _represent(self, engine: SSLTrainer, items: Labelled) -> tuple[Tensor, Tensor, Tensor]:
         vectors, labels, groups = [], [], []
-        with undisturbed(engine) as method:
+        with preserving_state(engine) as method:
             for at in range(0, len(items), self.batch_size):
                 some = [items[i] for i in range(at, min(at + self.batch_size, len(items)))]
                 images = _stacked([torch.as_tensor(item["image"]) for item in some])

@@ -12,8 +12,8 @@ import torch
 from ignite.engine import Events
 
 from monai_ssl.engines.randomness import seed_iteration
+from monai_ssl.handlers.preserving_state import preserving_state
 from monai_ssl.handlers.running_mean import RunningMeans
-from monai_ssl.handlers.undisturbed import undisturbed
 from monai_ssl.transforms.views import BatchViews
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class ValidationLoss:
     def _mean_terms(self, engine: SSLTrainer) -> dict[str, float]:
         means = RunningMeans()
         count = self.batches if self.batches is not None else len(self.loader)  # type: ignore[arg-type]
-        with undisturbed(engine) as method:
+        with preserving_state(engine) as method:
             for number, raw in enumerate(_in_single_precision(self.loader, count)):
                 seed_iteration(method, self.views, self.seed, number, idist.get_rank())
                 batch: dict[Any, Any] = dict(engine.to_device(raw))

@@ -9,7 +9,7 @@ from ignite.engine import Events
 
 from monai_ssl.evaluation.spread import effective_rank, spread
 from monai_ssl.handlers.diagnostics.base import Diagnostic, Look
-from monai_ssl.handlers.undisturbed import undisturbed
+from monai_ssl.handlers.preserving_state import preserving_state
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
@@ -57,7 +57,7 @@ class CollapseMonitor(Diagnostic):
         images = next((x for x in engine.state.views.values() if torch.is_tensor(x) and x.ndim >= 4), None)
         if images is None or len(images) < 2:
             return None
-        with undisturbed(engine) as method:
+        with preserving_state(engine) as method:
             vectors = method.representation(images.detach()).float()
         found, rank = spread(vectors), effective_rank(vectors)
         engine.state.metrics |= {"collapse/spread": found, "collapse/effective_rank": rank}

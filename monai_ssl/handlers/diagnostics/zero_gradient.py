@@ -9,7 +9,7 @@ import torch
 from ignite.engine import Events
 
 from monai_ssl.handlers.diagnostics.base import Diagnostic, Look
-from monai_ssl.handlers.undisturbed import undisturbed
+from monai_ssl.handlers.preserving_state import preserving_state
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
@@ -64,7 +64,7 @@ class ZeroGradient(Diagnostic):
 def _dead_terms(trainer: SSLTrainer) -> dict[str, str]:
     """Return the terms without a gradient, and how each lacks it."""
     dead = {}
-    with undisturbed(trainer) as method, torch.enable_grad():
+    with preserving_state(trainer) as method, torch.enable_grad():
         for step in method.steps:
             trained = list(method.step_parameters(step))
             terms = method(trainer.state.views, step)

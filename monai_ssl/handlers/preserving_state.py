@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def undisturbed(trainer: SSLTrainer) -> Iterator[Method]:
+def preserving_state(trainer: SSLTrainer) -> Iterator[Method]:
     """Give the bare method in evaluation mode, without gradients and in the trainer's precision.
 
     Afterwards the mode of every module, all buffers, the generators of the method and torch's global ones are as they
@@ -43,4 +43,4 @@ def undisturbed(trainer: SSLTrainer) -> Iterator[Method]:
             generator.set_state(state)
 
 
-__all__ = ["undisturbed"]
+__all__ = ["preserving_state"]
