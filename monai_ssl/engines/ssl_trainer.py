@@ -16,8 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from monai_ssl.arguments import check_interval
-from monai_ssl.engines.one_ahead import OneAhead
 from monai_ssl.engines.precision import autocast_dtype, needs_scaler
+from monai_ssl.engines.prefetcher import Prefetcher
 from monai_ssl.engines.randomness import seed_iteration
 from monai_ssl.engines.recomputation import recompute_blocks
 from monai_ssl.methods.base import Method
@@ -108,7 +108,7 @@ class SSLTrainer(Trainer):
         if checkpoint_activations:
             recompute_blocks(self.method)
         if device.type == "cuda":
-            self.data_loader = OneAhead(train_data_loader, self.to_device, device)
+            self.data_loader = Prefetcher(train_data_loader, self.to_device, device)
         self.network = _distributed(self.method, device)
         self._forward: Callable[..., Any] = torch.compile(self.network) if compile else self.network
         self.dtype = autocast_dtype(device)

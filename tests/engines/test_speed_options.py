@@ -10,7 +10,7 @@ from ignite.engine import Events
 from torch import nn
 
 from monai_ssl.engines import SSLTrainer
-from monai_ssl.engines.one_ahead import OneAhead
+from monai_ssl.engines.prefetcher import Prefetcher
 from monai_ssl.engines.recomputation import recompute_blocks
 from monai_ssl.methods import BYOL, Method, ModelsGenesis
 from monai_ssl.networks import ConvEncoder, ResNetEncoder, RestorationUNet
@@ -127,23 +127,23 @@ class Counted:
 def test_one_batch_is_on_its_way_while_another_is_used():
     loader = Counted(4)
     moved = []
-    ahead = OneAhead(loader, lambda b: moved.append(b) or dict(b), torch.device("cpu"))
+    ahead = Prefetcher(loader, lambda b: moved.append(b) or dict(b), torch.device("cpu"))
     assert len(ahead) == 4 and ahead.num_workers == 7
     seen = []
     for batch in ahead:
         seen.append(batch["view"].item())
         assert loader.given == len(moved) == min(len(seen) + 1, 4)
-    assert seen == [0, 1, 2, 3] and list(OneAhead(Counted(0), dict, torch.device("cpu"))) == []
+    assert seen == [0, 1, 2, 3] and list(Prefetcher(Counted(0), dict, torch.device("cpu"))) == []
     with pytest.raises(AttributeError, match="sampler"):
         _ = ahead.sampler
     assert len(copy.deepcopy(ahead)) == 4
 
 
-def test_a_loader_one_ahead_trains_alike():
+def test_a_prefetching_loader_trains_alike():
     plain, method = trained(), genesis()
     optimizer = torch.optim.SGD(method.parameters(), 0.05, momentum=0.9)
     run = SSLTrainer("cpu", 1, batches(), method, optimizer, views=NOISE)
-    run.data_loader = OneAhead(run.data_loader, run.to_device, torch.device("cpu"))
+    run.data_loader = Prefetcher(run.data_loader, run.to_device, torch.device("cpu"))
     run.run()
     assert run.state.iteration == 3 and difference(plain, run) == 0
 

@@ -11,7 +11,7 @@ from torch import Tensor
 Batch = dict[str, Any]
 
 
-class OneAhead:
+class Prefetcher:
     """Prefetching loader: each batch is on the device, or on its way there, before it is asked for.
 
     On a GPU they are copied in a stream of their own; the memory of one batch more is needed. What it does not have is
