@@ -74,7 +74,7 @@ def test_validation_changes_nothing(case):
 
 
 def test_labels_and_tables_of_a_task_are_told(case):
-    """Watches and records of a run ask for them."""
+    """Diagnostics and records of a run ask for them."""
     _, method, batch = case
     told = [m.num_labels for m in method.modules() if isinstance(m, Method) and m.num_labels]
     assert bool(told) == ("label" in batch)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from monai_ssl.data import LabelledImages, PretrainingScans, WindowDataset
 from monai_ssl.data.windows import collate_views, endless_loader
 from monai_ssl.engines import SSLTrainer
-from monai_ssl.handlers import Checkpoint, Export, Pictures, Probe, Progress, Tracking, ValidationLoss, Watch
+from monai_ssl.handlers import Checkpoint, Diagnostics, Export, Pictures, Probe, Progress, Tracking, ValidationLoss
 from monai_ssl.machine import cores
 from monai_ssl.methods import Method
 from monai_ssl.networks import Encoder, recipe_of
@@ -184,7 +184,7 @@ class StandardHandlers:
 
     def _handlers(self) -> Iterator[Handler]:
         run = self.run
-        yield Watch()
+        yield Diagnostics()
         if run.scans.validation:
             yield run.validation()
         if run.probe_list:

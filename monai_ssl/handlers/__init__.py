@@ -5,11 +5,11 @@ from monai_ssl.handlers.diagnostics import (
     CollapseMonitor,
     DataWait,
     Diagnostic,
+    Diagnostics,
     FrozenParts,
     IdenticalViews,
     MissingLabels,
     RepeatedSamples,
-    Watch,
     ZeroGradient,
 )
 from monai_ssl.handlers.export import Export
@@ -27,9 +27,9 @@ __all__ = [
     "CollapseMonitor",
     "DataWait",
     "Diagnostic",
+    "Diagnostics",
     "Export",
     "FrozenParts",
-    "ValidationLoss",
     "IdenticalViews",
     "LearningRate",
     "MissingLabels",
@@ -40,6 +40,6 @@ __all__ = [
     "StartFrom",
     "TargetStatistics",
     "Tracking",
-    "Watch",
+    "ValidationLoss",
     "ZeroGradient",
 ]

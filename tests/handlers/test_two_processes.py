@@ -5,7 +5,7 @@ from mlflow.tracking import MlflowClient
 from toy_training import batches, labelled, ssl_trainer
 from two_processes import both
 
-from monai_ssl.handlers import Pictures, Probe, Progress, Tracking, ValidationLoss, Watch
+from monai_ssl.handlers import Diagnostics, Pictures, Probe, Progress, Tracking, ValidationLoss
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +15,7 @@ def train(rank, folder):
     handlers = [
         ValidationLoss(batches(2, seed=rank)),
         Probe(labelled()),
-        Watch(),
+        Diagnostics(),
         Pictures(folder, tracking=tracking),
         Progress(),
         tracking,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_ssl.handlers import Watch
+from monai_ssl.handlers import Diagnostics
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reliability.md").read_text()
@@ -37,6 +37,6 @@ def test_there_are_promises_of_every_kind():
         assert f"\n## {heading}\n" in PAGE
 
 
-def test_every_watch_stands_on_the_page():
-    for name in re.findall(r":class:`(\w+)`", Watch.__doc__):
+def test_every_diagnostic_stands_on_the_page():
+    for name in re.findall(r":class:`(\w+)`", Diagnostics.__doc__):
         assert f"`{name}`" in PAGE, name

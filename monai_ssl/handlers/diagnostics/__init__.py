@@ -1,5 +1,6 @@
 """Sanity checks of a training run: each warns once and never stops the run."""
 
+from monai_ssl.handlers.diagnostics.all import Diagnostics
 from monai_ssl.handlers.diagnostics.base import Diagnostic
 from monai_ssl.handlers.diagnostics.collapse import CollapseMonitor
 from monai_ssl.handlers.diagnostics.data_wait import DataWait
@@ -7,17 +8,16 @@ from monai_ssl.handlers.diagnostics.frozen_parts import FrozenParts
 from monai_ssl.handlers.diagnostics.identical_views import IdenticalViews
 from monai_ssl.handlers.diagnostics.missing_labels import MissingLabels
 from monai_ssl.handlers.diagnostics.repeated_samples import RepeatedSamples
-from monai_ssl.handlers.diagnostics.watch import Watch
 from monai_ssl.handlers.diagnostics.zero_gradient import ZeroGradient
 
 __all__ = [
     "CollapseMonitor",
     "DataWait",
     "Diagnostic",
+    "Diagnostics",
     "FrozenParts",
     "IdenticalViews",
     "MissingLabels",
     "RepeatedSamples",
-    "Watch",
     "ZeroGradient",
 ]

@@ -10,7 +10,7 @@ from torch import nn
 from toy_training import Healthy, Toy, batches, labelled, said, ssl_trainer
 
 from monai_ssl import handlers
-from monai_ssl.handlers import Diagnostic, FrozenParts, Pictures, Probe, ValidationLoss, Watch, ZeroGradient
+from monai_ssl.handlers import Diagnostic, Diagnostics, FrozenParts, Pictures, Probe, ValidationLoss, ZeroGradient
 from monai_ssl.transforms.views import BatchViews
 
 
@@ -67,9 +67,9 @@ def test_every_diagnostic_is_final_and_in_the_one_line():
     kinds = [kind for kind in vars(handlers).values() if isinstance(kind, type) and issubclass(kind, Diagnostic)]
     kinds.remove(Diagnostic)
     assert isabstract(Diagnostic) and all(kind.__bases__ == (Diagnostic,) for kind in kinds)
-    assert sorted(re.findall(r":class:`(\w+)`", Watch.__doc__)) == sorted(kind.__name__ for kind in kinds)
+    assert sorted(re.findall(r":class:`(\w+)`", Diagnostics.__doc__)) == sorted(kind.__name__ for kind in kinds)
     attached = set()
-    engine = ssl_trainer([Watch()])
+    engine = ssl_trainer([Diagnostics()])
     for handlers_of_event in engine._event_handlers.values():
         attached |= {
             type(h.__self__) for h, *_ in handlers_of_event if isinstance(getattr(h, "__self__", 0), Diagnostic)
@@ -100,7 +100,7 @@ def test_watching_changes_nothing_of_the_run(tmp_path):
     watchers = [
         ValidationLoss(batches(3, seed=5), BatchViews([Noise()])),
         Probe(labelled(), every=10),
-        Watch(),
+        Diagnostics(),
         Pictures(tmp_path, every=10),
     ]
     (plain, _), (watched, trainer) = trained([]), trained(watchers)
@@ -124,10 +124,10 @@ class Resuming:
 def test_a_continued_run_is_watched_from_where_it_continues():
     method = Healthy()
     method.spare = nn.Linear(3, 3)
-    watches = [ZeroGradient([1, 2]), FrozenParts(4), Resuming()]
-    found = said(ssl_trainer(watches, epochs=27, method=method).run)
+    checks = [ZeroGradient([1, 2]), FrozenParts(4), Resuming()]
+    found = said(ssl_trainer(checks, epochs=27, method=method).run)
     assert len(found) == 1 and "`spare`" in found[0]
-    found = said(ssl_trainer(watches, epochs=27, method=Toy()).run)
+    found = said(ssl_trainer(checks, epochs=27, method=Toy()).run)
     assert len(found) == 1 and "`drawn`" in found[0]
 
 

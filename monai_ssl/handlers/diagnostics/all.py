@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
 
 
-class Watch:
-    """Watch a run for what goes wrong without an error; each of these speaks once, in words.
+class Diagnostics:
+    """Check a run for what goes wrong without an error; each of these speaks once, in words.
 
     =============================== ===================================================
     :class:`DataWait`               training waits for data, above 30 % of the time
@@ -40,4 +40,4 @@ class Watch:
             kind().attach(engine)
 
 
-__all__ = ["Watch"]
+__all__ = ["Diagnostics"]
