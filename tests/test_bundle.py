@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from method_cases import BUNDLES
 from monai.bundle import ConfigParser
 from PIL import Image
 
@@ -53,6 +54,12 @@ def test_a_misspelt_key_is_refused_with_the_nearest_one(given, tmp_path):
     (tmp_path / "args.json").write_text(json.dumps({**given(), "epoch": 3}))
     with pytest.raises(ValueError, match="`epoch`"):
         refuse_unknown_keys({"args_file": str(tmp_path / "args.json")})
+
+
+@pytest.mark.parametrize(("key", "name"), [("held_out", "validation"), ("disturb#1#prob", "augment")])  # former names
+def test_a_former_key_is_refused_with_its_new_name(key, name):
+    with pytest.raises(ValueError, match=rf"reads `\w+` \(did you mean `{name}`\?\)"):
+        refuse_unknown_keys({"config_file": str(BUNDLES / "moco/configs/pretrain.json"), key: 0.2})
 
 
 def test_a_default_that_an_override_orphaned_is_nobodys_mistake(given):

@@ -33,6 +33,7 @@ _READ_BY_TRACKING = {
     "is_not_rank0",
     "displayable_configs",
 }
+_FORMER = {"held_out": "validation", "disturb": "augment"}
 _JSON_WORDS = {"true": True, "false": False, "null": None}
 _REFERENCE = re.compile(r"[@%](\w+)")
 
@@ -95,7 +96,8 @@ def refuse_unread(config: Mapping[str, Any], keys: Sequence[str]) -> None:
         return
     hints = []
     for key in unknown:
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [k for k in known if key in k][:1]
+        near = [k for k in known if k == _FORMER.get(key)] or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        near = near or [k for k in known if key in k][:1]
         hints.append(f"`{key}`" + (f" (did you mean `{near[0]}`?)" if near else ""))
     raise ValueError(
         f"Nothing in this bundle reads {', '.join(hints)}. Keys that can be set: {', '.join(known)}; "

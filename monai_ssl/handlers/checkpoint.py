@@ -27,6 +27,7 @@ from monai_ssl.transfer.source import read_checkpoint
 
 logger = logging.getLogger(__name__)
 FORMAT = 1
+_FORMER_PREFIX, _PREFIX = "held_out/", "validation/"
 
 
 class Checkpoint:
@@ -150,7 +151,7 @@ class Checkpoint:
             optimizer.load_state_dict(saved["optimizers"][step])
         trainer.scaler.load_state_dict(saved["scaler"])
         set_rng_state(saved["rng"])
-        self.best = saved["best"]
+        self.best = _best_of(saved)
         self._set_position(trainer, saved, path)
         if saved["seed"] != trainer.seed:
             logger.warning(
@@ -207,6 +208,12 @@ def save_atomically(state: Any, path: Path) -> None:
     """``torch.save`` so that a kill leaves the old file."""
     with atomic(path) as file:
         torch.save(state, file)
+
+
+def _best_of(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the best score of a checkpoint under the present name of its metric."""
+    best = dict(saved["best"])
+    return {**best, "name": best["name"].replace(_FORMER_PREFIX, _PREFIX)} if best else best
 
 
 def _global_batch_size(trainer: SSLTrainer) -> int:

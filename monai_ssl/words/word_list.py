@@ -12,6 +12,7 @@ from monai_ssl.files import atomic, read_json
 from monai_ssl.store.store import Scan, Slices
 
 FORMAT = 1
+_FORMER_KEY = "held_out"
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ class LocatedWord:
 
 
 def _word(entry: Mapping[str, Any]) -> Word:
-    windows, validation = (tuple(_window(w) for w in entry[part]) for part in ("windows", "validation"))
+    unseen = entry["validation"] if "validation" in entry else entry[_FORMER_KEY]
+    windows, validation = (tuple(map(_window, part)) for part in (entry["windows"], unseen))
     return Word(entry["label"], entry["reference"], tuple(entry["center"]), windows, validation)
 
 

@@ -132,6 +132,16 @@ def test_a_finished_run_is_not_begun_again(tmp_path):
         build(tmp_path, 1, resume=True).run()
 
 
+def test_the_best_score_under_a_former_name_is_still_the_one_to_beat(tmp_path):
+    scored(tmp_path, [0.2]).run()
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    state["best"]["name"] = "held_out/loss"  # the former name
+    torch.save(state, tmp_path / "checkpoint.pt")
+    scored(tmp_path, [0.2, 0.5], resume=True).run()
+    best = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["best"]
+    assert (best["name"], best["epoch"]) == ("validation/loss", 1)
+
+
 def test_another_network_is_refused(tmp_path):
     build(tmp_path, 1).run()
     other = build(tmp_path, 2, resume=True)

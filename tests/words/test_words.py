@@ -13,6 +13,7 @@ from monai_ssl.transforms.crops.background import BackgroundRule
 from monai_ssl.words import Described, VisualWords, WordList, WordOptions, discover_words
 from monai_ssl.words.discovery import window_at
 from monai_ssl.words.visual_words import acceptance
+from monai_ssl.words.word_list import Window, Word
 
 
 class Patient:
@@ -239,6 +240,15 @@ def test_a_forged_word_is_refused(tmp_path, forged):
             assert WordList.load(path).words[0].windows[0].size == (3, 3)
     with pytest.raises(ValueError, match=r"is not a word list of this version .* make it with"):
         WordList.load(path)
+
+
+def test_a_list_with_former_names_is_read(tmp_path):
+    window = Window("a", (0, 0), (3, 3))
+    words = WordList((Word(0, "a", (0.5, 0.5), (window,), (window, window)),), {})
+    words.save(tmp_path / "words.json")
+    former = (tmp_path / "words.json").read_text().replace("validation", "held_out")  # the former name
+    (tmp_path / "words.json").write_text(former)
+    assert WordList.load(tmp_path / "words.json") == words
 
 
 def run_scans(scans, validation=2):
