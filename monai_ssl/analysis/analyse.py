@@ -96,7 +96,7 @@ class _Desk:
     def sections(self) -> Iterator[Section]:
         run, request = self.run, self.request
         yield card_section(run)
-        yield curves_section(run.folder)
+        yield curves_section(run)
         other = None if request.cka is None else read_run(request.cka, device=self.device, seed=request.seed)
         shared = self._shared()
         if other is not None:
@@ -105,7 +105,8 @@ class _Desk:
             if other.spatial_dims != run.spatial_dims:
                 raise ValueError(f"The run is {run.spatial_dims}-D and the other {other.spatial_dims}-D.")
             yield cka_section(run, other, shared)
-        statistics = batch_norm_section(run, shared, other)
+        started = other or (None if run.start is None else read_run(run.start, device=self.device))
+        statistics = batch_norm_section(run, shared, started)
         if statistics is not None:
             yield statistics
         if request.embedding is not None:

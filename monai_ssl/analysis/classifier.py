@@ -27,12 +27,14 @@ class Classifiers:
         classes: names of the logits.
         tested: (N,) which images of the set they were not fitted on.
         said: where they come from, in a sentence.
+        multilabel: whether each class is decided on its own.
     """
 
     networks: dict[str, nn.Module]
     classes: tuple[str, ...]
     tested: Tensor
     said: str
+    multilabel: bool = False
 
 
 def classifiers_of(run: TrainedRun, shown: ImageSet | None, seed: int = 0) -> Classifiers:
@@ -49,7 +51,7 @@ def classifiers_of(run: TrainedRun, shown: ImageSet | None, seed: int = 0) -> Cl
     if run.classifier is not None:
         everything = torch.ones(len(shown) if shown is not None else 0, dtype=torch.bool)
         said = "The classifier is that of the fine-tuning; whether it was trained on these images is for you to know."
-        return Classifiers({"fine-tuned": run.classifier}, run.classes, everything, said)
+        return Classifiers({"fine-tuned": run.classifier}, run.classes, everything, said, run.multilabel)
     if shown is None or shown.classes is None or len(shown.classes.unique()) < 2:
         raise ValueError(
             "This run has no classifier to look into, so that a linear one is fitted on its frozen encoder; for that "
@@ -84,11 +86,13 @@ def linear_classifier(encoder: Encoder, shown: ImageSet, fitted: Tensor) -> Enco
 
 
 @torch.no_grad()
-def probabilities(network: nn.Module, shown: ImageSet) -> Tensor:
-    """Return the probabilities (N, K) of the classes of all images."""
+def probabilities(look: Classifiers, name: str, shown: ImageSet) -> Tensor:
+    """Return the probabilities (N, K) that one of the classifiers gives all images."""
+    network = look.networks[name]
     device = device_of(network)
     with evaluating(network):
-        return torch.cat([network(some.to(device)).softmax(1).float().cpu() for some in batches(shown)])
+        logits = torch.cat([network(some.to(device)).float().cpu() for some in batches(shown)])
+    return logits.sigmoid() if look.multilabel else logits.softmax(1)
 
 
 def _tested(shown: ImageSet, seed: int) -> Tensor:

@@ -22,7 +22,7 @@ def grad_cam_section(look: Classifiers, shown: ImageSet) -> Section:
         look: the classifiers.
         shown: images; those that the classifiers were not fitted on are shown.
     """
-    found = {name: probabilities(network, shown) for name, network in look.networks.items()}
+    found = {name: probabilities(look, name, shown) for name in look.networks}
     chosen = _chosen(look, shown)
     first = next(iter(found.values()))
     decided = first[chosen].argmax(1)

@@ -40,8 +40,8 @@ def localization_section(look: Classifiers, shown: ImageSet, boxes: list[Tensor]
     """
     if not any(names):
         raise ValueError("No image has a finding, so that nothing can be localized.")
-    network = next(iter(look.networks.values()))
-    decided = probabilities(network, shown).argmax(1)
+    name, network = next(iter(look.networks.items()))
+    decided = probabilities(look, name, shown).argmax(1)
     rows, numbers, pictures = [], {}, []
     for kind in sorted({name for of in names for name in of}):
         chosen = torch.tensor([i for i, of in enumerate(names) if kind in of])

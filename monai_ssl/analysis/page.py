@@ -13,7 +13,7 @@ from monai_ssl.files import atomic, write_json
 from monai_ssl.pages import render
 
 PAGE, NUMBERS = "analysis.html", "analysis.json"
-_MOST_ROWS = 8
+_MOST_ROWS = 9
 """Of a table that is shown without being asked for."""
 
 

@@ -185,11 +185,11 @@ def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figur
 
 
 def _open(ax: Axes) -> None:
-    from matplotlib.ticker import AutoLocator
+    from matplotlib.ticker import AutoLocator, MaxNLocator
 
     ax.yaxis.set_major_locator(AutoLocator())
     if not ax.get_xticks().size:
-        ax.xaxis.set_major_locator(AutoLocator())
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     ax.spines[["top", "right"]].set_visible(False)
 
 

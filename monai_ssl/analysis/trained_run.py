@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from monai_ssl.data.cases import is_there
 from monai_ssl.files import read_json
-from monai_ssl.networks import Encoder, build
+from monai_ssl.networks import Encoder, EncoderClassifier, batch_to_group_norm, build
 from monai_ssl.store.intensity import Intensity, default_intensity, intensity_from_dict
-from monai_ssl.tasks.networks import normalize_inputs
+from monai_ssl.tasks.description import DESCRIPTION
+from monai_ssl.tasks.networks import Normalize, normalize_inputs
+from monai_ssl.tasks.training import MODEL
 from monai_ssl.transfer import ModelCard, load_weights, read_card
 
-WEIGHTS, DESCRIPTION = "encoder.safetensors", "model.json"
+WEIGHTS = "encoder.safetensors"
+FINE_TUNED = "fine-tuned"
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,9 @@ class TrainedRun:
         untrained: of the same recipe, with random weights.
         classifier: of a fine-tuned classification, logits (B, K); its ``encoder`` is that of the run.
         classes: names of its logits.
-        window_size: voxels of what the network was trained on; empty where that is not recorded.
+        multilabel: whether an image may have several of them.
+        window_size: pixels or voxels that the classifier was trained on.
+        start: weights file that the fine-tuning started from, where it is still there.
     """
 
     folder: Path
@@ -42,12 +48,19 @@ class TrainedRun:
     untrained: Encoder
     classifier: nn.Module | None = None
     classes: tuple[str, ...] = ()
+    multilabel: bool = False
     window_size: tuple[int, ...] = ()
+    start: Path | None = None
 
     @property
     def name(self) -> str:
         """Name of the folder."""
         return self.folder.resolve().name
+
+    @property
+    def is_fine_tuned(self) -> bool:
+        """Whether it was trained with labels."""
+        return self.card.preset == FINE_TUNED
 
     @property
     def spatial_dims(self) -> int:
@@ -64,7 +77,8 @@ def read_run(path: str | Path, *, device: torch.device | str = "cpu", seed: int 
     """Read a run.
 
     Args:
-        path: its output folder, or a safetensors file with a model card.
+        path: the output folder of a pre-training; that of a fine-tuning, whose ``model.pt`` lies in it or in its folder
+            ``models``; or a safetensors file with a model card.
         device: where its networks go.
         seed: of the untrained network.
 
@@ -75,10 +89,15 @@ def read_run(path: str | Path, *, device: torch.device | str = "cpu", seed: int 
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no run {path}: give the output folder of a training.")
+    for folder in (path, path / "models") if path.is_dir() else ():
+        described = read_json(folder / DESCRIPTION, {})
+        if isinstance(described, dict) and "task" in described:
+            return fine_tuned_run(path, folder / MODEL, described, device, seed)
     weights = path if path.is_file() else path / WEIGHTS
     if not weights.is_file():
         raise FileNotFoundError(
-            f"{path} holds no `{WEIGHTS}`: give the `output_dir` of a pre-training, or the `ckpt_dir` of a fine-tuning."
+            f"{path} holds neither `{WEIGHTS}`, which a pre-training leaves in its `output_dir`, nor `{MODEL}` and "
+            f"`{DESCRIPTION}`, which a fine-tuning leaves in its `ckpt_dir`: give one of these folders."
         )
     card = read_card(weights) if weights.suffix == ".safetensors" else None
     if card is None:
@@ -86,29 +105,69 @@ def read_run(path: str | Path, *, device: torch.device | str = "cpu", seed: int 
             f"{weights} has no model card, which says how the encoder is built and how images must look: give the "
             f"`{WEIGHTS}` of a run, or write one with `monai_ssl.transfer.export_weights`."
         )
-    described = read_json(weights.with_name(DESCRIPTION), {})
-    encoder = _encoder(card, seed)
-    load_weights(encoder, weights)
+    trained, untrained = _encoder(card.encoder, seed), _encoder(card.encoder, seed)
+    load_weights(trained, weights)
+    return TrainedRun(path, card, _ready(trained, card, device), _ready(untrained, card, device))
+
+
+def fine_tuned_run(
+    path: Path, model: Path, described: Mapping[str, Any], device: torch.device | str, seed: int
+) -> TrainedRun:
+    """Read a fine-tuning by its ``model.json``, see :class:`monai_ssl.tasks.DescribeModel`.
+
+    Raises:
+        FileNotFoundError: when there is no ``model.pt``.
+        ValueError: when the description lacks an entry, or the model is not the one that it describes.
+    """
+    if not model.is_file():
+        raise FileNotFoundError(f"{model} is missing beside its `{DESCRIPTION}`: the training was stopped too early.")
+    try:
+        task, network, recipe = (dict(described[name]) for name in ("task", "network", "encoder"))
+        name, modality = str(task["name"]), str(described["modality"])
+        intensity = described.get("intensity") or default_intensity(modality).to_dict()
+        card = ModelCard(name.lower(), FINE_TUNED, recipe, modality, intensity, network.get("normalize"))
+        card = replace(card, spacing=described.get("spacing"))
+        classes, size = tuple(map(str, task.get("classes", ()))), tuple(map(int, network.get("image_size", ())))
+        start = Path(str(described.get("weights") or ""))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"The `{DESCRIPTION}` beside {model} lacks what it must say ({error}); train again."
+        ) from error
+    trained, untrained = (_with_norm(_encoder(recipe, seed), network.get("norm")) for _ in range(2))
+    load_weights(trained, model)
+    trained, untrained = _ready(trained, card, device), _ready(untrained, card, device)
+    classifier = None
+    if name == "Classification":
+        classifier = EncoderClassifier(trained, len(classes), dropout=0.0).to(device).eval()
+        load_weights(classifier, model, "head")
     return TrainedRun(
         path,
         card,
-        _ready(encoder, card.normalize, device),
-        _ready(_encoder(card, seed), card.normalize, device),
-        window_size=tuple(described.get("window_size", ())),
+        trained,
+        untrained,
+        classifier,
+        classes,
+        multilabel=task.get("multilabel") is True,
+        window_size=size,
+        start=start if is_there(start) and start.is_file() else None,
     )
 
 
-def _encoder(card: ModelCard, seed: int) -> Encoder:
+def _encoder(recipe: Mapping[str, Any], seed: int) -> Encoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = build(card.encoder)
+        encoder = build(recipe)
     if not isinstance(encoder, Encoder):
-        raise ValueError(f"The model card names {card.encoder.get('_target_')!r}, which is no encoder.")
+        raise ValueError(f"The run names {recipe.get('_target_')!r}, which is no encoder.")
     return encoder
 
 
-def _ready(encoder: Encoder, normalize: str | None, device: torch.device | str) -> Encoder:
-    normalize_inputs(encoder, normalize)
+def _with_norm(encoder: Encoder, norm: Any) -> Encoder:
+    return cast(Encoder, batch_to_group_norm(encoder)) if norm == "group" else encoder
+
+
+def _ready(encoder: Encoder, card: ModelCard, device: torch.device | str) -> Encoder:
+    normalize_inputs(encoder, cast(Normalize | None, card.normalize))
     # before the normalization
     encoder.register_forward_pre_hook(lambda _, inputs: (_with_channels(inputs[0], encoder.in_channels),), prepend=True)
     return encoder.to(device).eval()

@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from monai_ssl.analysis.pictures import curves
-from monai_ssl.analysis.section import Picture, Section, Table, rounded
+from monai_ssl.analysis.section import Picture, Section, Table
 from monai_ssl.analysis.trained_run import TrainedRun
 
 Curves = dict[str, list[tuple[float, float]]]
@@ -16,6 +16,7 @@ Curves = dict[str, list[tuple[float, float]]]
 
 RECORD, RUN_NAME = "mlruns.db", "mlflow_run.txt"
 _QUIET = ("time/", "epoch")
+_PRETEXT = "Terms of a pretext loss that fall do not say that features transfer: a probe or a fine-tuning does."
 
 
 def card_section(run: TrainedRun) -> Section:
@@ -27,8 +28,7 @@ def card_section(run: TrainedRun) -> Section:
         "encoder": json.dumps(dict(card.encoder), sort_keys=True),
         "weights": f"{weights:,}",
         "maps": ", ".join(f"{c} at 1/{s}" for c, s in zip(run.encoder.channels, run.encoder.strides, strict=True)),
-        "data": f"{card.scans} scans of {card.patients} patients, without labels",
-        "training": f"{card.epochs} epochs, {card.iterations} iterations",
+        "trained on": f"{card.scans} scans of {card.patients} patients, {card.epochs} epochs" if card.scans else "–",
         "modality": card.modality,
         "intensities": f"{json.dumps(dict(card.intensity), sort_keys=True)}, then normalized: {card.normalize or 'no'}",
         "spacing": "as acquired" if card.spacing is None else f"{' x '.join(f'{s:g}' for s in card.spacing)} mm",
@@ -39,9 +39,9 @@ def card_section(run: TrainedRun) -> Section:
     return Section("card", "The run", (), numbers, Table(("What", "Of this run"), [*told.items()]))
 
 
-def curves_section(folder: Path) -> Section:
+def curves_section(run: TrainedRun) -> Section:
     """Return the curves of the training; a sentence where the folder holds no record of it."""
-    found = read_curves(folder)
+    found = read_curves(run.folder)
     if not found:
         said = (
             f"No curves: the folder holds no MLflow record (`{RECORD}` with the run that `{RUN_NAME}` names). It is "
@@ -49,9 +49,9 @@ def curves_section(folder: Path) -> Section:
         )
         return Section("curves", "Training", said, {})
     last = {name: points[-1][1] for name, points in found.items()}
-    rows = [(name, rounded(points[0][1]), rounded(points[-1][1])) for name, points in found.items()]
+    rows = [(name, f"{points[0][1]:.3g}", f"{points[-1][1]:.3g}") for name, points in found.items()]
     picture = Picture(curves(_panels(found), "iteration"), "Each metric of the MLflow record over the iterations.")
-    said = ("Terms of a pretext loss that fall do not say that features transfer: a probe or a fine-tuning does.",)
+    said = () if run.is_fine_tuned else (_PRETEXT,)
     return Section("curves", "Training", said, last, Table(("Metric", "First", "Last"), rows), (picture,))
 
 

@@ -169,7 +169,8 @@ class _Description:
 def _leave_notes(instantiate: Callable[..., Any]) -> Callable[..., Any]:
     def instantiated(target: str, mode: str, /, **arguments: Any) -> Any:
         made = instantiate(target, mode, **arguments)
-        if isinstance(made, nn.Module) and isinstance(target, str):
+        # what a function of a configuration built by a recipe keeps that recipe
+        if isinstance(made, nn.Module) and isinstance(target, str) and not hasattr(made, _NOTE):
             remember(made, target, arguments)
         return made
 

@@ -3,6 +3,7 @@
 from monai_ssl.tasks.augmentation import AUGMENTATION_LEVELS, AugmentationLevel, augmentations
 from monai_ssl.tasks.base import Metric, Scores, Task
 from monai_ssl.tasks.classification import Classification
+from monai_ssl.tasks.description import DescribeModel
 from monai_ssl.tasks.labels import DecodeLabelsd, EncodeLabelsd
 from monai_ssl.tasks.regression import Regression
 from monai_ssl.tasks.segmentation import Segmentation
@@ -13,6 +14,7 @@ __all__ = [
     "AugmentationLevel",
     "Classification",
     "DecodeLabelsd",
+    "DescribeModel",
     "EncodeLabelsd",
     "KeepBest",
     "Metric",

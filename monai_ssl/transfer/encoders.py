@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
-from monai_ssl.networks import ConvEncoder, Encoder, ResNetEncoder, build
+from monai_ssl.networks import Encoder, build
 from monai_ssl.transfer.card import ModelCard, read_card
 
 _PAPER_WIDTH = 64
@@ -19,9 +20,13 @@ def paper_encoder(spatial_dims: int, in_channels: int, width: int = _PAPER_WIDTH
         width: channels at the finest level; 64 in the papers.
         depth: levels of the 3-D encoder; 4 in the papers. A ResNet-18 always has five.
     """
+    recipe: dict[str, Any] = {"spatial_dims": spatial_dims, "in_channels": in_channels}
     if spatial_dims == 2:
-        return ResNetEncoder(2, in_channels, width)
-    return ConvEncoder(spatial_dims, in_channels, tuple(width * 2**level for level in range(depth)))
+        recipe |= {"_target_": "monai_ssl.networks.ResNetEncoder", "width": width}
+    else:
+        recipe |= {"_target_": "monai_ssl.networks.ConvEncoder", "widths": [width * 2**level for level in range(depth)]}
+    # with a recipe, so that what is trained on it can be described
+    return cast(Encoder, build(recipe))
 
 
 def matching_encoder(weights: str | None, spatial_dims: int, in_channels: int, width: int | None = None) -> Encoder:

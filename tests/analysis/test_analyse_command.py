@@ -80,7 +80,10 @@ def mistakes(tmp_path):
     torch.save({"w": torch.zeros(1)}, tmp_path / "state.pt")
     run, other, plain = str(tmp_path / "run"), str(tmp_path / "volumes"), str(tmp_path / "empty")
     yield [str(tmp_path / "nowhere")], "There is no run"
-    yield [plain], "holds no `encoder.safetensors`: give the `output_dir` of a pre-training"
+    yield (
+        [plain],
+        "holds neither `encoder.safetensors`, which a pre-training leaves in its `output_dir`, nor `model.pt`",
+    )
     yield [str(tmp_path / "torn")], "is not a whole safetensors file"
     yield [str(tmp_path / "bare.safetensors")], "is not a whole safetensors file"
     yield [str(tmp_path / "state.pt")], "has no model card"

@@ -106,7 +106,7 @@ def test_localization_finds_the_bright_block_and_a_linear_classifier_is_logistic
     expected = linear_scores(x[fitted], shown.classes[fitted], x).float()
     network = next(iter(look.networks.values()))
     torch.testing.assert_close(network(shown.images), expected, atol=1e-4, rtol=1e-4)
-    assert probabilities(network, shown).argmax(1).tolist() == shown.classes.tolist()
+    assert probabilities(look, "linear on trained", shown).argmax(1).tolist() == shown.classes.tolist()
     boxes, names = boxes_in(shown, findings)
     numbers = localization_section(look, shown, boxes, names).numbers["bright"]
     assert numbers["looked_for"] == "bright" and numbers["images"] == 12
