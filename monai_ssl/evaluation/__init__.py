@@ -6,17 +6,15 @@ from monai_ssl.evaluation.bn_statistics import (
     bn_distance,
     encoder_statistics,
     recollect_bn,
-    target_statistics,
 )
 from monai_ssl.evaluation.cam import energy_in_mask, grad_cam, pointing_hit
-from monai_ssl.evaluation.cka import CKA, encoder_cka, linear_cka
-from monai_ssl.evaluation.convergence import epochs_to
-from monai_ssl.evaluation.embedding import draw_embedding, principal_components, tsne
-from monai_ssl.evaluation.groups import GroupGain, gains_by_group, hard_and_easy, hard_easy_gains, rare_and_frequent
+from monai_ssl.evaluation.cka import CKA, encoder_cka
+from monai_ssl.evaluation.embedding import principal_components, tsne
+from monai_ssl.evaluation.groups import GroupGain, gains_by_group, hard_and_easy, hard_easy_gains
 from monai_ssl.evaluation.information_probes import position_probe, rotation_probe
 from monai_ssl.evaluation.label_saving import LabelSaving, cost_reduction, label_saving
 from monai_ssl.evaluation.localization import heat_boxes, localization_scores
-from monai_ssl.evaluation.metrics import Summary, binary_scores, class_aucs, mean_iou, segmentation_scores, summarize
+from monai_ssl.evaluation.mean_iou import mean_iou
 from monai_ssl.evaluation.probes import (
     cross_validated_linear_probe,
     knn_accuracy,
@@ -34,23 +32,18 @@ __all__ = [
     "GroupGain",
     "LabelSaving",
     "PairedComparison",
-    "Summary",
     "auc_pseudo_values",
     "average_runs",
-    "binary_scores",
     "bn_distance",
     "bootstrap_interval",
-    "class_aucs",
     "compare_paired",
     "compare_runs_and_cases",
     "cost_reduction",
     "cross_validated_linear_probe",
-    "draw_embedding",
     "effective_rank",
     "encoder_cka",
     "encoder_statistics",
     "energy_in_mask",
-    "epochs_to",
     "gains_by_group",
     "grad_cam",
     "hard_and_easy",
@@ -60,20 +53,15 @@ __all__ = [
     "knn_accuracy",
     "label_saving",
     "leave_one_out_knn",
-    "linear_cka",
     "linear_probe",
     "localization_scores",
     "mean_iou",
     "pointing_hit",
     "position_probe",
     "principal_components",
-    "rare_and_frequent",
     "recollect_bn",
     "rotation_probe",
-    "segmentation_scores",
     "spread",
-    "summarize",
-    "target_statistics",
     "tsne",
     "voxel_probe",
 ]

@@ -8,8 +8,7 @@ makes a prediction depend on its batch-mates; here statistics are collected once
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,22 +88,6 @@ def recollect_bn(network: nn.Module, batches: Iterable[Any], key: str = "image")
     enough = "" if count >= _ENOUGH_BATCHES else f"; {_ENOUGH_BATCHES} at least make them steady"
     _logger.info(f"Batch norm statistics of {used} layers were collected from {count} batches{enough}.")
     return used
-
-
-@contextmanager
-def target_statistics(network: nn.Module, batches: Iterable[Any], key: str = "image") -> Iterator[int]:
-    """Give a network the statistics of target images for the time, and then its own back.
-
-    Scored inside and outside, a network tells what its statistics are worth: "TBS" and "MBS" of the study. The
-    arguments, the value and the errors are those of :func:`recollect_bn`.
-    """
-    layers = list(_layers(network).values())
-    before = [_buffers(layer) for layer in layers]
-    try:
-        yield recollect_bn(network, batches, key)
-    finally:
-        for layer, old in zip(layers, before, strict=True):
-            _restore(layer, old)
 
 
 def encoder_statistics(network: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
@@ -196,4 +179,4 @@ def _restore(layer: _BatchNorm, buffers: Mapping[str, Tensor]) -> None:
         buffer.copy_(buffers[name])
 
 
-__all__ = ["BNDistance", "bn_distance", "encoder_statistics", "recollect_bn", "target_statistics"]
+__all__ = ["BNDistance", "bn_distance", "encoder_statistics", "recollect_bn"]

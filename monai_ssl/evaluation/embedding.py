@@ -1,15 +1,9 @@
-"""2-D embeddings of representations: PCA and t-SNE, with a scatter plot."""
+"""2-D embeddings of representations: PCA and t-SNE."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import torch
 from torch import Tensor
-
-_COLORS = 10
-_MARKERS = "os^Dv"
 
 
 def principal_components(x: Tensor, dimensions: int = 2) -> tuple[Tensor, Tensor]:
@@ -62,47 +56,9 @@ def tsne(x: Tensor, perplexity: float = 30.0, seed: int = 0) -> Tensor:
     return torch.from_numpy(solver.fit_transform(x.detach().cpu().double().numpy())).float()
 
 
-def draw_embedding(
-    points: Tensor, classes: Tensor, path: str | Path, *, names: Sequence[str] | None = None, title: str = ""
-) -> None:
-    """Write a PNG of points in the plane, a color and marker for each class.
-
-    Args:
-        points: (N, 2).
-        classes: (N,), integers from 0.
-        path: of the file; its folder is made.
-        names: of the classes, for the legend; ``None`` for their numbers.
-        title: above the picture.
-
-    Raises:
-        ValueError: when shapes do not fit, or a class has no name.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    if points.ndim != 2 or points.shape[1] != 2 or classes.shape != points.shape[:1]:
-        raise ValueError(f"Points must be (N, 2) with N classes, got {tuple(points.shape)}, {tuple(classes.shape)}.")
-    numbers = sorted(classes.unique().tolist())
-    if names is not None and numbers and numbers[-1] >= len(names):
-        raise ValueError(f"Class {numbers[-1]} has no name, `names` has {len(names)}.")
-    figure = Figure(figsize=(5.0, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    ax = figure.subplots()
-    for number in numbers:
-        some = points[classes == number].detach().cpu().numpy()
-        color, marker = f"C{number % _COLORS}", _MARKERS[number // _COLORS % len(_MARKERS)]
-        label = str(number) if names is None else names[number]
-        ax.scatter(some[:, 0], some[:, 1], s=14, c=color, marker=marker, alpha=0.75, linewidths=0, label=label)
-    ax.set(xticks=[], yticks=[], title=title)
-    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-
-
 def _check(x: Tensor) -> None:
     if x.ndim != 2 or len(x) < 2:
         raise ValueError(f"Representations must be (N, D) with N of at least 2 images, got {tuple(x.shape)}.")
 
 
-__all__ = ["draw_embedding", "principal_components", "tsne"]
+__all__ = ["principal_components", "tsne"]

@@ -1,4 +1,4 @@
-"""Subgroup analysis: gains on hard and easy cases, rare and frequent classes.
+"""Subgroup analysis: gains on hard and on easy cases.
 
 Cases on which a run happened to do badly do better in the next run, whatever is changed (regression to the mean). Hard
 cases are therefore chosen by reference runs that are not among those compared; Zhang and Gu, "Dive into Self-Supervised
@@ -56,22 +56,6 @@ def hard_and_easy(reference: Mapping[str, Scores], cutoff: float = HARD_CUTOFF) 
         score = means[case]
         groups["unscored" if score is None else "hard" if score <= cutoff else "easy"].append(case)
     return {name: tuple(cases) for name, cases in groups.items()}
-
-
-def rare_and_frequent(sizes: Mapping[str, float]) -> dict[str, tuple[str, ...]]:
-    """Divide classes by their size: rare is what has less than an equal share of all.
-
-    Args:
-        sizes: images or voxels of each class, counted on the training data.
-
-    Raises:
-        ValueError: when fewer than two classes are given, or a size is negative.
-    """
-    if len(sizes) < 2 or any(size < 0 for size in sizes.values()):
-        raise ValueError(f"`sizes` must hold two classes at least, none of negative size, got {dict(sizes)}.")
-    share = sum(sizes.values()) / len(sizes)
-    rare = tuple(sorted(name for name, size in sizes.items() if size < share))
-    return {"rare": rare, "frequent": tuple(sorted(sizes.keys() - set(rare)))}
 
 
 def gains_by_group(
@@ -170,4 +154,4 @@ def _check_groups(groups: Mapping[str, Collection[str]], method: Scores) -> None
             seen[case] = name
 
 
-__all__ = ["HARD_CUTOFF", "GroupGain", "gains_by_group", "hard_and_easy", "hard_easy_gains", "rare_and_frequent"]
+__all__ = ["HARD_CUTOFF", "GroupGain", "gains_by_group", "hard_and_easy", "hard_easy_gains"]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_ssl.evaluation.probes import knn_predict, linear_scores
-from monai_ssl.networks.modes import evaluating
+from monai_ssl.networks.modes import device_of, evaluating
 
 
 def voxel_probe(
@@ -85,7 +85,7 @@ def voxel_features(encoder: nn.Module, image: Tensor, points: Tensor, roi_size: 
     near to that as there is image), so that the padding of convolutions hardly reaches it. Features are interpolated
     linearly between the centers of their cells.
     """
-    device = next(encoder.parameters()).device
+    device = device_of(encoder)
     missing = [max(0, r - s) for r, s in zip(roi_size, image.shape[1:], strict=True)]
     padded = F.pad(image, [p for m in reversed(missing) for p in (0, m)])
     starts = [_window_starts(points[:, d], r, padded.shape[1 + d]) for d, r in enumerate(roi_size)]

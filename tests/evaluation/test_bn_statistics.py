@@ -7,7 +7,7 @@ from ignite.engine import Engine
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from monai_ssl.evaluation import bn_distance, encoder_statistics, recollect_bn, target_statistics
+from monai_ssl.evaluation import bn_distance, encoder_statistics, recollect_bn
 from monai_ssl.evaluation.probes import area_under_curve
 from monai_ssl.networks import ConvEncoder, EncoderClassifier, SkipUNet
 from monai_ssl.transfer import FinetuneScheme, classifier, paper_encoder, segmenter
@@ -107,18 +107,6 @@ def test_a_frozen_encoder_is_reached_too():
     recollect_bn(net, [x])
     assert not torch.equal(net.encoder.stages[0].norm1.running_mean, before["encoder.stages.0.norm1.running_mean"])
     assert net.training
-
-
-def test_target_statistics_are_taken_back(net):
-    x = torch.randn(4, 2, 9, 9)
-    before, mixed = state(net), net.eval()(x)
-    with target_statistics(net, [x]) as layers:
-        inside = net(x)
-    torch.testing.assert_close(inside.mean((0, 2, 3)), torch.zeros(3), atol=0.01, rtol=0)
-    assert layers == 2 and not torch.allclose(inside, mixed) and same(state(net), before)
-    with pytest.raises(RuntimeError, match="of the caller"), target_statistics(net, [x]):
-        raise RuntimeError("of the caller")
-    assert same(state(net), before)
 
 
 def test_errors_leave_no_trace(net):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_ssl.evaluation.groups import gains_by_group, hard_and_easy, hard_easy_gains, rare_and_frequent
+from monai_ssl.evaluation.groups import gains_by_group, hard_and_easy, hard_easy_gains
 
 
 def named(values):
@@ -76,12 +76,6 @@ def test_gain_of_a_class_is_the_difference_of_its_accuracies():
     assert [gain.gain for gain in gains_by_group(right, before, groups)] == [0.5, -0.5]
 
 
-def test_rare_is_less_than_an_equal_share():
-    assert rare_and_frequent({"liver": 900, "tumor": 100}) == {"rare": ("tumor",), "frequent": ("liver",)}
-    assert rare_and_frequent({"a": 5, "b": 5}) == {"rare": (), "frequent": ("a", "b")}
-    assert rare_and_frequent({"a": 1, "b": 2, "c": 9})["rare"] == ("a", "b")
-
-
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="Case `a` is in the groups `x` and `y`"):
         gains_by_group({"a": 1.0}, {"a": 1.0}, {"x": ["a"], "y": ["a"]})
@@ -89,7 +83,3 @@ def test_mistakes_are_named():
         gains_by_group({"a": 1.0}, {"a": 1.0}, {"x": ["b"]})
     with pytest.raises(ValueError, match="same cases"):
         gains_by_group({"a": 1.0}, {"b": 1.0}, {"x": ["a"]})
-    with pytest.raises(ValueError, match="two classes at least, none of negative size"):
-        rare_and_frequent({"a": 1})
-    with pytest.raises(ValueError, match="none of negative size"):
-        rare_and_frequent({"a": 1, "b": -1})
