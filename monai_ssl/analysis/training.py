@@ -51,8 +51,8 @@ def curves_section(run: TrainedRun) -> Section:
     last = {name: points[-1][1] for name, points in found.items()}
     rows = [(name, f"{points[0][1]:.3g}", f"{points[-1][1]:.3g}") for name, points in found.items()]
     picture = Picture(curves(_panels(found), "iteration"), "Each metric of the MLflow record over the iterations.")
-    said = () if run.is_fine_tuned else (_PRETEXT,)
-    return Section("curves", "Training", said, last, Table(("Metric", "First", "Last"), rows), (picture,))
+    told = [] if run.is_fine_tuned else [_PRETEXT]
+    return Section("curves", "Training", told, last, Table(("Metric", "First", "Last"), rows), (picture,))
 
 
 def read_curves(folder: Path) -> Curves:
