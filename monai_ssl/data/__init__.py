@@ -7,7 +7,6 @@ from monai_ssl.data.pretraining import PretrainingScans
 
 if TYPE_CHECKING:
     from monai_ssl.data.imbalance import (
-        ImbalancedSubset,
         MeanResampler,
         class_sampler,
         imbalanced_subset,
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 # these need torch and MONAI, which take seconds to import: too long for `prepare`, its workers and `inspect`
 _IMPORTED_WHEN_USED = {
-    "ImbalancedSubset": "imbalance",
     "LabelledImages": "labelled",
     "MeanResampler": "imbalance",
     "WindowDataset": "windows",
@@ -30,7 +28,6 @@ _IMPORTED_WHEN_USED = {
 }
 
 __all__ = [
-    "ImbalancedSubset",
     "LabelledImages",
     "MeanResampler",
     "PretrainingScans",

@@ -6,9 +6,7 @@ table 7: r is the ratio of minority to majority, N the number of images.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -16,25 +14,6 @@ from torch.utils.data import Sampler, WeightedRandomSampler
 
 from monai_ssl.arguments import check_interval
 from monai_ssl.store.splits import label_fractions
-
-
-@dataclass(frozen=True)
-class ImbalancedSubset:
-    """Names of the images of a training set.
-
-    Args:
-        originals: of the minority.
-        copies: augmented ones of the minority.
-        majority: the rest.
-    """
-
-    originals: tuple[str, ...]
-    copies: tuple[str, ...]
-    majority: tuple[str, ...]
-
-    @property
-    def minority(self) -> tuple[str, ...]:
-        return (*self.originals, *self.copies)
 
 
 def imbalance_counts(ratio: float, total: int) -> tuple[int, int]:
@@ -50,49 +29,42 @@ def imbalance_counts(ratio: float, total: int) -> tuple[int, int]:
     return minority, total - minority
 
 
-def imbalanced_subset(
-    minority: Sequence[str],
-    majority: Sequence[str],
-    *,
-    ratio: float,
-    total: int,
-    copies: Mapping[str, str] | None = None,
-    seed: int = 0,
-) -> ImbalancedSubset:
-    """Choose a training set of ``total`` images with ``ratio`` of minority to majority.
+def largest_total(ratio: float, minority: int, majority: int) -> int:
+    """Return how many images can be chosen at most with ``ratio`` of minority to majority; 0 for none.
 
-    With one seed and ratio, a larger set contains the smaller ones. Of the minority originals are taken before copies.
+    >>> largest_total(0.25, minority=3, majority=100)
+    17
+    """
+    fitting = range(minority + majority, 0, -1)
+    return next((n for n in fitting if _fits(ratio, n, minority, majority)), 0)
+
+
+def imbalanced_subset(
+    minority: Sequence[str], majority: Sequence[str], *, ratio: float, total: int, seed: int = 0
+) -> tuple[str, ...]:
+    """Choose a training set of ``total`` images (or patients) with ``ratio`` of minority to majority.
+
+    With one seed and ratio, a larger set contains the smaller ones.
 
     Args:
-        minority: names of the images of the training part.
+        minority: names of those of the rare class in the training part.
         majority: the same of the other kind.
         ratio: r, in (0, 1].
         total: N.
-        copies: original of each augmented copy; a copy whose original is not in ``minority`` belongs to another part
-            of the data and is refused.
         seed: another seed, another choice.
 
+    Returns:
+        Names, sorted.
+
     Raises:
-        ValueError: when there are too few images, a name occurs twice, or a copy's original is elsewhere.
+        ValueError: when there are too few, or a name is in both.
     """
-    copies = copies or {}
-    names = Counter([*minority, *majority, *copies])
-    if twice := sorted(name for name, n in names.items() if n > 1):
-        raise ValueError(f"`{twice[0]}` occurs more than once among `minority`, `majority` and `copies`.")
-    if stray := sorted(copies.keys() - {c for c, original in copies.items() if original in set(minority)}):
-        raise ValueError(
-            f"The copy `{stray[0]}` is of `{copies[stray[0]]}`, which is not in `minority`: with it, images of another "
-            "part of the data would be trained on."
-        )
+    if both := sorted(set(minority) & set(majority)):
+        raise ValueError(f"`{both[0]}` is in both `minority` and `majority`.")
     few, many = imbalance_counts(ratio, total)
-    _check_enough("minority", few, len(minority) + len(copies), ratio, total)
+    _check_enough("minority", few, len(minority), ratio, total)
     _check_enough("majority", many, len(majority), ratio, total)
-    from_originals = min(few, len(minority))
-    return ImbalancedSubset(
-        originals=_choose(minority, from_originals, seed),
-        copies=_choose(tuple(copies), few - from_originals, seed),
-        majority=_choose(majority, many, seed),
-    )
+    return tuple(sorted((*_choose(minority, few, seed), *_choose(majority, many, seed))))
 
 
 class MeanResampler(Sampler[int]):
@@ -191,6 +163,11 @@ def _members(labels: Sequence[int]) -> dict[int, torch.Tensor]:
     return members
 
 
+def _fits(ratio: float, total: int, minority: int, majority: int) -> bool:
+    few = round(total * ratio / (1 + ratio))
+    return 0 < few <= minority and 0 < total - few <= majority
+
+
 def _choose(names: Sequence[str], number: int, seed: int) -> tuple[str, ...]:
     return label_fractions(names, [number], seed)[str(number)] if number else ()
 
@@ -204,10 +181,10 @@ def _check_enough(kind: str, wanted: int, available: int, ratio: float, total: i
 
 
 __all__ = [
-    "ImbalancedSubset",
     "MeanResampler",
     "class_sampler",
     "imbalance_counts",
     "imbalanced_subset",
+    "largest_total",
     "weighted_sampler",
 ]

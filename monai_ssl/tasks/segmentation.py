@@ -1,4 +1,4 @@
-"""Segmentation: structures in label files, a U-Net on the encoder, Dice, IoU and Hausdorff distance."""
+"""Segmentation: structures in label files, a U-Net on the encoder, Dice, IoU, mIoU and Hausdorff distance."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from monai_ssl.tasks.base import Metric, Scores, Task, by_patient, mean
 from monai_ssl.tasks.labels import EncodeLabelsd, Labels, class_values
 from monai_ssl.tasks.networks import Normalize, check_sizes, normalize_inputs, with_norm
 from monai_ssl.tasks.overlay import Slice, draw, thickest_slice
+from monai_ssl.tasks.probability_metrics import probability_iou
 from monai_ssl.transfer.preprocess import ScaleIntensityByPresetd
 
 
@@ -68,6 +69,8 @@ class Segmentation(Task):
         return {
             "dice": Metric("val_mean_dice", partial(MeanDice, **both)),
             "iou": Metric("val_iou", partial(MeanIoUHandler, **both)),
+            "miou": Metric("val_miou", partial(probability_iou, True)),
+            "miou_plus": Metric("val_miou_plus", partial(probability_iou, False)),
             "hd95": Metric("val_hd95", partial(HausdorffDistance, percentile=95.0, **both), higher_is_better=False),
         }
 

@@ -1,5 +1,4 @@
 import pytest
-
 from monai_ssl.data.class_list import class_names, classification_cases
 
 

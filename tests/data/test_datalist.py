@@ -2,7 +2,6 @@ import json
 from itertools import pairwise
 
 import pytest
-
 from monai_ssl.data.datalist import patient_of, segmentation_cases
 
 
