@@ -22,11 +22,10 @@ def check_interval(interval: str, **arguments: float | Sequence[float] | None) -
     Raises:
         ValueError: for the first that does not, or is no number.
 
-    Example:
-        >>> check_interval("[0, 1]", prob=0.5, axis_prob=(0, 1))
-        >>> check_interval("[1, inf)", num_holes=0)
-        Traceback (most recent call last):
-        ValueError: `num_holes` must be at least 1, got 0.
+    >>> check_interval("[0, 1]", prob=0.5, axis_prob=(0, 1))
+    >>> check_interval("[1, inf)", num_holes=0)
+    Traceback (most recent call last):
+    ValueError: `num_holes` must be at least 1, got 0.
     """
     low, high = (float(bound) for bound in interval[1:-1].split(","))
     for name, value in arguments.items():
@@ -55,10 +54,9 @@ def check_choice(allowed: Collection[Any], **arguments: Any) -> None:
     Raises:
         ValueError: for the first that is not.
 
-    Example:
-        >>> check_choice(("mse", "l1"), restoration="l2")
-        Traceback (most recent call last):
-        ValueError: `restoration` must be 'mse' or 'l1', got 'l2'.
+    >>> check_choice(("mse", "l1"), restoration="l2")
+    Traceback (most recent call last):
+    ValueError: `restoration` must be 'mse' or 'l1', got 'l2'.
     """
     for name, value in arguments.items():
         if value not in allowed:
@@ -83,9 +81,8 @@ def check_weights(weights: Sequence[float], terms: Sequence[str]) -> tuple[float
     Raises:
         ValueError: when there is not one for each, or one is negative.
 
-    Example:
-        >>> check_weights([1, 0.1], ["order", "turns"])
-        (1.0, 0.1)
+    >>> check_weights([1, 0.1], ["order", "turns"])
+    (1.0, 0.1)
     """
     if len(weights) != len(terms) or not all(0 <= weight < np.inf for weight in weights):
         raise ValueError(
@@ -100,9 +97,8 @@ def check_range(name: str, value: Sequence[float], interval: str = "(-inf, inf)"
     Raises:
         ValueError: when it is not two numbers of the interval, the lower one first.
 
-    Example:
-        >>> check_range("scale", [0.5, 1], "(0, 1]")
-        (0.5, 1.0)
+    >>> check_range("scale", [0.5, 1], "(0, 1]")
+    (0.5, 1.0)
     """
     check_interval(interval, **{name: value})
     if np.shape(value) != (2,) or value[0] > value[1]:
@@ -116,9 +112,8 @@ def per_axis(name: str, value: float | Sequence[float], dims: int) -> NDArray[np
     Raises:
         ValueError: when it is a sequence of another length.
 
-    Example:
-        >>> per_axis("size", 8, 2).tolist()
-        [8.0, 8.0]
+    >>> per_axis("size", 8, 2).tolist()
+    [8.0, 8.0]
     """
     values = np.atleast_1d(np.asarray(value, dtype=np.float64))
     if values.shape not in [(1,), (dims,)]:

@@ -25,9 +25,8 @@ def bundle_folder(named: str | Path, base: Path = Path()) -> Path:
     Raises:
         ValueError: when there is no such bundle.
 
-    Example:
-        >>> bundle_folder("pcrlv2").name
-        'pcrlv2'
+    >>> bundle_folder("pcrlv2").name
+    'pcrlv2'
     """
     places = [base / named] if "/" in str(named) else [_SHIPPED / named, base / named]
     for folder in places:

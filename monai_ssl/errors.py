@@ -23,11 +23,10 @@ def explain_mistakes() -> None:
     other programs, a notebook for instance, nothing is changed. Under ``torchrun`` the reason also stands in its
     summary, and a process that fails only because another one did says so.
 
-    Example:
-        >>> hook = sys.excepthook
-        >>> explain_mistakes()
-        >>> sys.excepthook is hook  # a program of its own keeps its traces
-        True
+    >>> hook = sys.excepthook
+    >>> explain_mistakes()
+    >>> sys.excepthook is hook  # a program of its own keeps its traces
+    True
     """
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     if spec is not None and spec.name.startswith("monai.bundle"):

@@ -11,9 +11,8 @@ Schedule = Callable[[float], float]
 def constant(value: float) -> Schedule:
     """Return ``value`` at any progress.
 
-    Example:
-        >>> constant(0.1)(0.5)
-        0.1
+    >>> constant(0.1)(0.5)
+    0.1
     """
     return lambda progress: value
 
@@ -26,10 +25,9 @@ def cosine(start: float, end: float, warmup: float = 0.0) -> Schedule:
         end: value at progress 1.
         warmup: fraction of training, in [0, 1), during which the value rises linearly from 0 to ``start``.
 
-    Example:
-        >>> lr = cosine(1.0, 0.0, warmup=0.2)
-        >>> [round(lr(progress), 3) for progress in (0.0, 0.1, 0.2, 0.6, 1.0)]
-        [0.0, 0.5, 1.0, 0.5, 0.0]
+    >>> lr = cosine(1.0, 0.0, warmup=0.2)
+    >>> [round(lr(progress), 3) for progress in (0.0, 0.1, 0.2, 0.6, 1.0)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
     """
     if not 0.0 <= warmup < 1.0:
         raise ValueError(f"`warmup` is a fraction of training in [0, 1), got {warmup}.")
@@ -51,10 +49,9 @@ def linear(start: float, end: float) -> Schedule:
 def steps(start: float, factor: float, at: Sequence[float]) -> Schedule:
     """Return ``start``, multiplied by ``factor`` as soon as each progress in ``at`` is reached.
 
-    Example:
-        >>> lr = steps(1.0, 0.1, at=(0.5, 0.75))
-        >>> [round(lr(progress), 3) for progress in (0.0, 0.5, 0.8)]
-        [1.0, 0.1, 0.01]
+    >>> lr = steps(1.0, 0.1, at=(0.5, 0.75))
+    >>> [round(lr(progress), 3) for progress in (0.0, 0.5, 0.8)]
+    [1.0, 0.1, 0.01]
     """
     if not all(0.0 <= p <= 1.0 for p in at):
         raise ValueError(f"`at` holds fractions of training in [0, 1], got {list(at)}.")

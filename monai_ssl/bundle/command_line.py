@@ -1,4 +1,4 @@
-"""What a user writes on MONAI's command line: unknown keys are refused, words of JSON are understood."""
+"""Command-line overrides of a bundle's JSON: unknown keys are refused with a hint, JSON words are parsed."""
 
 from __future__ import annotations
 

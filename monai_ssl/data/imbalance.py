@@ -138,11 +138,10 @@ def class_sampler(
     Raises:
         ValueError: for another name, labels of fewer than two classes, or several labels an image.
 
-    Example:
-        >>> labels = [0] * 90 + [1] * 10
-        >>> drawn = [labels[index] for index in class_sampler(labels, "mean")]
-        >>> drawn.count(0) == drawn.count(1)
-        True
+    >>> labels = [0] * 90 + [1] * 10
+    >>> drawn = [labels[index] for index in class_sampler(labels, "mean")]
+    >>> drawn.count(0) == drawn.count(1)
+    True
     """
     if resampling is None:
         return None

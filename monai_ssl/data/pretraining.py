@@ -38,15 +38,14 @@ class PretrainingScans:
         FileNotFoundError: when ``dataset_dir`` does not exist.
         ValueError: when no scan of the right kind is there.
 
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> from monai_ssl.samples.phantom import write_phantom_cohort
-        >>> with TemporaryDirectory() as folder:
-        ...     _ = write_phantom_cohort(Path(folder, "raw"), patients=4, shape=(16, 16, 16))
-        ...     _ = prepare(Path(folder, "raw"), Path(folder, "store"), PrepareOptions(workers=0))
-        ...     scans = PretrainingScans(Path(folder, "store"), folder, 3, validation=0.25)
-        >>> len(scans.train), len(scans.validation), scans.train[0].shape
-        (3, 1, (1, 16, 16, 16))
+    >>> from tempfile import TemporaryDirectory
+    >>> from monai_ssl.samples.phantom import write_phantom_cohort
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = write_phantom_cohort(Path(folder, "raw"), patients=4, shape=(16, 16, 16))
+    ...     _ = prepare(Path(folder, "raw"), Path(folder, "store"), PrepareOptions(workers=0))
+    ...     scans = PretrainingScans(Path(folder, "store"), folder, 3, validation=0.25)
+    >>> len(scans.train), len(scans.validation), scans.train[0].shape
+    (3, 1, (1, 16, 16, 16))
     """
 
     def __init__(

@@ -30,14 +30,13 @@ class WindowDataset(Dataset):
     Raises:
         ValueError: when there are no scans.
 
-    Example:
-        >>> from monai_ssl.transforms import RandWindowCropd
-        >>> scans = [torch.rand(1, 20, 20, 20), torch.rand(1, 30, 20, 25)]
-        >>> windows = WindowDataset(scans, [RandWindowCropd("image", (8, 8, 8))], windows_per_scan=3)
-        >>> len(windows), windows[0]["view"].shape
-        (6, torch.Size([1, 8, 8, 8]))
-        >>> torch.equal(windows[4]["view"], windows[4]["view"])  # seed and position decide
-        True
+    >>> from monai_ssl.transforms import RandWindowCropd
+    >>> scans = [torch.rand(1, 20, 20, 20), torch.rand(1, 30, 20, 25)]
+    >>> windows = WindowDataset(scans, [RandWindowCropd("image", (8, 8, 8))], windows_per_scan=3)
+    >>> len(windows), windows[0]["view"].shape
+    (6, torch.Size([1, 8, 8, 8]))
+    >>> torch.equal(windows[4]["view"], windows[4]["view"])  # seed and position decide
+    True
     """
 
     def __init__(

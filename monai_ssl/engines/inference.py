@@ -26,13 +26,12 @@ class InferenceNetwork(nn.Module):
     Raises:
         ValueError: for another ``output``, or when the method restores nothing.
 
-    Example:
-        >>> from monai_ssl.methods import AutoEncoder
-        >>> from monai_ssl.networks import ConvEncoder, RestorationUNet
-        >>> method = AutoEncoder(RestorationUNet(ConvEncoder(2, widths=(4, 8)))).eval()
-        >>> x = torch.rand(3, 1, 16, 16)
-        >>> InferenceNetwork(method)(x).shape, InferenceNetwork(method, "features")(x).shape
-        (torch.Size([3, 1, 16, 16]), torch.Size([3, 8]))
+    >>> from monai_ssl.methods import AutoEncoder
+    >>> from monai_ssl.networks import ConvEncoder, RestorationUNet
+    >>> method = AutoEncoder(RestorationUNet(ConvEncoder(2, widths=(4, 8)))).eval()
+    >>> x = torch.rand(3, 1, 16, 16)
+    >>> InferenceNetwork(method)(x).shape, InferenceNetwork(method, "features")(x).shape
+    (torch.Size([3, 1, 16, 16]), torch.Size([3, 8]))
     """
 
     def __init__(

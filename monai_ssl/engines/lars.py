@@ -34,12 +34,11 @@ class LARS(Optimizer):
     Raises:
         ValueError: for a number outside its range.
 
-    Example:
-        >>> w = torch.nn.Parameter(torch.tensor([[3.0, 4.0]]))
-        >>> w.grad = torch.tensor([[0.0, 7.0]])
-        >>> LARS([w], lr=1.0, trust_coefficient=0.1).step()  # by 0.1 of the length of w, whatever the gradient's
-        >>> w.data
-        tensor([[3.0000, 3.5000]])
+    >>> w = torch.nn.Parameter(torch.tensor([[3.0, 4.0]]))
+    >>> w.grad = torch.tensor([[0.0, 7.0]])
+    >>> LARS([w], lr=1.0, trust_coefficient=0.1).step()  # by 0.1 of the length of w, whatever the gradient's
+    >>> w.data
+    tensor([[3.0000, 3.5000]])
     """
 
     def __init__(

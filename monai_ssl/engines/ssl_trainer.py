@@ -57,15 +57,14 @@ class SSLTrainer(Trainer):
             exclude each other.
         FloatingPointError: in training, when a term is not finite on any rank.
 
-    Example:
-        >>> from monai_ssl.methods import AutoEncoder
-        >>> from monai_ssl.networks import ConvEncoder, RestorationUNet
-        >>> method = AutoEncoder(RestorationUNet(ConvEncoder(2, widths=(2, 4))))
-        >>> loader = [{"view": torch.rand(2, 1, 8, 8)}]
-        >>> trainer = SSLTrainer("cpu", 3, loader, method, torch.optim.SGD(method.parameters(), lr=0.1))
-        >>> trainer.run()
-        >>> trainer.state.iteration, sorted(trainer.state.output)
-        (3, ['loss', 'restoration'])
+    >>> from monai_ssl.methods import AutoEncoder
+    >>> from monai_ssl.networks import ConvEncoder, RestorationUNet
+    >>> method = AutoEncoder(RestorationUNet(ConvEncoder(2, widths=(2, 4))))
+    >>> loader = [{"view": torch.rand(2, 1, 8, 8)}]
+    >>> trainer = SSLTrainer("cpu", 3, loader, method, torch.optim.SGD(method.parameters(), lr=0.1))
+    >>> trainer.run()
+    >>> trainer.state.iteration, sorted(trainer.state.output)
+    (3, ['loss', 'restoration'])
     """
 
     def __init__(

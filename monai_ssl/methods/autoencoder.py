@@ -30,14 +30,13 @@ class AutoEncoder(Method):
     ``view``   (B, C, \*spatial) x, in [0, 1]
     ========== ================= ===================
 
-    Example:
-        >>> import torch
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = AutoEncoder(RestorationUNet(ConvEncoder(2, widths=(4, 8)), skips=False))
-        >>> x = torch.rand(2, 1, 16, 16)
-        >>> loss = method.losses({"view": x})["restoration"]
-        >>> torch.isclose(loss, F.mse_loss(method.restore(x)["restored"], x))
-        tensor(True)
+    >>> import torch
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = AutoEncoder(RestorationUNet(ConvEncoder(2, widths=(4, 8)), skips=False))
+    >>> x = torch.rand(2, 1, 16, 16)
+    >>> loss = method.losses({"view": x})["restoration"]
+    >>> torch.isclose(loss, F.mse_loss(method.restore(x)["restored"], x))
+    tensor(True)
     """
 
     def __init__(self, network: RestorationUNet) -> None:

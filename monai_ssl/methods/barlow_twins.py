@@ -38,14 +38,13 @@ class BarlowTwins(Method):
     Raises:
         ValueError: for a batch of one sample, or a negative ``off_diagonal``.
 
-    Example:
-        >>> import torch
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = BarlowTwins(ConvEncoder(2, widths=(4, 8)), widths=(16, 16), off_diagonal=0.0)
-        >>> x = torch.rand(4, 1, 16, 16)
-        >>> loss = method.losses({"view1": x, "view2": x})["cross_correlation"]
-        >>> loss < 1e-3  # equal views: each feature correlates with itself
-        tensor(True)
+    >>> import torch
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = BarlowTwins(ConvEncoder(2, widths=(4, 8)), widths=(16, 16), off_diagonal=0.0)
+    >>> x = torch.rand(4, 1, 16, 16)
+    >>> loss = method.losses({"view1": x, "view2": x})["cross_correlation"]
+    >>> loss < 1e-3  # equal views: each feature correlates with itself
+    tensor(True)
     """
 
     shared_view = "view1"

@@ -48,13 +48,12 @@ class BYOL(Method):
     Raises:
         ValueError: for a momentum outside [0, 1], another ``kept``, or a batch of one sample.
 
-    Example:
-        >>> import torch
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = BYOL(ConvEncoder(2, widths=(4, 8)), hidden=8, dim=4)
-        >>> loss = method.losses({"view1": torch.rand(2, 1, 16, 16), "view2": torch.rand(2, 1, 16, 16)})["regression"]
-        >>> 0 <= loss <= 8
-        tensor(True)
+    >>> import torch
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = BYOL(ConvEncoder(2, widths=(4, 8)), hidden=8, dim=4)
+    >>> loss = method.losses({"view1": torch.rand(2, 1, 16, 16), "view2": torch.rand(2, 1, 16, 16)})["regression"]
+    >>> 0 <= loss <= 8
+    tensor(True)
     """
 
     shared_view = "view1"

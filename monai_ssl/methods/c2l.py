@@ -57,11 +57,10 @@ class C2L(Method):
         ValueError: for a number outside its range, a batch of one sample, with which nothing can be mixed, or one
             larger than the queue.
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = C2L(ConvEncoder(2, widths=(4, 8)), dim=4, queue_size=64)
-        >>> sorted(method.losses({"view1": torch.rand(2, 1, 16, 16), "view2": torch.rand(2, 1, 16, 16)}))
-        ['contrast', 'mixed_contrast', 'mixed_feature_contrast']
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = C2L(ConvEncoder(2, widths=(4, 8)), dim=4, queue_size=64)
+    >>> sorted(method.losses({"view1": torch.rand(2, 1, 16, 16), "view2": torch.rand(2, 1, 16, 16)}))
+    ['contrast', 'mixed_contrast', 'mixed_feature_contrast']
     """
 
     def __init__(

@@ -50,13 +50,12 @@ class CPC(Method):
     Raises:
         ValueError: for an unknown objective, a grid that does not suit, or one column in the whole batch.
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = CPC(ConvEncoder(2, widths=(4, 8)), cells=(4, 3), dim=8, hidden=8)
-        >>> patches = torch.rand(2 * 12, 1, 8, 8)  # 4 x 3 patches of each of two images
-        >>> predicted, codes = method.predict(patches)
-        >>> predicted.shape == codes.shape == (2 * 3, 2, 8)  # columns, steps, dim
-        True
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = CPC(ConvEncoder(2, widths=(4, 8)), cells=(4, 3), dim=8, hidden=8)
+    >>> patches = torch.rand(2 * 12, 1, 8, 8)  # 4 x 3 patches of each of two images
+    >>> predicted, codes = method.predict(patches)
+    >>> predicted.shape == codes.shape == (2 * 3, 2, 8)  # columns, steps, dim
+    True
     """
 
     context: Tensor

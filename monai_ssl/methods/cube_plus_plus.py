@@ -45,13 +45,12 @@ class CubePlusPlus(Method):
         ValueError: when the weights are not two numbers of at least 0.
         RuntimeError: when the discriminator's step comes before the generator's.
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder, Discriminator
-        >>> network = RestorationUNet(ConvEncoder(2, widths=(4, 8)))
-        >>> method = CubePlusPlus(network, Discriminator(2, in_channels=2, width=4))
-        >>> batch = {"view": torch.rand(2, 1, 32, 32), "target": torch.rand(2, 1, 32, 32)}
-        >>> {step: sorted(method(batch, step)) for step in method.steps}
-        {'losses': ['adversarial', 'restoration'], 'discriminator_losses': ['discriminator']}
+    >>> from monai_ssl.networks import ConvEncoder, Discriminator
+    >>> network = RestorationUNet(ConvEncoder(2, widths=(4, 8)))
+    >>> method = CubePlusPlus(network, Discriminator(2, in_channels=2, width=4))
+    >>> batch = {"view": torch.rand(2, 1, 32, 32), "target": torch.rand(2, 1, 32, 32)}
+    >>> {step: sorted(method(batch, step)) for step in method.steps}
+    {'losses': ['adversarial', 'restoration'], 'discriminator_losses': ['discriminator']}
     """
 
     def __init__(

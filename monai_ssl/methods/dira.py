@@ -57,14 +57,13 @@ class DiRA(Method):
             in ``base`` than in ``network``, or a target whose channels the network does not restore.
         RuntimeError: when the discriminator's step comes before the network's.
 
-    Example:
-        >>> from monai_ssl.methods import SimSiam
-        >>> from monai_ssl.networks import ConvEncoder, Discriminator
-        >>> encoder = ConvEncoder(2, widths=(4, 8))
-        >>> method = DiRA(SimSiam(encoder, dim=8, hidden=4), RestorationUNet(encoder), Discriminator(2, width=4))
-        >>> batch = {name: torch.rand(2, 1, 32, 32) for name in ("view1", "view2", "target")}
-        >>> {step: sorted(method(batch, step)) for step in method.steps}
-        {'losses': ['adversarial', 'discrimination', 'restoration'], 'discriminator_losses': ['discriminator']}
+    >>> from monai_ssl.methods import SimSiam
+    >>> from monai_ssl.networks import ConvEncoder, Discriminator
+    >>> encoder = ConvEncoder(2, widths=(4, 8))
+    >>> method = DiRA(SimSiam(encoder, dim=8, hidden=4), RestorationUNet(encoder), Discriminator(2, width=4))
+    >>> batch = {name: torch.rand(2, 1, 32, 32) for name in ("view1", "view2", "target")}
+    >>> {step: sorted(method(batch, step)) for step in method.steps}
+    {'losses': ['adversarial', 'discrimination', 'restoration'], 'discriminator_losses': ['discriminator']}
     """
 
     def __init__(

@@ -42,13 +42,12 @@ class Exemplar(Method):
     Raises:
         ValueError: for a margin that is out of range, or a batch of one sample.
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = Exemplar(ConvEncoder(2, widths=(4, 8)), dim=8, margin=0.3)
-        >>> x = torch.rand(4, 1, 16, 16)
-        >>> loss = method.losses({"anchor": x, "positive": x})["triplet"]
-        >>> 0 <= loss <= 0.301  # at most the margin, since anchor and positive are the same
-        tensor(True)
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = Exemplar(ConvEncoder(2, widths=(4, 8)), dim=8, margin=0.3)
+    >>> x = torch.rand(4, 1, 16, 16)
+    >>> loss = method.losses({"anchor": x, "positive": x})["triplet"]
+    >>> 0 <= loss <= 0.301  # at most the margin, since anchor and positive are the same
+    tensor(True)
     """
 
     def __init__(self, encoder: Encoder, *, dim: int = 1024, margin: float = 0.3) -> None:

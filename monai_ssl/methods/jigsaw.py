@@ -46,12 +46,11 @@ class Jigsaw(Method):
     Raises:
         ValueError: for an unknown preset, or when weights of another table are loaded.
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> from monai_ssl.transforms import permutation_table
-        >>> method = Jigsaw(ConvEncoder(3, widths=(4, 8)), permutation_table(8, count=10), dim=8, hidden=16)
-        >>> method.logits(torch.rand(2 * 8, 1, 8, 8, 8)).shape  # ten orders of the eight cubes of two scans
-        torch.Size([2, 10])
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> from monai_ssl.transforms import permutation_table
+    >>> method = Jigsaw(ConvEncoder(3, widths=(4, 8)), permutation_table(8, count=10), dim=8, hidden=16)
+    >>> method.logits(torch.rand(2 * 8, 1, 8, 8, 8)).shape  # ten orders of the eight cubes of two scans
+    torch.Size([2, 10])
     """
 
     permutations: Tensor

@@ -62,14 +62,13 @@ class MoCo(Method):
         ValueError: for another version, a number outside its range, a batch of one sample, or one larger than the
             queue.
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = MoCo(ConvEncoder(2, widths=(4, 8)), dim=4, queue_size=64)
-        >>> before = method.queue.features.clone()
-        >>> _ = method.losses({"view1": torch.rand(2, 1, 16, 16), "view2": torch.rand(2, 1, 16, 16)})
-        >>> method.after_step()  # the keys of the step enter the queue
-        >>> int((method.queue.features != before).any(1).sum())
-        2
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = MoCo(ConvEncoder(2, widths=(4, 8)), dim=4, queue_size=64)
+    >>> before = method.queue.features.clone()
+    >>> _ = method.losses({"view1": torch.rand(2, 1, 16, 16), "view2": torch.rand(2, 1, 16, 16)})
+    >>> method.after_step()  # the keys of the step enter the queue
+    >>> int((method.queue.features != before).any(1).sum())
+    2
     """
 
     shared_view = "view1"

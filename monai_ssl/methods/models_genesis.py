@@ -35,14 +35,13 @@ class ModelsGenesis(Method):
     ``target`` (B, C, \*spatial) x, in [0, 1], flipped as ``view`` is
     ========== ================= ==================================
 
-    Example:
-        >>> import torch
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = ModelsGenesis(RestorationUNet(ConvEncoder(2, widths=(4, 8))))
-        >>> batch = {"view": torch.rand(2, 1, 16, 16), "target": torch.rand(2, 1, 16, 16)}
-        >>> loss = method.losses(batch)["restoration"]
-        >>> torch.isclose(loss, F.mse_loss(method.restore(batch["view"])["restored"], batch["target"]))
-        tensor(True)
+    >>> import torch
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = ModelsGenesis(RestorationUNet(ConvEncoder(2, widths=(4, 8))))
+    >>> batch = {"view": torch.rand(2, 1, 16, 16), "target": torch.rand(2, 1, 16, 16)}
+    >>> loss = method.losses(batch)["restoration"]
+    >>> torch.isclose(loss, F.mse_loss(method.restore(batch["view"])["restored"], batch["target"]))
+    tensor(True)
     """
 
     def __init__(self, network: RestorationUNet) -> None:

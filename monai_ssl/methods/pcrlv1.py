@@ -73,12 +73,11 @@ class PCRLv1(Method):
         ValueError: for an unknown option, a number outside its range, an ablation of the reference preset, a batch of
             one sample or one larger than the queue, or images that are not square in the x-y plane.
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = PCRLv1(RestorationUNet(ConvEncoder(2, widths=(4, 8))), queue_size=64)
-        >>> batch = {name: torch.rand(2, 1, 16, 16) for name in ("view1", "view2", "target1", "target2")}
-        >>> sorted(method.losses(batch))
-        ['contrast', 'restore_hybrid', 'restore_momentum', 'restore_online']
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = PCRLv1(RestorationUNet(ConvEncoder(2, widths=(4, 8))), queue_size=64)
+    >>> batch = {name: torch.rand(2, 1, 16, 16) for name in ("view1", "view2", "target1", "target2")}
+    >>> sorted(method.losses(batch))
+    ['contrast', 'restore_hybrid', 'restore_momentum', 'restore_online']
     """
 
     def __init__(

@@ -59,12 +59,11 @@ class PCRLv2(Method):
     Raises:
         ValueError: for an unknown preset or task, more scales than levels, or a batch of one sample.
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = PCRLv2(PyramidUNet(ConvEncoder(2, widths=(4, 8, 16))))
-        >>> batch = {name: torch.rand(2, 1, 16, 16) for name in ("view1", "view2", "target1", "target2")}
-        >>> sorted(method.losses({**batch, "locals": torch.rand(2 * 3, 1, 8, 8)}))
-        ['comparison', 'local_comparison', 'restoration']
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = PCRLv2(PyramidUNet(ConvEncoder(2, widths=(4, 8, 16))))
+    >>> batch = {name: torch.rand(2, 1, 16, 16) for name in ("view1", "view2", "target1", "target2")}
+    >>> sorted(method.losses({**batch, "locals": torch.rand(2 * 3, 1, 8, 8)}))
+    ['comparison', 'local_comparison', 'restoration']
     """
 
     sparse_gradients = True  # heads of the scales that were not drawn

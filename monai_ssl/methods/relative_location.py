@@ -45,11 +45,10 @@ class RelativeLocation(Method):
     Raises:
         ValueError: for an unknown preset.
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = RelativeLocation(ConvEncoder(3, widths=(4, 8)), dim=8, hidden=16)
-        >>> method.logits(torch.rand(2, 1, 8, 8, 8), torch.rand(2, 1, 8, 8, 8)).shape
-        torch.Size([2, 26])
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = RelativeLocation(ConvEncoder(3, widths=(4, 8)), dim=8, hidden=16)
+    >>> method.logits(torch.rand(2, 1, 8, 8, 8), torch.rand(2, 1, 8, 8, 8)).shape
+    torch.Size([2, 26])
     """
 
     def __init__(

@@ -37,11 +37,10 @@ class Rotation(Method):
     ``label`` (B,)               its rotation, see ``transforms/rotation.py``
     ========= ================== ==================================================
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = Rotation(ConvEncoder(3, widths=(4, 8)), hidden=16)
-        >>> method.logits(torch.rand(2, 1, 8, 8, 8)).shape
-        torch.Size([2, 10])
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = Rotation(ConvEncoder(3, widths=(4, 8)), hidden=16)
+    >>> method.logits(torch.rand(2, 1, 8, 8, 8)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(self, encoder: Encoder, *, hidden: int = 1024) -> None:

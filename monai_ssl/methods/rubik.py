@@ -50,14 +50,13 @@ class Rubik(Method):
         ValueError: for an unknown preset, weights that are not two numbers of at least 0, or when weights of another
             table are loaded.
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> from monai_ssl.transforms import permutation_table
-        >>> method = Rubik(ConvEncoder(3, widths=(4, 8)), permutation_table(8, count=10), dim=8, hidden=16)
-        >>> cells = torch.rand(2 * 8, 1, 8, 8, 8)
-        >>> batch = {"cells": cells, "label": torch.tensor([0, 9]), "turns": torch.zeros(2, 8, 2)}
-        >>> sorted(method.losses(batch))
-        ['order', 'turns']
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> from monai_ssl.transforms import permutation_table
+    >>> method = Rubik(ConvEncoder(3, widths=(4, 8)), permutation_table(8, count=10), dim=8, hidden=16)
+    >>> cells = torch.rand(2 * 8, 1, 8, 8, 8)
+    >>> batch = {"cells": cells, "label": torch.tensor([0, 9]), "turns": torch.zeros(2, 8, 2)}
+    >>> sorted(method.losses(batch))
+    ['order', 'turns']
     """
 
     def __init__(

@@ -48,15 +48,14 @@ class RubikPlus(Method):
         ValueError: for an unknown preset, weights that are not three numbers of at least 0, or when weights of another
             table are loaded.
 
-    Example:
-        >>> import torch
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> from monai_ssl.transforms import permutation_table
-        >>> method = RubikPlus(ConvEncoder(3, widths=(4, 8)), permutation_table(8, count=10), dim=8, hidden=16)
-        >>> batch = {"cells": torch.rand(2 * 8, 1, 8, 8, 8), "label": torch.tensor([0, 9])}
-        >>> answers = {"turns": torch.zeros(2, 8, 2), "masked": torch.zeros(2 * 8)}
-        >>> sorted(method.losses({**batch, **answers}))
-        ['mask', 'order', 'turns']
+    >>> import torch
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> from monai_ssl.transforms import permutation_table
+    >>> method = RubikPlus(ConvEncoder(3, widths=(4, 8)), permutation_table(8, count=10), dim=8, hidden=16)
+    >>> batch = {"cells": torch.rand(2 * 8, 1, 8, 8, 8), "label": torch.tensor([0, 9])}
+    >>> answers = {"turns": torch.zeros(2, 8, 2), "masked": torch.zeros(2 * 8)}
+    >>> sorted(method.losses({**batch, **answers}))
+    ['mask', 'order', 'turns']
     """
 
     def __init__(

@@ -43,13 +43,12 @@ class SimCLR(Method):
     Raises:
         ValueError: for a temperature that is not positive, or a batch of one sample.
 
-    Example:
-        >>> import torch
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = SimCLR(ConvEncoder(2, widths=(4, 8)), hidden=8, dim=4, temperature=1e6)
-        >>> loss = method.losses({"view1": torch.rand(3, 1, 16, 16), "view2": torch.rand(3, 1, 16, 16)})["contrast"]
-        >>> torch.isclose(loss.exp(), torch.tensor(5.0))  # so hot that all five other views are alike
-        tensor(True)
+    >>> import torch
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = SimCLR(ConvEncoder(2, widths=(4, 8)), hidden=8, dim=4, temperature=1e6)
+    >>> loss = method.losses({"view1": torch.rand(3, 1, 16, 16), "view2": torch.rand(3, 1, 16, 16)})["contrast"]
+    >>> torch.isclose(loss.exp(), torch.tensor(5.0))  # so hot that all five other views are alike
+    tensor(True)
     """
 
     shared_view = "view1"

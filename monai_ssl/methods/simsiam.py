@@ -38,13 +38,12 @@ class SimSiam(Method):
     Raises:
         ValueError: for a batch of one sample.
 
-    Example:
-        >>> import torch
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = SimSiam(ConvEncoder(2, widths=(4, 8)), dim=8, hidden=4)
-        >>> loss = method.losses({"view1": torch.rand(2, 1, 16, 16), "view2": torch.rand(2, 1, 16, 16)})["similarity"]
-        >>> -1 <= loss <= 1
-        tensor(True)
+    >>> import torch
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = SimSiam(ConvEncoder(2, widths=(4, 8)), dim=8, hidden=4)
+    >>> loss = method.losses({"view1": torch.rand(2, 1, 16, 16), "view2": torch.rand(2, 1, 16, 16)})["similarity"]
+    >>> -1 <= loss <= 1
+    tensor(True)
     """
 
     shared_view = "view1"

@@ -52,12 +52,11 @@ class TOWER(Method):
         ValueError: for an unknown task or distance, a temperature that is not positive, or a contrast in a batch of
             one sample.
 
-    Example:
-        >>> import torch
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = TOWER(RestorationUNet(ConvEncoder(2, widths=(4, 8))))
-        >>> sorted(method.losses({"view": torch.rand(2, 1, 16, 16), "target": torch.rand(2, 1, 16, 16)}))
-        ['contrast', 'restoration']
+    >>> import torch
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = TOWER(RestorationUNet(ConvEncoder(2, widths=(4, 8))))
+    >>> sorted(method.losses({"view": torch.rand(2, 1, 16, 16), "target": torch.rand(2, 1, 16, 16)}))
+    ['contrast', 'restoration']
     """
 
     def __init__(

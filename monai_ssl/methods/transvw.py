@@ -45,12 +45,11 @@ class TransVW(Method):
     Raises:
         ValueError: for fewer than two words, a negative weight, or two weights of 0.
 
-    Example:
-        >>> import torch
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> method = TransVW(RestorationUNet(ConvEncoder(3, widths=(4, 8))), num_words=5)
-        >>> method.logits(method.encoder(torch.rand(2, 1, 8, 8, 8))).shape
-        torch.Size([2, 5])
+    >>> import torch
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> method = TransVW(RestorationUNet(ConvEncoder(3, widths=(4, 8))), num_words=5)
+    >>> method.logits(method.encoder(torch.rand(2, 1, 8, 8, 8))).shape
+    torch.Size([2, 5])
     """
 
     shared_view = "view"

@@ -31,11 +31,10 @@ class ConvEncoder(Encoder):
         (B, in_channels, *spatial) -> list of (B, widths[i], *(spatial / 2**i)), fine to coarse.
         Every spatial size must be divisible by ``2 ** (len(widths) - 1)``, else ``ValueError``.
 
-    Example:
-        >>> import torch
-        >>> encoder = ConvEncoder(spatial_dims=3, widths=(4, 8, 16))
-        >>> [tuple(x.shape) for x in encoder(torch.rand(1, 1, 16, 16, 8))]
-        [(1, 4, 16, 16, 8), (1, 8, 8, 8, 4), (1, 16, 4, 4, 2)]
+    >>> import torch
+    >>> encoder = ConvEncoder(spatial_dims=3, widths=(4, 8, 16))
+    >>> [tuple(x.shape) for x in encoder(torch.rand(1, 1, 16, 16, 8))]
+    [(1, 4, 16, 16, 8), (1, 8, 8, 8, 4), (1, 16, 4, 4, 2)]
     """
 
     blocks = (DoubleConv,)

@@ -21,10 +21,9 @@ class Discriminator(nn.Module):
         (B, in_channels, *spatial) -> logits (B, 1, *patches), with an eighth of each side, rounded up. For training,
         one image must have more than one patch.
 
-    Example:
-        >>> import torch
-        >>> Discriminator(spatial_dims=2, width=4)(torch.rand(1, 1, 64, 64)).shape
-        torch.Size([1, 1, 8, 8])
+    >>> import torch
+    >>> Discriminator(spatial_dims=2, width=4)(torch.rand(1, 1, 64, 64)).shape
+    torch.Size([1, 1, 8, 8])
     """
 
     def __init__(self, spatial_dims: int, in_channels: int = 1, width: int = 64) -> None:

@@ -25,12 +25,11 @@ class PyramidUNet(nn.Module):
     Shapes:
         (B, C, *spatial) -> maps (B, channels[i], *(spatial / 2**(levels - 1 - i))), coarse to fine.
 
-    Example:
-        >>> import torch
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> network = PyramidUNet(ConvEncoder(2, widths=(4, 8, 16)))
-        >>> [tuple(x.shape) for x in network(torch.rand(1, 1, 16, 16))]
-        [(1, 8, 8, 8), (1, 4, 16, 16)]
+    >>> import torch
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> network = PyramidUNet(ConvEncoder(2, widths=(4, 8, 16)))
+    >>> [tuple(x.shape) for x in network(torch.rand(1, 1, 16, 16))]
+    [(1, 8, 8, 8), (1, 4, 16, 16)]
     """
 
     def __init__(self, encoder: Encoder, skips: bool = False, norm: Norm = "batch") -> None:

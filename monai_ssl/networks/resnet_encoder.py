@@ -28,11 +28,10 @@ class ResNetEncoder(Encoder):
         (B, in_channels, *spatial) -> five maps at strides 2, 4, 8, 16, 32, fine to coarse.
         Every spatial size must be divisible by 32, else ``ValueError``.
 
-    Example:
-        >>> import torch
-        >>> encoder = ResNetEncoder(width=4).eval()
-        >>> [tuple(x.shape[1:]) for x in encoder(torch.rand(1, 3, 64, 64))]
-        [(4, 32, 32), (4, 16, 16), (8, 8, 8), (16, 4, 4), (32, 2, 2)]
+    >>> import torch
+    >>> encoder = ResNetEncoder(width=4).eval()
+    >>> [tuple(x.shape[1:]) for x in encoder(torch.rand(1, 3, 64, 64))]
+    [(4, 32, 32), (4, 16, 16), (8, 8, 8), (16, 4, 4), (32, 2, 2)]
     """
 
     strides = (2, 4, 8, 16, 32)

@@ -52,13 +52,12 @@ class RestorationUNet(nn.Module):
     Shapes:
         (B, C, *spatial) -> (B, out_channels, *spatial).
 
-    Example:
-        >>> import torch
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> network = RestorationUNet(ConvEncoder(3, widths=(4, 8, 16)))
-        >>> restored = network(torch.rand(1, 1, 16, 16, 8))
-        >>> restored.shape, bool(((restored > 0) & (restored < 1)).all())  # a sigmoid bounds it
-        (torch.Size([1, 1, 16, 16, 8]), True)
+    >>> import torch
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> network = RestorationUNet(ConvEncoder(3, widths=(4, 8, 16)))
+    >>> restored = network(torch.rand(1, 1, 16, 16, 8))
+    >>> restored.shape, bool(((restored > 0) & (restored < 1)).all())  # a sigmoid bounds it
+    (torch.Size([1, 1, 16, 16, 8]), True)
     """
 
     def __init__(

@@ -19,9 +19,8 @@ def render(package: str, template: str, **values: Any) -> str:
     Raises:
         jinja2.UndefinedError: when the template asks for a value that was not given.
 
-    Example:
-        >>> "<h1>a &lt;b&gt;</h1>" in render("monai_ssl.pages", "base.html", title="a <b>")
-        True
+    >>> "<h1>a &lt;b&gt;</h1>" in render("monai_ssl.pages", "base.html", title="a <b>")
+    True
     """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader(__name__)]),

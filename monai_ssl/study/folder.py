@@ -91,9 +91,8 @@ class StudyFolder:
     Args:
         root: its path.
 
-    Example:
-        >>> StudyFolder(Path("studies/liver")).report.as_posix()
-        'studies/liver/report.html'
+    >>> StudyFolder(Path("studies/liver")).report.as_posix()
+    'studies/liver/report.html'
     """
 
     root: Path

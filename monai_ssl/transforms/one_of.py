@@ -26,13 +26,12 @@ class RandOneOfd(Randomizable, MapTransform):
         TypeError: when a transform cannot treat a batch.
         ValueError: when the keys differ, or the weights are not one positive sum of non-negative numbers.
 
-    Example:
-        >>> from monai_ssl.transforms import RandFlipBatchd
-        >>> still, flipped = RandFlipBatchd("image", axis_prob=0.0), RandFlipBatchd("image", axis_prob=1.0)
-        >>> one_of = RandOneOfd([still, flipped], weights=[0, 1], params_key="params")
-        >>> out = one_of.batch({"image": torch.arange(3.0).reshape(1, 1, 3, 1)})
-        >>> out["image"].flatten(), out["params"]["choice"]
-        (tensor([2., 1., 0.]), tensor([1]))
+    >>> from monai_ssl.transforms import RandFlipBatchd
+    >>> still, flipped = RandFlipBatchd("image", axis_prob=0.0), RandFlipBatchd("image", axis_prob=1.0)
+    >>> one_of = RandOneOfd([still, flipped], weights=[0, 1], params_key="params")
+    >>> out = one_of.batch({"image": torch.arange(3.0).reshape(1, 1, 3, 1)})
+    >>> out["image"].flatten(), out["params"]["choice"]
+    (tensor([2., 1., 0.]), tensor([1]))
     """
 
     def __init__(

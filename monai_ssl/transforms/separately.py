@@ -23,13 +23,12 @@ class Separatelyd(Randomizable, MapTransform):
         transforms: dictionary transforms, written for the key ``"image"``.
         allow_missing_keys: skip keys that a batch lacks.
 
-    Example:
-        >>> import torch
-        >>> from monai_ssl.transforms import RandGaussianNoiseBatchd
-        >>> noise = Separatelyd(["view1", "view2"], [RandGaussianNoiseBatchd("image")])
-        >>> out = noise.batch({"view1": torch.zeros(1, 1, 8, 8), "view2": torch.zeros(1, 1, 8, 8)})
-        >>> torch.equal(out["view1"], out["view2"])
-        False
+    >>> import torch
+    >>> from monai_ssl.transforms import RandGaussianNoiseBatchd
+    >>> noise = Separatelyd(["view1", "view2"], [RandGaussianNoiseBatchd("image")])
+    >>> out = noise.batch({"view1": torch.zeros(1, 1, 8, 8), "view2": torch.zeros(1, 1, 8, 8)})
+    >>> torch.equal(out["view1"], out["view2"])
+    False
     """
 
     def __init__(self, keys: KeysCollection, transforms: Sequence[Callable], allow_missing_keys: bool = False) -> None:

@@ -25,9 +25,8 @@ class Snapshotd(MapTransform):
         keys: what to keep.
         names: under which name, one for each key.
 
-    Example:
-        >>> Snapshotd("view", "target")({"view": torch.zeros(2)})
-        {'view': tensor([0., 0.]), 'target': tensor([0., 0.])}
+    >>> Snapshotd("view", "target")({"view": torch.zeros(2)})
+    {'view': tensor([0., 0.]), 'target': tensor([0., 0.])}
     """
 
     def __init__(self, keys: KeysCollection, names: KeysCollection, allow_missing_keys: bool = False) -> None:
@@ -54,12 +53,11 @@ class BatchViews(Randomizable):
     Args:
         transforms: dictionary transforms, applied in turn.
 
-    Example:
-        >>> from monai_ssl.transforms import RandFlipBatchd
-        >>> views = BatchViews([Snapshotd("view", "target"), RandFlipBatchd("view", axis_prob=1.0)])
-        >>> out = views({"view": torch.rand(4, 1, 8, 8)})
-        >>> torch.equal(out["view"], out["target"].flip(2, 3))
-        True
+    >>> from monai_ssl.transforms import RandFlipBatchd
+    >>> views = BatchViews([Snapshotd("view", "target"), RandFlipBatchd("view", axis_prob=1.0)])
+    >>> out = views({"view": torch.rand(4, 1, 8, 8)})
+    >>> torch.equal(out["view"], out["target"].flip(2, 3))
+    True
     """
 
     def __init__(self, transforms: Sequence[Callable]) -> None:

@@ -41,10 +41,9 @@ class WordOptions:
     Raises:
         ValueError: when a number is too small.
 
-    Example:
-        >>> options = WordOptions(num_words=9, size=(32, 32))
-        >>> options.to_dict()["num_words"], options.to_dict()["size"]
-        (9, [32, 32])
+    >>> options = WordOptions(num_words=9, size=(32, 32))
+    >>> options.to_dict()["num_words"], options.to_dict()["size"]
+    (9, [32, 32])
     """
 
     num_words: int = 45

@@ -44,18 +44,17 @@ class VisualWords:
         FileNotFoundError: when ``words`` does not exist.
         ValueError: when words cannot be discovered, or the list does not fit the scans or ``options``.
 
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> from monai_ssl.samples.phantom import write_phantom_cohort
-        >>> from monai_ssl.store import PrepareOptions, prepare
-        >>> with TemporaryDirectory() as folder:  # doctest: +ELLIPSIS
-        ...     _ = write_phantom_cohort(Path(folder, "raw"), patients=4, shape=(16, 16, 16))
-        ...     _ = prepare(Path(folder, "raw"), Path(folder, "store"), PrepareOptions(workers=0))
-        ...     scans = PretrainingScans(Path(folder, "store"), folder, 3, validation=0)
-        ...     words = VisualWords(scans, WordOptions(num_words=2, size=(8, 8, 8)), folder)
-        `words` is null: 2 words were discovered among 4 training scans...
-        >>> sorted(word.label for word in words.train)  # each word in each patient
-        [0, 0, 0, 0, 1, 1, 1, 1]
+    >>> from tempfile import TemporaryDirectory
+    >>> from monai_ssl.samples.phantom import write_phantom_cohort
+    >>> from monai_ssl.store import PrepareOptions, prepare
+    >>> with TemporaryDirectory() as folder:  # doctest: +ELLIPSIS
+    ...     _ = write_phantom_cohort(Path(folder, "raw"), patients=4, shape=(16, 16, 16))
+    ...     _ = prepare(Path(folder, "raw"), Path(folder, "store"), PrepareOptions(workers=0))
+    ...     scans = PretrainingScans(Path(folder, "store"), folder, 3, validation=0)
+    ...     words = VisualWords(scans, WordOptions(num_words=2, size=(8, 8, 8)), folder)
+    `words` is null: 2 words were discovered among 4 training scans...
+    >>> sorted(word.label for word in words.train)  # each word in each patient
+    [0, 0, 0, 0, 1, 1, 1, 1]
     """
 
     def __init__(

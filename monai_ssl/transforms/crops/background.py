@@ -27,12 +27,11 @@ class BackgroundRule:
     Raises:
         ValueError: when the rule is unknown or a fraction is outside [0, 1].
 
-    Example:
-        >>> import torch
-        >>> rule = BackgroundRule("paper", level=0.5, max_background_fraction=0.85, max_tissue_fraction=0.15)
-        >>> air, tissue = torch.zeros(1, 8, 8), torch.ones(1, 8, 8)
-        >>> rule.excess(air) > 0, rule.excess(tissue) > 0  # above 0 is rejected
-        (True, False)
+    >>> import torch
+    >>> rule = BackgroundRule("paper", level=0.5, max_background_fraction=0.85, max_tissue_fraction=0.15)
+    >>> air, tissue = torch.zeros(1, 8, 8), torch.ones(1, 8, 8)
+    >>> rule.excess(air) > 0, rule.excess(tissue) > 0  # above 0 is rejected
+    (True, False)
     """
 
     rule: str | None

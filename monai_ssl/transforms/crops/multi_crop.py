@@ -52,12 +52,11 @@ class RandMultiCropd(Randomizable, MapTransform):
         ValueError: when a number is outside its range, or a scan has another number of axes than ``out_size``, fewer
             than 8 voxels along one, or channels that cannot become ``channels``.
 
-    Example:
-        >>> import torch
-        >>> crop = RandMultiCropd("image", out_size=(32, 32), num_locals=3, local_out_size=(16, 16))
-        >>> out = crop({"image": torch.rand(1, 100, 80)})
-        >>> out["view1"].shape, out["view2"].shape, [tuple(x.shape) for x in out["locals"]]
-        (torch.Size([1, 32, 32]), torch.Size([1, 32, 32]), [(1, 16, 16), (1, 16, 16), (1, 16, 16)])
+    >>> import torch
+    >>> crop = RandMultiCropd("image", out_size=(32, 32), num_locals=3, local_out_size=(16, 16))
+    >>> out = crop({"image": torch.rand(1, 100, 80)})
+    >>> out["view1"].shape, out["view2"].shape, [tuple(x.shape) for x in out["locals"]]
+    (torch.Size([1, 32, 32]), torch.Size([1, 32, 32]), [(1, 16, 16), (1, 16, 16), (1, 16, 16)])
     """
 
     def __init__(

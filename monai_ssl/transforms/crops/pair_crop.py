@@ -84,13 +84,12 @@ class RandIoUPairCropd(Randomizable, MapTransform):
         ValueError: when sizes differ in their number of axes, a number is outside its range, or a scan has another
             number of axes or fewer than 8 voxels along one.
 
-    Example:
-        >>> import torch
-        >>> small = {"local_sizes": [[8, 8]], "local_out_size": (8, 8)}
-        >>> crop = RandIoUPairCropd("image", (16, 16), [[16, 16], [24, 24]], **small, params_key="params")
-        >>> out = crop({"image": torch.rand(1, 64, 64)})
-        >>> out["view1"].shape, len(out["locals"]), out["params"]["iou"] > 0.3
-        (torch.Size([1, 16, 16]), 6, True)
+    >>> import torch
+    >>> small = {"local_sizes": [[8, 8]], "local_out_size": (8, 8)}
+    >>> crop = RandIoUPairCropd("image", (16, 16), [[16, 16], [24, 24]], **small, params_key="params")
+    >>> out = crop({"image": torch.rand(1, 64, 64)})
+    >>> out["view1"].shape, len(out["locals"]), out["params"]["iou"] > 0.3
+    (torch.Size([1, 16, 16]), 6, True)
     """
 
     def __init__(

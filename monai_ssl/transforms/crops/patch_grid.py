@@ -40,10 +40,9 @@ class RandPatchGridd(RandTask):
     Raises:
         ValueError: when a number is out of range, or the view is smaller than the grid.
 
-    Example:
-        >>> grid = RandPatchGridd("view", patch=(16, 16), cells=(3, 3))
-        >>> grid.batch({"view": torch.rand(2, 1, 48, 48)})["patches"].shape
-        torch.Size([18, 1, 16, 16])
+    >>> grid = RandPatchGridd("view", patch=(16, 16), cells=(3, 3))
+    >>> grid.batch({"view": torch.rand(2, 1, 48, 48)})["patches"].shape
+    torch.Size([18, 1, 16, 16])
     """
 
     def __init__(

@@ -52,12 +52,11 @@ class RandWindowCropd(Randomizable, MapTransform):
         ValueError: when sizes differ in their number of axes, a number is outside its range, or a scan has another
             number of axes, fewer than 8 voxels along one, or channels that cannot become ``channels``.
 
-    Example:
-        >>> import torch
-        >>> scan = torch.arange(40.0).reshape(1, 40, 1).expand(1, 40, 40)  # a value says where it was cut
-        >>> out = RandWindowCropd("image", out_size=(8, 8), margin=5, params_key="params")({"image": scan})
-        >>> out["view"].shape, bool(out["view"].min() == out["params"]["start"][0] >= 5)
-        (torch.Size([1, 8, 8]), True)
+    >>> import torch
+    >>> scan = torch.arange(40.0).reshape(1, 40, 1).expand(1, 40, 40)  # a value says where it was cut
+    >>> out = RandWindowCropd("image", out_size=(8, 8), margin=5, params_key="params")({"image": scan})
+    >>> out["view"].shape, bool(out["view"].min() == out["params"]["start"][0] >= 5)
+    (torch.Size([1, 8, 8]), True)
     """
 
     def __init__(

@@ -40,15 +40,14 @@ class RandWordCropd(Randomizable, MapTransform):
     Raises:
         ValueError: when a number is outside its range.
 
-    Example:
-        >>> import torch
-        >>> class Word:
-        ...     start, size, label, shape = (2, 3), (8, 8), 7, (1, 20, 20)
-        ...     def __getitem__(self, slices):
-        ...         return torch.zeros(self.shape)[slices]
-        >>> out = RandWordCropd("word", (8, 8), prob=0.0, params_key="params")({"word": Word()})
-        >>> out["view"].shape, out["label"], out["params"]["start"].tolist()
-        (torch.Size([1, 8, 8]), 7, [2, 3])
+    >>> import torch
+    >>> class Word:
+    ...     start, size, label, shape = (2, 3), (8, 8), 7, (1, 20, 20)
+    ...     def __getitem__(self, slices):
+    ...         return torch.zeros(self.shape)[slices]
+    >>> out = RandWordCropd("word", (8, 8), prob=0.0, params_key="params")({"word": Word()})
+    >>> out["view"].shape, out["label"], out["params"]["start"].tolist()
+    (torch.Size([1, 8, 8]), 7, [2, 3])
     """
 
     def __init__(

@@ -41,13 +41,12 @@ class RandBezierd(RandBatchTransform):
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
 
-    Example:
-        >>> straight = [[[0.0, 0.0], [1.0, 1.0]]]  # the identity, or by chance its mirror 1 - p
-        >>> x = torch.tensor([0.0, 0.25, 1.0]).reshape(1, 1, 3, 1)
-        >>> out = RandBezierd("image", prob=1.0, curves=straight, params_key="params").batch({"image": x})
-        >>> expected = 1 - x if out["params"]["decreasing"] else x
-        >>> torch.allclose(out["image"], expected, atol=1e-6)
-        True
+    >>> straight = [[[0.0, 0.0], [1.0, 1.0]]]  # the identity, or by chance its mirror 1 - p
+    >>> x = torch.tensor([0.0, 0.25, 1.0]).reshape(1, 1, 3, 1)
+    >>> out = RandBezierd("image", prob=1.0, curves=straight, params_key="params").batch({"image": x})
+    >>> expected = 1 - x if out["params"]["decreasing"] else x
+    >>> torch.allclose(out["image"], expected, atol=1e-6)
+    True
     """
 
     float32_kernel = True

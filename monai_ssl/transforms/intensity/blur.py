@@ -30,12 +30,11 @@ class RandGaussianBlurd(RandBatchTransform):
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
 
-    Example:
-        >>> x = torch.zeros(1, 1, 9, 9)
-        >>> x[..., 4, 4] = 1.0
-        >>> out = RandGaussianBlurd("image", sigma=(1.0, 1.0)).batch({"image": x})["image"]
-        >>> round(out.max().item(), 3), round(out.sum().item(), 3)  # the peak of a 2-D Gaussian is 1 / (2 pi)
-        (0.159, 1.0)
+    >>> x = torch.zeros(1, 1, 9, 9)
+    >>> x[..., 4, 4] = 1.0
+    >>> out = RandGaussianBlurd("image", sigma=(1.0, 1.0)).batch({"image": x})["image"]
+    >>> round(out.max().item(), 3), round(out.sum().item(), 3)  # the peak of a 2-D Gaussian is 1 / (2 pi)
+    (0.159, 1.0)
     """
 
     float32_kernel = True

@@ -27,11 +27,10 @@ class RandBrightnessd(RandBatchTransform):
     Raises:
         ValueError: when a range is none, or a factor negative.
 
-    Example:
-        >>> import torch
-        >>> brighter = RandBrightnessd("image", shift=(0.1, 0.1), contrast=(2.0, 2.0), prob=1.0)
-        >>> brighter({"image": torch.tensor([[0.4, 0.6]])})["image"]  # (x - 0.5) * 2 + 0.5 + 0.1
-        tensor([[0.4000, 0.8000]])
+    >>> import torch
+    >>> brighter = RandBrightnessd("image", shift=(0.1, 0.1), contrast=(2.0, 2.0), prob=1.0)
+    >>> brighter({"image": torch.tensor([[0.4, 0.6]])})["image"]  # (x - 0.5) * 2 + 0.5 + 0.1
+    tensor([[0.4000, 0.8000]])
     """
 
     def __init__(

@@ -24,10 +24,9 @@ class RandGrayscaled(RandBatchTransform):
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
 
-    Example:
-        >>> red = torch.tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)
-        >>> RandGrayscaled("image", prob=1.0)({"image": red})["image"].flatten()
-        tensor([0.2990, 0.2990, 0.2990])
+    >>> red = torch.tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)
+    >>> RandGrayscaled("image", prob=1.0)({"image": red})["image"].flatten()
+    tensor([0.2990, 0.2990, 0.2990])
     """
 
     def __init__(
@@ -65,12 +64,11 @@ class RandColorJitterd(RandBatchTransform):
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
 
-    Example:
-        >>> jitter = RandColorJitterd("image", {"hue": 0.5})  # the other three stay
-        >>> image = torch.rand(3, 8, 8)
-        >>> out = jitter({"image": image})["image"]
-        >>> torch.allclose(out.amax(0), image.amax(0), atol=1e-6)  # hue turns the color, not its value
-        True
+    >>> jitter = RandColorJitterd("image", {"hue": 0.5})  # the other three stay
+    >>> image = torch.rand(3, 8, 8)
+    >>> out = jitter({"image": image})["image"]
+    >>> torch.allclose(out.amax(0), image.amax(0), atol=1e-6)  # hue turns the color, not its value
+    True
     """
 
     float32_kernel = True

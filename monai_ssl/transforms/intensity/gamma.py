@@ -25,11 +25,10 @@ class RandSignedGammad(RandBatchTransform):
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
 
-    Example:
-        >>> import math, torch
-        >>> square = RandSignedGammad("image", log_gamma=(math.log(2), math.log(2)))
-        >>> square({"image": torch.tensor([[-0.5, 0.0, 1.0]])})["image"]
-        tensor([[-0.2500,  0.0000,  1.0000]])
+    >>> import math, torch
+    >>> square = RandSignedGammad("image", log_gamma=(math.log(2), math.log(2)))
+    >>> square({"image": torch.tensor([[-0.5, 0.0, 1.0]])})["image"]
+    tensor([[-0.2500,  0.0000,  1.0000]])
     """
 
     def __init__(

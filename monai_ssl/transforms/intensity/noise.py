@@ -28,11 +28,10 @@ class RandGaussianNoiseBatchd(RandBatchTransform):
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
 
-    Example:
-        >>> noise = RandGaussianNoiseBatchd("image", std=(0.1, 0.1))
-        >>> out = noise.batch({"image": torch.zeros(2, 1, 64, 64)})["image"]
-        >>> round(out.std().item(), 2)
-        0.1
+    >>> noise = RandGaussianNoiseBatchd("image", std=(0.1, 0.1))
+    >>> out = noise.batch({"image": torch.zeros(2, 1, 64, 64)})["image"]
+    >>> round(out.std().item(), 2)
+    0.1
     """
 
     def __init__(

@@ -44,9 +44,8 @@ class ZScored(_Normalized):
         channel_wise: take the statistics of each channel instead of all channels together.
         allow_missing_keys: skip keys that a sample lacks instead of raising ``KeyError``.
 
-    Example:
-        >>> ZScored("image")({"image": torch.tensor([[1.0, 2.0, 3.0]])})["image"]
-        tensor([[-1.2247,  0.0000,  1.2247]])
+    >>> ZScored("image")({"image": torch.tensor([[1.0, 2.0, 3.0]])})["image"]
+    tensor([[-1.2247,  0.0000,  1.2247]])
     """
 
     def __init__(self, keys: KeysCollection, channel_wise: bool = False, allow_missing_keys: bool = False) -> None:
@@ -73,10 +72,9 @@ class ImageNetNormalized(_Normalized):
     Raises:
         ValueError: when an image does not have three channels.
 
-    Example:
-        >>> mean = torch.tensor([0.485, 0.456, 0.406]).reshape(3, 1, 1)
-        >>> ImageNetNormalized("image")({"image": mean})["image"].flatten()
-        tensor([0., 0., 0.])
+    >>> mean = torch.tensor([0.485, 0.456, 0.406]).reshape(3, 1, 1)
+    >>> ImageNetNormalized("image")({"image": mean})["image"].flatten()
+    tensor([0., 0., 0.])
     """
 
     mean = (0.485, 0.456, 0.406)

@@ -38,10 +38,9 @@ class RandCubeMaskd(RandTask):
     Raises:
         ValueError: when a probability or fraction is not in [0, 1].
 
-    Example:
-        >>> out = RandCubeMaskd("cells", prob=1.0, keep=0.5).batch({"cells": torch.ones(2, 1, 16, 16, 16)})
-        >>> out["masked"], round(out["cells"].mean().item(), 1)
-        (tensor([True, True]), 0.5)
+    >>> out = RandCubeMaskd("cells", prob=1.0, keep=0.5).batch({"cells": torch.ones(2, 1, 16, 16, 16)})
+    >>> out["masked"], round(out["cells"].mean().item(), 1)
+    (tensor([True, True]), 0.5)
     """
 
     def __init__(

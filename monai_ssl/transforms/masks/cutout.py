@@ -32,11 +32,10 @@ class RandCutoutd(RandBatchTransform):
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
 
-    Example:
-        >>> import torch
-        >>> out = RandCutoutd("image", size=4, num_holes=1)({"image": torch.ones(1, 16, 16)})["image"]
-        >>> 4 <= (out == 0).sum() <= 16  # the border may cut a part of the 4 x 4 hole off
-        tensor(True)
+    >>> import torch
+    >>> out = RandCutoutd("image", size=4, num_holes=1)({"image": torch.ones(1, 16, 16)})["image"]
+    >>> 4 <= (out == 0).sum() <= 16  # the border may cut a part of the 4 x 4 hole off
+    tensor(True)
     """
 
     def __init__(

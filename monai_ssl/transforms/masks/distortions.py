@@ -54,12 +54,11 @@ class RandDistortiond(RandBatchTransform):
     Raises:
         ValueError: when ``probs`` are not three probabilities that sum to at most 1, or an image is too small.
 
-    Example:
-        >>> x = torch.rand(1, 1, 32, 32)
-        >>> shuffling = RandDistortiond("image", probs=(0.0, 0.0, 1.0))
-        >>> out = shuffling.batch({"image": x})["image"]
-        >>> torch.equal(out.flatten().sort().values, x.flatten().sort().values)  # no value is lost
-        True
+    >>> x = torch.rand(1, 1, 32, 32)
+    >>> shuffling = RandDistortiond("image", probs=(0.0, 0.0, 1.0))
+    >>> out = shuffling.batch({"image": x})["image"]
+    >>> torch.equal(out.flatten().sort().values, x.flatten().sort().values)  # no value is lost
+    True
     """
 
     def __init__(

@@ -84,10 +84,9 @@ class RandBlockMaskd(RandKnowledgeMask):
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
 
-    Example:
-        >>> out = RandBlockMaskd("image", mask_ratio=0.25, grid=4)({"image": torch.ones(1, 8, 8)})["image"]
-        >>> int((out == 0).sum())  # 4 of 16 cells of 2 x 2 voxels
-        16
+    >>> out = RandBlockMaskd("image", mask_ratio=0.25, grid=4)({"image": torch.ones(1, 8, 8)})["image"]
+    >>> int((out == 0).sum())  # 4 of 16 cells of 2 x 2 voxels
+    16
     """
 
     def __init__(
@@ -137,10 +136,9 @@ class RandStripeMaskd(RandKnowledgeMask):
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
 
-    Example:
-        >>> out = RandStripeMaskd("image", mask_ratio=0.5)({"image": torch.ones(1, 8, 6)})["image"]
-        >>> int((out == 0).all(1).sum())  # whole stripes along the last axis, half of six
-        3
+    >>> out = RandStripeMaskd("image", mask_ratio=0.5)({"image": torch.ones(1, 8, 6)})["image"]
+    >>> int((out == 0).all(1).sum())  # whole stripes along the last axis, half of six
+    3
     """
 
     def __init__(
@@ -185,10 +183,9 @@ def mask_of(kind: str, masks: Mapping[str, RandKnowledgeMask]) -> RandKnowledgeM
     Raises:
         ValueError: when ``masks`` has none of that name.
 
-    Example:
-        >>> masks = {"block": RandBlockMaskd("image"), "stripe": RandStripeMaskd("image")}
-        >>> type(mask_of("stripe", masks)).__name__
-        'RandStripeMaskd'
+    >>> masks = {"block": RandBlockMaskd("image"), "stripe": RandStripeMaskd("image")}
+    >>> type(mask_of("stripe", masks)).__name__
+    'RandStripeMaskd'
     """
     check_choice(masks, mask=kind)
     return masks[kind]

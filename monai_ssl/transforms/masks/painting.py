@@ -46,12 +46,11 @@ class RandPaintingd(RandBatchTransform):
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
 
-    Example:
-        >>> x = torch.full((1, 1, 32, 32), 2.0)  # noise is in [0, 1], hence what is above 1 was kept
-        >>> inward = RandPaintingd("image", prob=1.0, in_prob=1.0, box_prob=1.0).batch({"image": x})["image"]
-        >>> outward = RandPaintingd("image", prob=1.0, in_prob=0.0).batch({"image": x})["image"]
-        >>> (inward[..., :3, :] > 1).all(), (outward[..., :3, :] > 1).any()
-        (tensor(True), tensor(False))
+    >>> x = torch.full((1, 1, 32, 32), 2.0)  # noise is in [0, 1], hence what is above 1 was kept
+    >>> inward = RandPaintingd("image", prob=1.0, in_prob=1.0, box_prob=1.0).batch({"image": x})["image"]
+    >>> outward = RandPaintingd("image", prob=1.0, in_prob=0.0).batch({"image": x})["image"]
+    >>> (inward[..., :3, :] > 1).all(), (outward[..., :3, :] > 1).any()
+    (tensor(True), tensor(False))
     """
 
     def __init__(

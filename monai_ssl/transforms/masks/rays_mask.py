@@ -39,13 +39,12 @@ class RandRaysMaskd(RandKnowledgeMask):
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
 
-    Example:
-        >>> import torch
-        >>> fundus = torch.rand(1, 64, 64) * 0.5
-        >>> fundus[:, 30:34, 20:24] = 1.0  # the optic disc, where the rays begin
-        >>> out = RandRaysMaskd("image", num_rays=16)({"image": fundus})["image"]
-        >>> int(out[0, 30:34, 20:24].min()), bool((out > 0).any())
-        (0, True)
+    >>> import torch
+    >>> fundus = torch.rand(1, 64, 64) * 0.5
+    >>> fundus[:, 30:34, 20:24] = 1.0  # the optic disc, where the rays begin
+    >>> out = RandRaysMaskd("image", num_rays=16)({"image": fundus})["image"]
+    >>> int(out[0, 30:34, 20:24].min()), bool((out > 0).any())
+    (0, True)
     """
 
     def __init__(

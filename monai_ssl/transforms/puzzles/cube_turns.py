@@ -114,11 +114,10 @@ class RandCubeTurnsd(RandTask):
     Raises:
         ValueError: for an unknown mode, fewer layers than ``turned``, or an image that ``cells`` do not divide.
 
-    Example:
-        >>> x = torch.rand(1, 1, 8, 8, 8)
-        >>> out = RandCubeTurnsd("view", cells=(2, 2, 2)).batch({"view": x})
-        >>> torch.equal(turn_layers_back(out["view"], out["ops"], (2, 2, 2)), x)
-        True
+    >>> x = torch.rand(1, 1, 8, 8, 8)
+    >>> out = RandCubeTurnsd("view", cells=(2, 2, 2)).batch({"view": x})
+    >>> torch.equal(turn_layers_back(out["view"], out["ops"], (2, 2, 2)), x)
+    True
     """
 
     def __init__(

@@ -73,12 +73,11 @@ class RandJigsawd(RandTask):
         ValueError: when a number is out of range, the table has another number of cells, or the view is smaller than
             the grid.
 
-    Example:
-        >>> from monai_ssl.transforms import permutation_table
-        >>> puzzle = RandJigsawd("view", cube=(8, 8, 8), permutations=permutation_table(8, count=10))
-        >>> out = puzzle.batch({"view": torch.rand(2, 1, 32, 32, 32)})
-        >>> out["cells"].shape, out["label"].shape
-        (torch.Size([16, 1, 8, 8, 8]), torch.Size([2]))
+    >>> from monai_ssl.transforms import permutation_table
+    >>> puzzle = RandJigsawd("view", cube=(8, 8, 8), permutations=permutation_table(8, count=10))
+    >>> out = puzzle.batch({"view": torch.rand(2, 1, 32, 32, 32)})
+    >>> out["cells"].shape, out["label"].shape
+    (torch.Size([16, 1, 8, 8, 8]), torch.Size([2]))
     """
 
     def __init__(

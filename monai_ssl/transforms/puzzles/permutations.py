@@ -46,10 +46,9 @@ def permutation_table(
     Raises:
         ValueError: for an unknown criterion, or more rows than there are orders.
 
-    Example:
-        >>> table = permutation_table(8, count=8, criterion="group")
-        >>> int((table[0] != table[1]).sum())  # two rows differ in all places
-        8
+    >>> table = permutation_table(8, count=8, criterion="group")
+    >>> int((table[0] != table[1]).sum())  # two rows differ in all places
+    8
     """
     _check(cells, count, criterion, include_identity)
     random = np.random.RandomState(seed)

@@ -45,13 +45,12 @@ class RandRelativeLocationd(RandTask):
     Raises:
         ValueError: when a number is out of range, or the view is smaller than the grid.
 
-    Example:
-        >>> import torch
-        >>> task = RandRelativeLocationd("view", cube=(8, 8), gap=0, jitter=0, params_key="params")
-        >>> out = task({"view": torch.rand(1, 24, 24)})
-        >>> anchor, query = out["params"]["starts"]
-        >>> bool(((query - anchor) // 8 == torch.from_numpy(directions(2))[out["label"]]).all())
-        True
+    >>> import torch
+    >>> task = RandRelativeLocationd("view", cube=(8, 8), gap=0, jitter=0, params_key="params")
+    >>> out = task({"view": torch.rand(1, 24, 24)})
+    >>> anchor, query = out["params"]["starts"]
+    >>> bool(((query - anchor) // 8 == torch.from_numpy(directions(2))[out["label"]]).all())
+    True
     """
 
     def __init__(

@@ -71,11 +71,10 @@ class RandRotationTaskd(RandTask):
     Raises:
         ValueError: when a label is unknown or would change the shape of the view.
 
-    Example:
-        >>> x = torch.rand(3, 1, 8, 8, 8)
-        >>> out = RandRotationTaskd("view").batch({"view": x})
-        >>> torch.equal(rotate_back(out["view"], out["label"]), x)
-        True
+    >>> x = torch.rand(3, 1, 8, 8, 8)
+    >>> out = RandRotationTaskd("view").batch({"view": x})
+    >>> torch.equal(rotate_back(out["view"], out["label"]), x)
+    True
     """
 
     def __init__(self, key: str, labels: Sequence[int] | None = None, params_key: str | None = None) -> None:

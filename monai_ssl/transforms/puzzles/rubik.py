@@ -66,12 +66,11 @@ class RandRubikd(RandTask):
         ValueError: when a number is out of range, the table has another number of cells, or the view is smaller than
             the grid.
 
-    Example:
-        >>> from monai_ssl.transforms import permutation_table
-        >>> puzzle = RandRubikd("view", cube=(8, 8, 8), permutations=permutation_table(8, count=10))
-        >>> out = puzzle.batch({"view": torch.rand(2, 1, 32, 32, 32)})
-        >>> out["cells"].shape, out["turns"].shape  # two kinds of half turns for each of eight slots
-        (torch.Size([16, 1, 8, 8, 8]), torch.Size([2, 8, 2]))
+    >>> from monai_ssl.transforms import permutation_table
+    >>> puzzle = RandRubikd("view", cube=(8, 8, 8), permutations=permutation_table(8, count=10))
+    >>> out = puzzle.batch({"view": torch.rand(2, 1, 32, 32, 32)})
+    >>> out["cells"].shape, out["turns"].shape  # two kinds of half turns for each of eight slots
+    (torch.Size([16, 1, 8, 8, 8]), torch.Size([2, 8, 2]))
     """
 
     several = ("cells",)

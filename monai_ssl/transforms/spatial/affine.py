@@ -33,11 +33,10 @@ class RandAffineBatchd(RandBatchTransform):
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
 
-    Example:
-        >>> x = torch.rand(2, 1, 9, 9)
-        >>> still = RandAffineBatchd("image", degrees=0, scale=(1.0, 1.0))
-        >>> torch.allclose(still.batch({"image": x})["image"], x, atol=1e-5)
-        True
+    >>> x = torch.rand(2, 1, 9, 9)
+    >>> still = RandAffineBatchd("image", degrees=0, scale=(1.0, 1.0))
+    >>> torch.allclose(still.batch({"image": x})["image"], x, atol=1e-5)
+    True
     """
 
     float32_kernel = True

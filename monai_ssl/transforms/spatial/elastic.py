@@ -43,10 +43,9 @@ class RandElasticBatchd(RandBatchTransform):
     Raises:
         ValueError: when ``alpha`` is negative or ``sigma`` below 0.5.
 
-    Example:
-        >>> x = torch.rand(1, 1, 32, 32)
-        >>> torch.allclose(RandElasticBatchd("image", alpha=0.0).batch({"image": x})["image"], x)
-        True
+    >>> x = torch.rand(1, 1, 32, 32)
+    >>> torch.allclose(RandElasticBatchd("image", alpha=0.0).batch({"image": x})["image"], x)
+    True
     """
 
     float32_kernel = True

@@ -33,13 +33,12 @@ class RandFlipChaind(RandBatchTransform):
     Raises:
         ValueError: when ``round_prob`` is not in [0, 1] or ``max_rounds`` is negative.
 
-    Example:
-        >>> import torch
-        >>> x = torch.rand(1, 1, 8, 8, 8)
-        >>> out = RandFlipChaind("image", params_key="params").batch({"image": x})
-        >>> axes = [axis for axis, flipped in enumerate(out["params"]["flip"][0], start=2) if flipped]
-        >>> torch.equal(out["image"], x.flip(axes))
-        True
+    >>> import torch
+    >>> x = torch.rand(1, 1, 8, 8, 8)
+    >>> out = RandFlipChaind("image", params_key="params").batch({"image": x})
+    >>> axes = [axis for axis, flipped in enumerate(out["params"]["flip"][0], start=2) if flipped]
+    >>> torch.equal(out["image"], x.flip(axes))
+    True
     """
 
     def __init__(

@@ -25,11 +25,10 @@ class RandFlipBatchd(RandBatchTransform):
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
 
-    Example:
-        >>> flip = RandFlipBatchd("image", axis_prob=(0.0, 1.0))  # the second spatial axis always
-        >>> flip({"image": torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])})["image"]
-        tensor([[[2., 1.],
-                 [4., 3.]]])
+    >>> flip = RandFlipBatchd("image", axis_prob=(0.0, 1.0))  # the second spatial axis always
+    >>> flip({"image": torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])})["image"]
+    tensor([[[2., 1.],
+             [4., 3.]]])
     """
 
     def __init__(

@@ -35,11 +35,10 @@ class RandPatchSwapd(RandBatchTransform):
         params_key: see :class:`RandBatchTransform`.
         allow_missing_keys: see :class:`RandBatchTransform`.
 
-    Example:
-        >>> x = torch.rand(1, 1, 16, 16)
-        >>> out = RandPatchSwapd("image", patch_size=4, num_swaps=1).batch({"image": x})["image"]
-        >>> int((out != x).sum()), torch.equal(out.flatten().sort().values, x.flatten().sort().values)
-        (32, True)
+    >>> x = torch.rand(1, 1, 16, 16)
+    >>> out = RandPatchSwapd("image", patch_size=4, num_swaps=1).batch({"image": x})["image"]
+    >>> int((out != x).sum()), torch.equal(out.flatten().sort().values, x.flatten().sort().values)
+    (32, True)
     """
 
     def __init__(

@@ -40,13 +40,12 @@ class RandPlaneRotationd(RandBatchTransform):
     Raises:
         ValueError: when a probability is outside [0, 1], a range is none, or ``fill`` is unknown.
 
-    Example:
-        >>> import torch
-        >>> x = torch.rand(1, 1, 8, 8)
-        >>> quarters = RandPlaneRotationd("image", plane_prob=1.0, quarter_prob=1.0, zoom_prob=0.0)
-        >>> out = quarters.batch({"image": x})["image"]
-        >>> any(torch.allclose(out, x.rot90(k, (2, 3)), atol=1e-4) for k in (1, 2, 3))
-        True
+    >>> import torch
+    >>> x = torch.rand(1, 1, 8, 8)
+    >>> quarters = RandPlaneRotationd("image", plane_prob=1.0, quarter_prob=1.0, zoom_prob=0.0)
+    >>> out = quarters.batch({"image": x})["image"]
+    >>> any(torch.allclose(out, x.rot90(k, (2, 3)), atol=1e-4) for k in (1, 2, 3))
+    True
     """
 
     float32_kernel = True

@@ -47,12 +47,11 @@ class RandLocalShufflingd(RandBatchTransform):
     Raises:
         ValueError: when ``num_windows`` is negative or ``max_fraction`` outside its range.
 
-    Example:
-        >>> x = torch.arange(1024.0).reshape(1, 1, 32, 32)
-        >>> out = RandLocalShufflingd("image", prob=1.0).batch({"image": x})["image"]
-        >>> rows = (out // 32 - x // 32).abs()
-        >>> bool(rows.max() <= 2), torch.equal(out, x)  # windows are at most 3 voxels long, a tenth of 32
-        (True, False)
+    >>> x = torch.arange(1024.0).reshape(1, 1, 32, 32)
+    >>> out = RandLocalShufflingd("image", prob=1.0).batch({"image": x})["image"]
+    >>> rows = (out // 32 - x // 32).abs()
+    >>> bool(rows.max() <= 2), torch.equal(out, x)  # windows are at most 3 voxels long, a tenth of 32
+    (True, False)
     """
 
     def __init__(
