@@ -56,6 +56,19 @@ class Pretraining:
 
     Raises:
         ValueError: for a batch of fewer than two samples, with which comparisons and batch norm mean nothing.
+
+    >>> from monai_ssl.methods import AutoEncoder
+    >>> from monai_ssl.networks import ConvEncoder, RestorationUNet
+    >>> from monai_ssl.transforms import RandWindowCropd
+    >>> method, crops = AutoEncoder(RestorationUNet(ConvEncoder(2, widths=(2, 4)))), [RandWindowCropd("image", (8, 8))]
+    >>> parts = {"method": method, "encoder": method.encoder, "scans": None, "crops": crops, "views": BatchViews([])}
+    >>> sizes = {"window_size": (8, 8), "batch_size": 2, "num_workers": 0}
+    >>> run = Pretraining(name="autoencoder", **parts, **sizes, output_dir="out", device="cpu", seed=0)
+    >>> windows = WindowDataset([torch.rand(1, 20, 20)] * 3, crops, windows_per_scan=2)
+    >>> trainer = run.trainer(windows, torch.optim.SGD(method.parameters(), 0.1), 2, False, [])
+    >>> trainer.run()
+    >>> trainer.state.iteration  # two epochs of three batches of two
+    6
     """
 
     def __init__(
@@ -173,16 +186,28 @@ class StandardHandlers:
 
     Args:
         run: what they belong to.
+
+    >>> from types import SimpleNamespace
+    >>> from monai_ssl.methods import SimCLR
+    >>> from monai_ssl.networks import build
+    >>> encoder = build({"_target_": "monai_ssl.networks.ConvEncoder", "spatial_dims": 2, "widths": [4, 8]})
+    >>> scans = SimpleNamespace(held_out=[], facts=dict)
+    >>> parts = {"method": SimCLR(encoder), "encoder": encoder, "scans": scans, "crops": [], "views": BatchViews([])}
+    >>> sizes = {"window_size": (8, 8), "batch_size": 2, "num_workers": 0}
+    >>> run = Pretraining(name="simclr", **parts, **sizes, output_dir="out", device="cpu", seed=0)
+    >>> [type(handler).__name__ for handler in StandardHandlers(run).handlers()][-1]
+    'Tracking'
     """
 
     def __init__(self, run: Pretraining) -> None:
         self.run = run
 
     def attach(self, engine: Engine) -> None:
-        for handler in self._handlers():
+        for handler in self.handlers():
             handler.attach(engine)
 
-    def _handlers(self) -> Iterator[Handler]:
+    def handlers(self) -> Iterator[Handler]:
+        """Yield them in their order."""
         run = self.run
         yield Diagnostics()
         if run.scans.validation:

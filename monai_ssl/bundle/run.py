@@ -20,6 +20,10 @@ def device() -> torch.device:
 
     Raises:
         ValueError: when ``torchrun`` started more processes than there are GPUs.
+
+    Example:
+        >>> device().type in ("cpu", "cuda")
+        True
     """
     if not torch.cuda.is_available():
         return torch.device("cpu")
@@ -33,7 +37,12 @@ def device() -> torch.device:
 
 
 def has_fast_half(device: torch.device | str) -> bool:
-    """Whether half precision pays on a device: on every GPU, and on CPUs with matrix instructions for bfloat16."""
+    """Whether half precision pays on a device: on every GPU, and on CPUs with matrix instructions for bfloat16.
+
+    Example:
+        >>> has_fast_half("cuda")
+        True
+    """
     if torch.device(device).type == "cpu":
         return bool(torch.cpu._is_amx_tile_supported())
     return True
@@ -49,6 +58,13 @@ def setup(seed: int, references: MutableMapping[str, Any] | None = None) -> None
 
     Raises:
         ValueError: when nothing reads a key that the user typed, as a misspelt one.
+
+    >>> setup(seed=3)
+    >>> drawn = torch.rand(4)
+    >>> setup(seed=3)
+    >>> torch.equal(torch.rand(4), drawn)
+    True
+    >>> set_determinism(None)
     """
     explain_mistakes()
     given = typed()
@@ -65,5 +81,10 @@ def setup(seed: int, references: MutableMapping[str, Any] | None = None) -> None
 
 
 def scaled_lr(base_lr: float, batch_size: int) -> float:
-    """The learning rate for the batch of all processes, in proportion to that for 256 samples (Goyal et al., 2017)."""
+    """The learning rate for the batch of all processes, in proportion to that for 256 samples (Goyal et al., 2017).
+
+    Example:
+        >>> scaled_lr(0.3, batch_size=512)
+        0.6
+    """
     return base_lr * batch_size * idist.get_world_size() / 256

@@ -26,6 +26,18 @@ class LearningRate:
 
     Raises:
         ValueError: for another ``per``, or when the names of the schedules and of the trainer's optimizers differ.
+
+    >>> import torch
+    >>> from ignite.engine import Engine
+    >>> from monai_ssl.schedules import steps
+    >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=9.0)
+    >>> rates = []
+    >>> engine = Engine(lambda engine, batch: rates.append(optimizer.param_groups[0]["lr"]))
+    >>> engine.optimizers = {"losses": optimizer}
+    >>> LearningRate(steps(1.0, 0.5, at=[0.5])).attach(engine)
+    >>> _ = engine.run([0, 1], max_epochs=2)
+    >>> rates
+    [1.0, 1.0, 0.5, 0.5]
     """
 
     def __init__(

@@ -26,6 +26,18 @@ class StartFrom:
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when the file holds another encoder, or more than tensors.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from types import SimpleNamespace
+    >>> import torch
+    >>> from monai_ssl.methods import SimCLR
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> earlier, method = (SimCLR(ConvEncoder(2, widths=(4, 8)), hidden=8, dim=4) for _ in range(2))
+    >>> with TemporaryDirectory() as folder:
+    ...     torch.save(earlier.state_dict(), f"{folder}/model.pt")
+    ...     StartFrom(f"{folder}/model.pt").attach(SimpleNamespace(method=method))
+    >>> all(torch.equal(own, other) for own, other in zip(method.parameters(), earlier.parameters()))
+    True
     """
 
     def __init__(self, path: str | Path | None) -> None:

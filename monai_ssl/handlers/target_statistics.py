@@ -32,6 +32,16 @@ class TargetStatistics:
 
     Raises:
         ValueError: when ``batches`` is below 1.
+
+    >>> import torch
+    >>> from monai_ssl.networks import ConvEncoder, EncoderClassifier
+    >>> network = EncoderClassifier(ConvEncoder(2, widths=(4, 8)), 2)
+    >>> statistics = TargetStatistics(network, [{"image": torch.rand(4, 1, 16, 16)}], batches=2)
+    >>> evaluator = Engine(lambda engine, batch: None)
+    >>> statistics.attach(evaluator)
+    >>> _ = evaluator.run([0])
+    >>> statistics.distance.total > 0  # they were those of an untrained network, 0 and 1
+    True
     """
 
     def __init__(self, network: nn.Module, loader: Iterable[Any], batches: int = 100, key: str = "image") -> None:

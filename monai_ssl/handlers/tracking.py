@@ -57,6 +57,10 @@ class Tracking:
 
     Raises:
         ValueError: when MLflow cannot keep runs at the address, or ``every`` is below 1.
+
+    >>> tracking = Tracking("out", name="simclr", uri="sqlite:///runs.db")
+    >>> tracking.run_name.startswith("simclr-"), tracking.experiment
+    (True, 'monai_ssl')
     """
 
     def __init__(

@@ -41,6 +41,13 @@ class Classification(Task):
     Args:
         classes: names, in the order of the network's outputs.
         multilabel: whether an image may have several classes or none.
+
+    Example:
+        >>> from monai_ssl.networks import ConvEncoder
+        >>> task = Classification(["benign", "malignant"])
+        >>> network = task.network(ConvEncoder(2, widths=(4, 8)))
+        >>> network(torch.rand(3, 1, 16, 16)).shape, list(task.metrics)
+        (torch.Size([3, 2]), ['auc', 'accuracy'])
     """
 
     classes: Sequence[str]

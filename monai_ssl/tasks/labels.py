@@ -26,6 +26,11 @@ class EncodeLabelsd(MapTransform):
 
     Raises:
         ValueError: when ``labels`` is empty, lists 0, or lists a value twice.
+
+    Example:
+        >>> encode = EncodeLabelsd("label", {"right lung": [3, 4], "left lung": 2})
+        >>> encode({"label": torch.tensor([0, 2, 3, 4, 9])})["label"]
+        tensor([0, 1, 2, 2, 0])
     """
 
     def __init__(self, keys: KeysCollection, labels: Labels, allow_missing_keys: bool = False) -> None:
@@ -51,6 +56,11 @@ class DecodeLabelsd(MapTransform):
         keys: class maps (1, *spatial).
         labels: as for :class:`EncodeLabelsd`.
         allow_missing_keys: skip keys that a sample lacks instead of raising ``KeyError``.
+
+    Example:
+        >>> decode = DecodeLabelsd("pred", {"right lung": [3, 4], "left lung": 2})
+        >>> decode({"pred": torch.tensor([0, 1, 2])})["pred"]
+        tensor([0, 2, 3])
     """
 
     def __init__(self, keys: KeysCollection, labels: Labels, allow_missing_keys: bool = False) -> None:

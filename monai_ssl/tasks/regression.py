@@ -47,6 +47,13 @@ class Regression(Task):
 
     Args:
         target: the column of the number, such as ``"age"``.
+
+    Example:
+        >>> from monai_ssl.networks import ConvEncoder
+        >>> task = Regression("age")
+        >>> network = task.network(ConvEncoder(3, widths=(4, 8)))
+        >>> network(torch.rand(3, 1, 8, 8, 8)).shape, list(task.metrics)
+        (torch.Size([3, 1]), ['mae', 'rmse', 'r2'])
     """
 
     target: str = "value"
@@ -72,7 +79,9 @@ class Regression(Task):
     def _case(self, entry: Case) -> Case:
         if self.target not in entry:
             columns = [name for name in entry if name not in ("image", "patient")]
-            raise ValueError(f"The data list has no `{self.target}`, only {columns}: set `target` to the number's name.")
+            raise ValueError(
+                f"The data list has no `{self.target}`, only {columns}: set `target` to the number's name."
+            )
         try:
             value = float(entry[self.target])
         except (TypeError, ValueError):
@@ -138,7 +147,9 @@ class Regression(Task):
             per_case = by_patient(errors, patients)
             return Scores(mean(per_case.values()), per_case)
         statistic = {"rmse": rmse, "r2": r_squared}[metric]
-        return Scores(statistic(value, found), dict.fromkeys(patients), {}, _jackknife(statistic, value, found, patients))
+        return Scores(
+            statistic(value, found), dict.fromkeys(patients), {}, _jackknife(statistic, value, found, patients)
+        )
 
     def draw(self, metric: str, kept: Sequence[Predicted], scores: Scores, folder: Path) -> list[str]:
         """Write one picture: what was predicted over what is true, and the line where they agree."""
@@ -199,6 +210,13 @@ class StandardizedLoss:
     Args:
         network: whose ``std`` it is.
         loss: of prediction and target, both (B, 1), that depends on their difference: MSE, smooth L1, L1.
+
+    Example:
+        >>> from monai_ssl.networks import ConvEncoder
+        >>> network = Regressor(ConvEncoder(2, widths=(2, 4)))
+        >>> network.set_scale([{"label": [30.0]}, {"label": [50.0]}])  # mean 40, standard deviation 10
+        >>> StandardizedLoss(network, nn.L1Loss())(torch.tensor([[45.0]]), torch.tensor([[40.0]]))
+        tensor(0.5000)
     """
 
     def __init__(self, network: Regressor, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -214,6 +232,18 @@ class SavePredictions:
     Args:
         output_dir: gets the file.
         filename: its name.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from monai.data import MetaTensor
+        >>> image = MetaTensor(torch.zeros(1), meta={"filename_or_obj": "p1.nii.gz"})
+        >>> found = {"image": image, "label": torch.tensor([40.0]), "pred": torch.tensor([42.5])}
+        >>> engine = Engine(lambda engine, batch: [found])
+        >>> with TemporaryDirectory() as folder:
+        ...     SavePredictions(folder).attach(engine)
+        ...     _ = engine.run([0])
+        ...     print(Path(folder, "predictions.csv").read_text().split())
+        ['image,value,prediction', 'p1.nii.gz,40.0,42.5']
     """
 
     def __init__(self, output_dir: str | Path, filename: str = "predictions.csv") -> None:

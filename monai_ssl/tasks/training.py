@@ -31,6 +31,12 @@ class Validated:
         interval: in epochs.
         recorder: e.g. :class:`monai_ssl.handlers.Tracking`.
         ckpt_dir: where ``model.pt`` goes when there are no validation cases.
+
+    >>> class Nobody:
+    ...     def attach(self, engine): ...
+    >>> network = nn.Linear(2, 1)
+    >>> [type(part).__name__ for part in Validated(network, Evaluator("cpu", []), 1, Nobody(), "models").handlers]
+    ['ValidationHandler', 'SupervisedRecord', 'SaveUnvalidated', 'StatsHandler']
     """
 
     def __init__(
@@ -56,6 +62,10 @@ class KeepBest:
         network: may be wrapped by ``DistributedDataParallel``.
         ckpt_dir: gets ``model.pt``.
         higher_is_better: of the key metric.
+
+    >>> evaluator = Evaluator("cpu", [], val_handlers=[KeepBest(nn.Linear(2, 1), "models", higher_is_better=False)])
+    >>> evaluator.metric_cmp_fn(0.1, 0.2)  # whether the first is better
+    True
     """
 
     def __init__(self, network: nn.Module, ckpt_dir: str | Path, higher_is_better: bool = True) -> None:
@@ -96,6 +106,10 @@ def loader(
 
     Raises:
         ValueError: for a ``sampler`` under ``torchrun``.
+
+    Example:
+        >>> [batch.tolist() for batch in loader(torch.arange(5), batch_size=2)]
+        [[0, 1], [2, 3], [4]]
     """
     world_size = idist.get_world_size()
     if world_size > 1:
@@ -120,6 +134,11 @@ def distributed(network: nn.Module, device: torch.device | str, scheme: str = "f
         network: moved in place.
         device: may be a word, as MONAI Label gives it.
         scheme: of fine-tuning; all but ``"full"`` leave parameters without a gradient.
+
+    Example:
+        >>> network = nn.Linear(2, 1)
+        >>> distributed(network, "cpu") is network  # one process alone needs no wrapper
+        True
     """
     network.to(device)
     if idist.get_world_size() == 1:
@@ -133,6 +152,13 @@ def distributed(network: nn.Module, device: torch.device | str, scheme: str = "f
 
 
 def seed_ranks(seed: int) -> None:
-    """Let each process of ``torchrun`` augment differently; alone, nothing is seeded anew."""
+    """Let each process of ``torchrun`` augment differently; alone, nothing is seeded anew.
+
+    Example:
+        >>> before = torch.random.get_rng_state()
+        >>> seed_ranks(0)
+        >>> torch.equal(torch.random.get_rng_state(), before)
+        True
+    """
     if idist.get_world_size() > 1:
         set_determinism(seed + idist.get_rank())

@@ -54,6 +54,17 @@ def start_from(
 
     Raises:
         ValueError: for another ``part``, one that the network does not have, or one that cannot be loaded as a whole.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import torch
+    >>> from monai_ssl.networks import ConvEncoder, EncoderClassifier
+    >>> pretrained, network = (EncoderClassifier(ConvEncoder(2, widths=(4, 8)), 2) for _ in range(2))
+    >>> with TemporaryDirectory() as folder:
+    ...     torch.save(pretrained.state_dict(), f"{folder}/model.pt")
+    ...     (account,) = start_from(network, f"{folder}/model.pt", modality="xray")
+    >>> pairs = zip(network.encoder.parameters(), pretrained.encoder.parameters())
+    >>> all(torch.equal(own, other) for own, other in pairs)
+    True
     """
     if part not in PARTS:
         raise ValueError(f"`part` must be one of {tuple(PARTS)}, got {part!r}.")
