@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     WordList(found.words, request_of(scans, options, features, background)).save(args.out)
     first = found.words[0]
     print(
-        f"{len(found.words)} words of {len(first.windows)} training and {len(first.validation)} validation patients each, "
+        f"{len(found.words)} words of {len(first.windows)} training and {len(first.validation)} validation patients, "
         f"compared by the {features}.\nWritten: {args.out}"
     )
     return 0

@@ -30,7 +30,7 @@ class DiRA(Method):
     whose encoder :math:`f` is also that of ``base``. The encoder sees the first view once for all three.
 
     The discriminator is trained after the network in each iteration, on the restorations that the network's step has
-    made (as the authors' code does). Validation loss leaves the adversarial term out, since it tells of the discriminator
+    made (as the authors' code does). Validation loss leaves out the adversarial term, which tells of the discriminator
     as much as of the network.
 
     Args:

@@ -65,8 +65,8 @@ class FinetuneScheme:
         >>> network = EncoderClassifier(ConvEncoder(2, widths=(4, 8)), 2)
         >>> trainer = Engine(lambda engine, batch: network.encoder.training)
         >>> FinetuneScheme(network, "warmup", warmup_epochs=2).attach(trainer)
-        >>> trained = []
-        >>> _ = trainer.on(Events.EPOCH_COMPLETED)(lambda: trained.append(next(network.encoder.parameters()).requires_grad))
+        >>> trained, first = [], next(network.encoder.parameters())
+        >>> _ = trainer.on(Events.EPOCH_COMPLETED)(lambda: trained.append(first.requires_grad))
         >>> _ = trainer.run([0], max_epochs=3)
         >>> trained
         [False, False, True]

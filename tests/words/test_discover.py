@@ -25,7 +25,7 @@ def discover(store, out, *words):
 def test_writes_the_words_of_the_training_patients(store, tmp_path, capsys):
     assert discover(store, tmp_path / "words.json", "--validation", "0.2", "--patients", "3") == 0
     said = capsys.readouterr().out
-    assert "3 words of 3 training and 1 validation patients each, compared by the intensity profile" in said
+    assert "3 words of 3 training and 1 validation patients, compared by the intensity profile" in said
     found = WordList.load(tmp_path / "words.json")
     assert len(found.words) == 3 and found.request["options"]["patients"] == 3
     assert all(len(w.windows) == 3 and len(w.validation) == 1 for w in found.words)
