@@ -7,13 +7,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from fire.parser import DefaultParseValue
 from ignite.engine import Engine, Events
 from method_cases import BUNDLES
 from monai.bundle import ConfigParser
 from PIL import Image
 
 from monai_ssl import bundle
-from monai_ssl.bundle.command_line import refuse_unknown_keys, refuse_unread, typed, understand_json_words
+from monai_ssl.bundle.command_line import refuse_unknown_keys, refuse_unread, typed, understand_words
 from monai_ssl.data import LabelledImages, PretrainingScans
 from monai_ssl.errors import sentence_of
 from monai_ssl.handlers import Export
@@ -37,7 +38,7 @@ CONFIG = {"lr": 0.1, "max_epochs": 2, "model": {"rate": "@lr", "n": "$@max_epoch
 def given(tmp_path):
     """What the user typed, with the file of a configuration."""
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    return lambda **keys: {"run_id": "run", "config_file": str(tmp_path / "config.json"), **keys}
+    return lambda **keys: {"config_file": str(tmp_path / "config.json"), **{k: str(v) for k, v in keys.items()}}
 
 
 def test_keys_that_something_reads_pass(given):
@@ -59,7 +60,7 @@ def test_a_misspelt_key_is_refused_with_the_nearest_one(given, tmp_path):
 @pytest.mark.parametrize(("key", "name"), [("held_out", "validation"), ("disturb#1#prob", "augment")])  # former names
 def test_a_former_key_is_refused_with_its_new_name(key, name):
     with pytest.raises(ValueError, match=rf"reads `\w+` \(did you mean `{name}`\?\)"):
-        refuse_unknown_keys({"config_file": str(BUNDLES / "moco/configs/pretrain.json"), key: 0.2})
+        refuse_unknown_keys({"config_file": str(BUNDLES / "moco/configs/pretrain.json"), key: "0.2"})
 
 
 def test_a_default_that_an_override_orphaned_is_nobodys_mistake(given):
@@ -69,26 +70,45 @@ def test_a_default_that_an_override_orphaned_is_nobodys_mistake(given):
 
 
 def test_what_was_typed():
-    words = [
-        "run",
-        "pretrain",
-        "--lr=0.1",
-        "--resume",
-        "--dataset_dir",
-        "/a b",
-        "--encoder",
-        "{'widths': [2]}",
-    ]
-    found = {"lr": 0.1, "resume": True, "dataset_dir": "/a b", "encoder": {"widths": [2]}}
-    assert typed(words) == found and typed() == {}
+    words = ["run", "pretrain", "--lr=0.1", "--resume", "--dataset_dir", "/a", "--encoder", "{'widths':[2]}", "--x"]
+    assert typed(words) == {
+        "lr": "0.1",
+        "resume": "True",
+        "dataset_dir": "/a",
+        "encoder": "{'widths':[2]}",
+        "x": "True",
+    }
+    assert typed() == {}
 
 
-def test_words_of_json_on_the_command_line_mean_what_they_mean_in_json():
-    parser = ConfigParser({"a": "true", "b": "null", "c": "truely", "sum": "$[@a, @b, @c]", "refs": "$__local_refs"})
-    understand_json_words({"a": "true", "b": "null", "c": "truely"}, parser.get_parsed_content("refs"))
-    assert parser.get_parsed_content("sum") == [True, None, "truely"]
-    with pytest.raises(ValueError, match="`--b#c false`: parts of a key take Python's words, write False"):
-        understand_json_words({"b#c": "false"}, {})
+@pytest.mark.parametrize(
+    ("key", "word", "meant"),
+    [
+        ("resume", "true", True),
+        ("patience", "null", None),
+        ("resume", "2024/checkpoint.pt", "2024/checkpoint.pt"),
+        *(
+            (key, path, path)
+            for key in ("dataset_dir", "weights")
+            for path in ("2024", "a,b", "[a]", "ct #1", "1e3", "{x}")
+        ),
+        ("name", "run #2", "run #2"),
+        ("dataset_dir", "'2024'", "2024"),
+        ("lr", "0.1", 0.1),
+        ("exclude", "None", None),
+    ],
+)
+def test_words_mean_what_the_user_meant(key, word, meant):
+    parser = ConfigParser({key: DefaultParseValue(word), "sum": f"$@{key}", "refs": "$__local_refs"})
+    understand_words({key: word}, parser.get_parsed_content("refs"))
+    found = parser.get_parsed_content("sum")
+    assert found == meant and type(found) is type(meant)
+
+
+def test_words_in_parts_of_a_key_are_refused():
+    for word in ("false", "a #1"):
+        with pytest.raises(ValueError, match=rf"`--b#c {word}` is read as .*: write it as Python does"):
+            understand_words({"b#c": word}, {})
 
 
 def test_setup_refuses_before_anything_runs(tmp_path):

@@ -34,31 +34,34 @@ _READ_BY_TRACKING = {
     "displayable_configs",
 }
 _FORMER = {"held_out": "validation", "disturb": "augment"}
+_READ_BY_RUN = _OF_MONAI - {"bundle_root"}
+_PATHS = {"bundle_root", "weights", "exclude", "probe_list", "words", "start_from", "checkpoint", "resume"}
+"""Keys of the bundles that are paths, beside those that end in ``_dir``."""
 _JSON_WORDS = {"true": True, "false": False, "null": None}
 _REFERENCE = re.compile(r"[@%](\w+)")
 
 
-def typed(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return what was typed behind ``python -m monai.bundle run`` by key, values as MONAI reads them.
+def typed(argv: Sequence[str] | None = None) -> dict[str, str]:
+    """Return the words that were typed behind ``python -m monai.bundle run``, by key.
 
     Args:
         argv: words behind the program's name; by default those of this process, and none in other programs.
 
-    >>> typed(["run", "pretrain", "--lr", "0.1", "--optimizer#nesterov=True"])
-    {'lr': 0.1, 'optimizer#nesterov': True}
+    >>> typed(["run", "pretrain", "--lr", "0.1", "--dataset_dir=ct #1", "--resume"])
+    {'lr': '0.1', 'dataset_dir': 'ct #1', 'resume': 'True'}
     """
     if argv is None:
         argv = sys.argv[1:] if under_monai_bundle() else ()
-    keys: dict[str, Any] = {}
+    words: dict[str, str] = {}
     waiting = None
     for word in argv:
         if word.startswith("--"):
             waiting, equals, value = word[2:].partition("=")
-            keys[waiting] = DefaultParseValue(value) if equals else True
+            words[waiting] = value if equals else "True"
             waiting = None if equals else waiting
         elif waiting is not None:
-            keys[waiting], waiting = DefaultParseValue(word), None
-    return keys
+            words[waiting], waiting = word, None
+    return words
 
 
 def under_monai_bundle() -> bool:
@@ -67,7 +70,7 @@ def under_monai_bundle() -> bool:
     return spec is not None and spec.name.startswith("monai.bundle")
 
 
-def refuse_unknown_keys(given: Mapping[str, Any]) -> None:
+def refuse_unknown_keys(words: Mapping[str, str]) -> None:
     """Raise unless something reads every key that the user gave.
 
     MONAI adds an override that it does not know to the configuration, where nothing reads it: ``--epoch 3`` trains
@@ -75,11 +78,12 @@ def refuse_unknown_keys(given: Mapping[str, Any]) -> None:
     not the user's mistake.
 
     Args:
-        given: see :func:`typed`.
+        words: see :func:`typed`.
 
     Raises:
         ValueError: naming the unknown keys and the nearest known ones.
     """
+    given = {key: DefaultParseValue(word) for key, word in words.items()}
     defaults = given.get("args_file")
     given = {**(ConfigParser.load_config_file(defaults) if defaults else {}), **given}
     config = ConfigParser.load_config_files(given.get("config_file") or {})
@@ -113,22 +117,35 @@ def _has_parts(config: Mapping[str, Any], key: str) -> bool:
     return key in ("train", "validate", "evaluator", "imports") and key in config
 
 
-def understand_json_words(given: Mapping[str, Any], references: MutableMapping[str, Any]) -> None:
-    """Let ``--resume true`` mean what it means in JSON; MONAI reads ``True`` and leaves ``true`` a text.
+def understand_words(words: Mapping[str, str], references: MutableMapping[str, Any]) -> None:
+    """Let what was typed mean what the user meant, where MONAI reads something else.
+
+    ``--resume true`` is a text to it, ``--dataset_dir 2024`` a number, ``--output_dir "run #2"`` ends before the sign.
 
     Args:
-        given: see :func:`typed`.
+        words: see :func:`typed`.
         references: MONAI's resolved references, before any of the given keys was read.
 
     Raises:
-        ValueError: for such a word as a part of a key, which MONAI resolves with the rest of it.
+        ValueError: for a part of a key, which MONAI resolves with the rest of it.
     """
-    for key, value in given.items():
-        if not isinstance(value, str) or value not in _JSON_WORDS or key in _OF_MONAI:
+    for key, word in words.items():
+        read = DefaultParseValue(word)
+        meant = _meant(key, word, read)
+        if key in _READ_BY_RUN or (meant == read and type(meant) is type(read)):
             continue
         if "#" in key or "::" in key:
-            raise ValueError(f"`--{key} {value}`: parts of a key take Python's words, write {_JSON_WORDS[value]}.")
-        references[key] = _JSON_WORDS[value]
+            raise ValueError(f"`--{key} {word}` is read as {read!r}: write it as Python does, {meant!r} in quotes.")
+        references[key] = meant
 
 
-__all__ = ["refuse_unknown_keys", "refuse_unread", "typed", "under_monai_bundle", "understand_json_words"]
+def _meant(key: str, word: str, read: Any) -> Any:
+    if word in _JSON_WORDS:
+        return _JSON_WORDS[word]
+    if word[:1] in ("'", '"') or read is None or isinstance(read, bool):
+        return read
+    is_path = key.endswith("_dir") or key in _PATHS
+    return word if is_path or isinstance(read, str) else read
+
+
+__all__ = ["refuse_unknown_keys", "refuse_unread", "typed", "under_monai_bundle", "understand_words"]

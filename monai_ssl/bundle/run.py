@@ -11,7 +11,7 @@ import torch
 from ignite import distributed as idist
 from monai.utils import set_determinism
 
-from monai_ssl.bundle.command_line import refuse_unknown_keys, typed, understand_json_words
+from monai_ssl.bundle.command_line import refuse_unknown_keys, typed, understand_words
 from monai_ssl.errors import explain_mistakes
 
 
@@ -53,8 +53,8 @@ def setup(seed: int, references: MutableMapping[str, Any] | None = None) -> None
 
     Args:
         seed: of Python, NumPy and PyTorch.
-        references: ``__local_refs``, by which MONAI gives an expression what it has resolved; with it,
-            ``--resume true`` means what it means in JSON.
+        references: ``__local_refs``, by which MONAI gives an expression what it has resolved; with it, typed paths
+            and words of JSON mean what the user meant.
 
     Raises:
         ValueError: when nothing reads a key that the user typed, as a misspelt one.
@@ -67,10 +67,10 @@ def setup(seed: int, references: MutableMapping[str, Any] | None = None) -> None
     >>> set_determinism(None)
     """
     explain_mistakes()
-    given = typed()
-    refuse_unknown_keys(given)
+    words = typed()
+    refuse_unknown_keys(words)
     if references is not None:
-        understand_json_words(given, references)
+        understand_words(words, references)
     # a packed bundle has a file for it; does nothing where somebody has configured the log
     logging.basicConfig(level=logging.INFO, format="%(asctime)s - %(levelname)s - %(message)s")
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and idist.get_world_size() == 1:
