@@ -1,5 +1,6 @@
-"""The bundles segmentation and classification: from labeled files and weights to predictions on disk."""
+"""The bundles of the tasks: from labeled files and weights to predictions on disk."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Events
 from mlflow.tracking import MlflowClient
 from monai.bundle import ConfigWorkflow
 from monai.transforms import RandFlipd
@@ -236,19 +238,77 @@ def test_classification_of_volumes_with_weights(tmp_path, volumes):
     assert all(torch.equal(tensor, encoder[name]) for name, tensor in source.encoder.state_dict().items())
 
 
-def _of_images(transform):
-    """What a transform does to images, without what it does to labels."""
-    first = {k: v[0] if isinstance(v, list) else v for k, v in transform.items() if k in ("mode", "dtype")}
-    return {k: v for k, v in transform.items() if k != "keys"} | first
+@pytest.fixture(scope="module")
+def disks(tmp_path_factory):
+    """Disks of a brightness between 60 and 240 on noise; the number is that brightness, shifted and scaled."""
+    root = tmp_path_factory.mktemp("disks")
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:32, :32]
+    rows = ["image,brightness,section"]
+    for i in range(48):
+        array, brightness = rng.integers(0, 30, (32, 32)), rng.integers(60, 241)
+        cy, cx = rng.integers(10, 22, 2)
+        array[(y - cy) ** 2 + (x - cx) ** 2 < 64] = brightness
+        Image.fromarray(array.astype(np.uint8)).save(root / f"{i}.png")
+        rows.append(f"{i}.png,{1000 + brightness / 6:.3f},{'test' if i >= 40 else ''}")
+    (root / "datalist.csv").write_text("\n".join(rows))
+    return root
 
 
-@pytest.mark.parametrize("bundle", ["segmentation", "classification"])
-def test_bundles_are_what_monai_expects(tmp_path, bundle, volumes, pictures):
-    data = str(volumes if bundle == "segmentation" else pictures)
+FLAT = {"image_size": [32, 32], "in_channels": 1, "modality": "xray", "target": "brightness"}
+
+
+@pytest.mark.slow
+def test_regression_learns_and_tells_numbers_in_their_unit(tmp_path, disks):
+    overrides = train_options("regression", tmp_path, dataset_dir=str(disks), lr=0.003, **FLAT)
+    overrides |= {"max_epochs": 30, "batch_size": 8, "dropout": 0.0}
+    flow = workflow("regression", **overrides)
+    validator, curve = flow.parser.get_parsed_content("validate#evaluator"), []
+    validator.add_event_handler(Events.COMPLETED, lambda engine: curve.append(engine.state.metrics["val_mae"]))
+    flow.run()
+    assert {"val_mae", "val_rmse", "val_r2"} == validator.state.metrics.keys()
+    assert validator.state.best_metric == min(curve) < 0.5 * curve[0]
+
+    evaluated = workflow("regression", ["train", "evaluate"], **overrides, section="validation")
+    evaluated.run()
+    metrics = evaluated.parser.get_parsed_content("validate#evaluator").state.metrics
+    assert metrics["val_mae"] == pytest.approx(min(curve), rel=1e-5), "the best model is the one with the least error"
+    workflow("regression", ["train", "evaluate"], **overrides).run()
+    cases = list(csv.DictReader((tmp_path / "cases.csv").open()))
+    value, found = (np.array([float(case[name]) for case in cases]) for name in ("value", "prediction"))
+    assert len(cases) == 8 and np.corrcoef(value, found)[0, 1] > 0.8 and np.abs(found - value).max() < 30
+
+    asked = {k: v for k, v in FLAT.items() if k != "target"} | {"checkpoint": str(tmp_path / "models/model.pt")}
+    infer = options("regression", tmp_path / "inferred", dataset_dir=str(disks), **asked)
+    workflow("regression", "inference", "infer", **infer).run()
+    rows = {row["image"]: row for row in csv.DictReader((tmp_path / "inferred/predictions.csv").open())}
+    assert len(rows) == 48 and {row["value"] for row in rows.values()} == {""}
+    for case in cases:
+        assert float(rows[case["image"]]["prediction"]) == pytest.approx(float(case["prediction"]), abs=1e-2)
+
+
+def test_regression_of_volumes_with_weights(tmp_path, volumes):
+    rows = [f"imagesTr/p{i}.nii.gz,{40 + i},{'validation' if i == 2 else ''}" for i in range(3)]
+    (tmp_path / "list.csv").write_text("image,age,section\n" + "\n".join(rows))
+    path, source = weights(tmp_path)
+    more = {"datalist": str(tmp_path / "list.csv"), "target": "age", "image_size": [16, 16, 16]}
+    overrides = train_options("regression", tmp_path, dataset_dir=str(volumes), weights=str(path), **more)
+    flow = workflow("regression", scheme="fixed", **overrides)
+    flow.run()
+    model = torch.load(tmp_path / "models/model.pt", weights_only=True)
+    assert model["mean"] == 40.5 and model["std"] == 0.5
+    assert all(torch.equal(tensor, model[f"encoder.{name}"]) for name, tensor in source.encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("bundle", ["segmentation", "classification", "regression"])
+def test_bundles_are_what_monai_expects(tmp_path, bundle, volumes, pictures, disks):
+    data = str({"segmentation": volumes, "classification": pictures, "regression": disks}[bundle])
+    own = {"target": "brightness"} if bundle == "regression" else {}
     configs = ROOT / bundle / "configs"
     metadata = json.loads((configs / "metadata.json").read_text())
     for config, kind in (("train", "train"), ("inference", "infer")):
-        flow = workflow(bundle, config, kind, output_dir=str(tmp_path), dataset_dir=data, width=4)
+        given = own if config == "train" else {} if bundle == "segmentation" else {"image_size": [32, 32]}
+        flow = workflow(bundle, config, kind, output_dir=str(tmp_path), dataset_dir=data, width=4, **given)
         assert flow.check_properties() == []
     monai.bundle.verify_net_in_out(
         "network_def",
@@ -258,10 +318,9 @@ def test_bundles_are_what_monai_expects(tmp_path, bundle, volumes, pictures):
         width=8,
     )
     train, inference = (json.loads((configs / f"{name}.json").read_text()) for name in ("train", "inference"))
-    shared = train.keys() & inference.keys() - {"imports", "initialize", "run", "network_def", "datalist"}
+    shared = train.keys() & inference.keys() - {"imports", "initialize", "run", "network_def", "network", "task"}
     assert all(train[key] == inference[key] for key in shared)
-    steps = [_of_images(t) for t in inference["preprocessing"]["transforms"]]
-    assert steps == [_of_images(t) for t in train["train"]["deterministic_transforms"] if t["keys"] != "label"]
+    assert inference["preprocessing"]["transforms"] == train["train"]["deterministic_transforms"] | {"keys": ["image"]}
     assert metadata["version"] in metadata["changelog"]
 
 

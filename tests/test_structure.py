@@ -43,8 +43,9 @@ ALLOWED = {
         "transforms",
         "schedules",
     },
+    "tasks": {"io", "data", "networks", "transforms", "transfer", "evaluation", "handlers"},
     "analysis": {"pages", "io", "data", "store", "networks", "transforms", "evaluation", "transfer", "tasks"},
-    "zoo": {"bundle_folders", "data", "store", "networks", "transfer"},
+    "zoo": {"bundle_folders", "data", "store", "networks", "transfer", "tasks"},
     "study": {
         "bundle_folders",
         "pages",
@@ -56,6 +57,7 @@ ALLOWED = {
         "handlers",
         "networks",
         "transfer",
+        "tasks",
     },
     "cli": {
         "bundle_folders",

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from monai_ssl.arguments import check_choice, check_interval
-from monai_ssl.files import write_json
 from monai_ssl.io.formats import stem
 from monai_ssl.io.listing import place_of
 
@@ -130,13 +129,6 @@ def read_list(path: Path, root: Path, paths: Sequence[str], columns: str) -> dic
     except FileNotFoundError as error:
         raise FileNotFoundError(f"There is no data list `{path}`; correct `datalist`.") from error
     return {name: [_resolved(entry, paths, root, path) for entry in entries] for name, entries in sections.items()}
-
-
-def write_list(sections: Mapping[str, Sequence[Case]], path: Path) -> Path:
-    """Write what :func:`read_list` reads, as JSON, and return its path."""
-    path = path.with_suffix(".json")
-    write_json(path, {name: list(entries) for name, entries in sections.items()})
-    return path
 
 
 def _by_hash(salt: str) -> Callable[[str], str]:

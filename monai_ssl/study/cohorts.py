@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from monai_ssl.data.class_list import classification_cases
-from monai_ssl.data.cases import Case, patient_of, segmentation_cases
-from monai_ssl.files import atomic, read_json, write_json
+from monai_ssl.data.cases import Case, patient_of, pick_patients
+from monai_ssl.files import read_json, write_json
 from monai_ssl.io.listing import files_at
 from monai_ssl.store.convert import content_hash
 from monai_ssl.store.splits import label_fractions
 from monai_ssl.study.bundle_files import digest
-from monai_ssl.study.plan import Task
+from monai_ssl.study.plan import StudyTask
 
 _SPLIT_SEED = 0
-LIST_ENDINGS = {"segmentation": ".json", "classification": ".csv"}
-"""Of data lists, by kind of task."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +36,10 @@ class Cohort:
         return {section: sorted({patient_of(c) for c in getattr(self, section)}) for section in self.__annotations__}
 
 
-def read_cohort(task: Task, dataset_dir: Path) -> Cohort:
+def read_cohort(task: StudyTask, dataset_dir: Path) -> Cohort:
     """Read the cases of a task and set test patients apart where the data does not.
 
-    Which patients these are depends on their names only, so that a study on the same data has the same test.
+    Which patients these are depends on the data only, so that a study on the same data has the same test.
 
     Raises:
         ValueError: when too few patients remain to train on.
@@ -57,14 +50,14 @@ def read_cohort(task: Task, dataset_dir: Path) -> Cohort:
     except ValueError:
         test = []
     if not test:
-        patients = sorted({patient_of(case) for case in training}, key=_order)
-        count = max(1, round(task.test_share * (len(patients) + len({patient_of(case) for case in validation}))))
-        chosen = set(patients[:count])
+        patients, others = ({patient_of(case) for case in cases} for cases in (training, validation))
+        count = max(1, round(task.test_share * (len(patients) + len(others))))
         if len(patients) - count < 1:
             raise ValueError(
                 f"`tasks#{task.name}`: {dataset_dir} has too few patients to keep {count} for the test and "
-                f"{len({patient_of(case) for case in validation})} for validation; give more, or smaller shares."
+                f"{len(others)} for validation; give more, or smaller shares."
             )
+        chosen = set(pick_patients(training, count, f"test:{_SPLIT_SEED}", task.task.spread))
         test = [case for case in training if patient_of(case) in chosen]
         training = [case for case in training if patient_of(case) not in chosen]
     cohort = Cohort(tuple(training), tuple(validation), tuple(test))
@@ -86,20 +79,15 @@ def subsets(cohort: Cohort, sizes: Sequence[int | float | str], seed: int, name:
     return {len(members): members for members in chosen.values()}
 
 
-def write_list(task: Task, cohort: Cohort, patients: Sequence[str], path: Path) -> None:
-    """Write the data list of a training with some of the patients; it ends with the task's :data:`LIST_ENDINGS`."""
+def write_list(task: StudyTask, cohort: Cohort, patients: Sequence[str], path: Path) -> None:
+    """Write the data list of a training with some of the patients."""
     keep = set(patients)
     sections = {
         "training": [case for case in cohort.training if patient_of(case) in keep],
         "validation": list(cohort.validation),
         "test": list(cohort.test),
     }
-    if task.kind == "segmentation":
-        plain = {name: [{**case, "patient": patient_of(case)} for case in cases] for name, cases in sections.items()}
-        write_json(path, plain)
-        return
-    with atomic(path) as file:
-        file.write(_table(task, sections).encode())
+    task.task.write_list(sections, path)
 
 
 def fix_split(cohorts: Mapping[str, Cohort], path: Path) -> None:
@@ -160,24 +148,8 @@ def _truth(case: Case, hashes: ContentHashes) -> str:
     return hashes.of(case["label"]) if isinstance(case["label"], (str, Path)) else str(case["label"])
 
 
-def _cases(task: Task, dataset_dir: Path, section: str) -> list[Case]:
-    options: dict[str, Any] = {"datalist": task.options.get("datalist"), "val_share": task.val_share}
-    if task.kind == "segmentation":
-        return segmentation_cases(section, dataset_dir, seed=_SPLIT_SEED, **options)
-    return classification_cases(section, dataset_dir, task.options["classes"], seed=_SPLIT_SEED, **options)
-
-
-def _table(task: Task, sections: Mapping[str, Sequence[Case]]) -> str:
-    classes = list(task.options["classes"])
-    multilabel = bool(task.options["multilabel"])
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(["image", "patient", "section", *(classes if multilabel else ["label"])])
-    for section, cases in sections.items():
-        for case in cases:
-            truth = case["label"] if multilabel else [classes[case["label"]]]
-            writer.writerow([case["image"], patient_of(case), section, *truth])
-    return out.getvalue()
+def _cases(task: StudyTask, dataset_dir: Path, section: str) -> list[Case]:
+    return task.task.cases(section, dataset_dir, task.datalist, val_share=task.val_share, seed=_SPLIT_SEED)
 
 
 def _check_apart(cohort: Cohort, name: str) -> None:
@@ -189,7 +161,3 @@ def _check_apart(cohort: Cohort, name: str) -> None:
                     f"`tasks#{name}`: patient {patient} is in {seen[patient]} and in {section}: correct the data list."
                 )
             seen[patient] = section
-
-
-def _order(patient: str) -> str:
-    return hashlib.sha256(f"test:{_SPLIT_SEED}:{patient}".encode()).hexdigest()

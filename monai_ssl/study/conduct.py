@@ -109,7 +109,7 @@ def _account(study: Study, prepared: Prepared) -> dict[str, object]:
         **_params(study),
         "tasks": {
             task.name: {
-                "bundle": task.kind,
+                "bundle": task.bundle.name,
                 "metric": task.metric,
                 "overrides": dict(task.overrides),
                 "patients": {k: len(v) for k, v in prepared.cohorts[task.name].patients().items()},

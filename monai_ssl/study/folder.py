@@ -148,9 +148,9 @@ class StudyFolder:
         """
         return self.root / "exclude" / f"{_short(str(store))}_{_short(' '.join(patients))}.json"
 
-    def datalist(self, task: str, labels: int, seed: int, ending: str) -> Path:
-        """Return the list of cases that a cell trains and is tested on; ``ending`` has its dot."""
-        return self.root / "lists" / f"{task}_{labels}_{seed}{ending}"
+    def datalist(self, task: str, labels: int, seed: int) -> Path:
+        """Return the list of cases that a cell trains and is tested on."""
+        return self.root / "lists" / f"{task}_{labels}_{seed}.json"
 
     def lock(self, job: Job) -> Path:
         return self.root / "locks" / job.key

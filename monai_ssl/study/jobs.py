@@ -55,7 +55,6 @@ class CellJob:
         encoder: name of the encoder.
         select: ``"last"`` or ``"best"`` checkpoint.
         data_fingerprint: hash of the data that it reads.
-        task_kind: ``"segmentation"`` or ``"classification"``.
         train: configuration of the task's bundle that trains.
         evaluate: the one that is laid over it to test.
         overrides: of the task's bundle, all but its folders, weights and encoder.
@@ -77,7 +76,6 @@ class CellJob:
     encoder: str
     select: str
     data_fingerprint: str
-    task_kind: str
     train: Path
     evaluate: Path
     overrides: Mapping[str, Any]

@@ -12,10 +12,10 @@ from typing import Any
 from monai_ssl import __version__
 from monai_ssl.bundle_folders import config_file
 from monai_ssl.study.bundle_files import digest, encoder_name, spatial_dims
-from monai_ssl.study.cohorts import LIST_ENDINGS, Cohort, ContentHashes, fingerprint, subsets, write_list
+from monai_ssl.study.cohorts import Cohort, ContentHashes, fingerprint, subsets, write_list
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import CellJob, PretrainingJob
-from monai_ssl.study.plan import Pretraining, Study, Task
+from monai_ssl.study.plan import Pretraining, Study, StudyTask
 
 SCRATCH = "scratch"
 PAPER_ENCODERS = {
@@ -41,7 +41,7 @@ class Arm:
     """
 
     method: str
-    task: Task
+    task: StudyTask
     scheme: str
     encoder: Mapping[str, Any]
     pretraining: Pretraining | None
@@ -62,12 +62,12 @@ def arms(study: Study) -> list[Arm]:
         if not any(arm.pretraining is method for arm in found):
             raise ValueError(
                 f"`pretraining#{method.name}` has a {spatial_dims(method.encoder)}-D encoder, and no task is of that "
-                "dimension: correct `config` (pretrain or pretrain_2d), or `roi_size` or `image_size` of a task."
+                "dimension: correct `config` (pretrain or pretrain_2d), or the size of the images of a task."
             )
     return found
 
 
-def _from_scratch(task: Task, fitting: list[Pretraining]) -> Iterator[Arm]:
+def _from_scratch(task: StudyTask, fitting: list[Pretraining]) -> Iterator[Arm]:
     recipes = {encoder_name(method.encoder): method.encoder for method in fitting}
     counts = Counter(encoder_name(method.encoder) for method in fitting)
     if not counts:
@@ -134,7 +134,7 @@ class CellMaker:
         cohort = self.cohorts[arm.task.name]
         for count, patients in subsets(cohort, self.study.labels, seed, arm.task.name).items():
             data = fingerprint(cohort, patients, self.hashes)
-            listed = self.folder.datalist(arm.task.name, count, seed, LIST_ENDINGS[arm.task.kind])
+            listed = self.folder.datalist(arm.task.name, count, seed)
             write_list(arm.task, cohort, patients, listed)
             yield self._cell(arm, seed, count, data, listed, trained)
 
@@ -172,7 +172,6 @@ class CellMaker:
             encoder=encoder_name(arm.encoder),
             select=self.study.select,
             data_fingerprint=data,
-            task_kind=task.kind,
             train=train,
             evaluate=evaluate,
             overrides={**task.overrides, **options, "datalist": str(listed.resolve()), "seed": seed},

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from monai_ssl.arguments import check_choice
 from monai_ssl.bundle_folders import bundle_folder, config_file
 from monai_ssl.study import plan_checks as checks
 from monai_ssl.study.bundle_files import encoder_recipe, read_config, spatial_dims
-from monai_ssl.study.scoring_names import metric_direction
+from monai_ssl.study.execution import reason_of
+from monai_ssl.tasks import Task
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigParser
 
 PHANTOMS = "phantoms:"
-"""``dataset_dir`` of this form is generated: ``phantoms:ct`` with labels, ``phantoms:xray`` of two classes."""
+"""``dataset_dir`` of this form is generated: ``phantoms:ct`` with labels, ``phantoms:xray`` of two classes.
+
+The latter has ``lung_area.csv``, a list for regression."""
 
 _STUDY = {"name", "output_dir", "seeds", "pretrain", "pretraining", "tasks", "labels", "schemes", "shared"}
 _STUDY |= {"select", "target_bn_batches", "allow_leak"}
 _PRETRAINING = {"bundle", "config", "dataset_dir", "overrides", "weights"}
 _TASK = {"bundle", "dataset_dir", "overrides", "metric", "higher_is_better", "test_share", "val_share"}
-_BUNDLES = ("segmentation", "classification")
-_SIZE = {"segmentation": "roi_size", "classification": "image_size"}
+_DOWNSTREAM = ("task", "metric", "spatial_dims")
+"""Keys by which a bundle says that it trains on labels, and what."""
 
 
 @dataclass(frozen=True)
@@ -48,36 +55,36 @@ class Pretraining:
 
 
 @dataclass(frozen=True)
-class Task:
-    """A downstream task.
+class StudyTask:
+    """A downstream task on some data.
 
     Args:
         name: in the table.
-        bundle: folder of ``segmentation`` or ``classification``.
+        bundle: folder of ``segmentation`` or another bundle whose ``train.json`` names a task.
         dataset_dir: what the bundle reads, or ``phantoms:...``.
         overrides: of the bundle.
-        metric: see :mod:`monai_ssl.study.scoring_names`.
-        higher_is_better: of the metric.
+        task: that the bundle names, as its defaults and the overrides make it.
+        metric: short name of one of the task's.
         test_share: of the patients, where the data has no test section of its own.
         val_share: of the rest, where it has no validation section; they give the learning curve.
         dims: spatial dimensions of the network.
-        options: ``in_channels`` and such, as the bundle's defaults and the overrides make them.
+        datalist: of the bundle.
     """
 
     name: str
     bundle: Path
     dataset_dir: str
     overrides: Mapping[str, Any]
+    task: Task
     metric: str
-    higher_is_better: bool
     test_share: float
     val_share: float
     dims: int
-    options: Mapping[str, Any] = field(default_factory=dict)
+    datalist: str | None = None
 
     @property
-    def kind(self) -> str:
-        return self.bundle.name
+    def higher_is_better(self) -> bool:
+        return self.task.metric(self.metric).higher_is_better
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ class Study:
     output_dir: Path
     seeds: tuple[int, ...]
     pretraining: tuple[Pretraining, ...]
-    tasks: tuple[Task, ...]
+    tasks: tuple[StudyTask, ...]
     labels: tuple[int | float | str, ...]
     schemes: Mapping[str, Mapping[str, Any]]
     select: str
@@ -170,9 +177,6 @@ def check_study(content: Mapping[str, Any], base: Path) -> Study:
             )
     if study.select not in ("last", "best"):
         raise ValueError(f"`select` must be 'last' or 'best' (on validation patients), got {study.select!r}.")
-    for task in study.tasks:
-        if study.select == "best" and not task.higher_is_better:
-            raise ValueError(f"`select` 'best' needs a metric of which more is better; `tasks#{task.name}` has not.")
     return study
 
 
@@ -195,38 +199,55 @@ def _pretraining(name: str, entry: Mapping[str, Any], base: Path, shared: Mappin
     return Pretraining(name, folder, config, _place(entry["dataset_dir"], base), overrides, None, recipe)
 
 
-def _task(name: str, entry: Mapping[str, Any], base: Path, shared: Mapping[str, Any]) -> Task:
+def _task(name: str, entry: Mapping[str, Any], base: Path, shared: Mapping[str, Any]) -> StudyTask:
     key = f"tasks#{name}"
     entry = checks.known(entry, _TASK, f"`{key}`")
     for needed in ("bundle", "dataset_dir"):
         if needed not in entry:
             raise ValueError(f"`{key}` needs `{needed}`.")
         checks.text(entry[needed], f"{key}#{needed}")
-    if entry["bundle"] not in _BUNDLES:
-        raise ValueError(f"`{key}#bundle` must be one of {_BUNDLES}, got {entry['bundle']!r}.")
-    folder = _bundle(entry["bundle"], base, f"{key}#bundle")
+    folder = _downstream_bundle(entry["bundle"], base, f"{key}#bundle")
     overrides = _for(folder, "train", shared) | checks.overrides(entry, key)
-    checks.free(overrides, {"dataset_dir", "output_dir", "ckpt_dir", "weights", "seed", "train_cases", "scheme"}, key)
+    ours = {"dataset_dir", "output_dir", "ckpt_dir", "weights", "seed", "train_cases", "scheme", "metric"}
+    checks.free(overrides, ours, key)
     parser = read_config(folder, "train", overrides, key)
-    metric = str(entry.get("metric", "dice" if folder.name == "segmentation" else "auc"))
-    higher = metric_direction(folder.name, metric, f"{key}#metric")
-    if entry.get("higher_is_better", higher) is not higher:
-        raise ValueError(f"`{key}#higher_is_better` must be {str(higher).lower()} for {metric}; it may be left out.")
-    size = parser.get_parsed_content(_SIZE[folder.name])
-    names = ("in_channels", "labels", "classes", "multilabel", "datalist")
-    options = {option: parser.get(option) for option in names if option in parser.get()}
-    return Task(
+    task, metric, dims, datalist = (_parsed(parser, part, key) for part in (*_DOWNSTREAM, "datalist"))
+    metric = str(entry.get("metric", metric))
+    check_choice(task.metrics, **{f"{key}#metric": metric})
+    found = StudyTask(
         name=name,
         bundle=folder,
         dataset_dir=_place(entry["dataset_dir"], base),
         overrides=overrides,
+        task=task,
         metric=metric,
-        higher_is_better=higher,
         test_share=checks.share(entry.get("test_share", 0.2), f"{key}#test_share"),
         val_share=checks.share(entry.get("val_share", 0.2), f"{key}#val_share"),
-        dims=len(size),
-        options=options,
+        dims=dims,
+        datalist=datalist,
     )
+    higher = found.higher_is_better
+    if entry.get("higher_is_better", higher) is not higher:
+        raise ValueError(f"`{key}#higher_is_better` must be {str(higher).lower()} for {metric}; it may be left out.")
+    return found
+
+
+def _downstream_bundle(named: str, base: Path, key: str) -> Path:
+    folder = _bundle(named, base, key)
+    path = config_file(folder, "train")
+    if not path.is_file() or not set(_DOWNSTREAM) <= json.loads(path.read_text()).keys():
+        raise ValueError(
+            f"`{key}` is {named!r}, which trains on no labels: its `configs/train.json` must have "
+            f"{', '.join(_DOWNSTREAM)}, as that of `segmentation`."
+        )
+    return folder
+
+
+def _parsed(parser: ConfigParser, part: str, key: str) -> Any:
+    try:
+        return parser.get_parsed_content(part)
+    except Exception as error:
+        raise ValueError(f"`{key}`: {reason_of(error)}") from error
 
 
 def _bundle(named: str, base: Path, key: str) -> Path:

@@ -19,11 +19,10 @@ from monai_ssl.study.folder import JobFolder, StudyFolder
 from monai_ssl.study.jobs import CellJob, Job, PretrainingJob
 from monai_ssl.study.mlflow_nesting import log_scores
 from monai_ssl.study.scoring import Scoring
-from monai_ssl.study.scoring_names import METRICS
+from monai_ssl.tasks import Task
 from monai_ssl.transfer import read_card
 
 logger = logging.getLogger(__name__)
-_PRED_AND_LABEL = "$monai.handlers.from_engine(['pred', 'label'])"
 
 
 def do(job: Job, folder: StudyFolder, aside: JobFolder) -> dict[str, Any]:
@@ -63,7 +62,7 @@ def finetune(job: CellJob, folder: StudyFolder, aside: JobFolder) -> dict[str, A
     trainer, validator, network = (
         flow.parser.get_parsed_content(name) for name in ("train#trainer", "validate#evaluator", "network")
     )
-    metric = f"val_{job.metric}"
+    metric = _task(flow).metric(job.metric).key
     curve: list[list[float]] = []
 
     def remember(engine: Engine) -> None:
@@ -87,7 +86,7 @@ def finetune(job: CellJob, folder: StudyFolder, aside: JobFolder) -> dict[str, A
 def _tested(job: CellJob, settings: Mapping[str, Any], aside: JobFolder) -> tuple[ConfigWorkflow, dict[str, Any]]:
     """Return what tested, and the scores on the test patients; pictures of an earlier test are replaced."""
     flow = _workflow([job.train, job.evaluate], settings)
-    scoring = Scoring(job.task_kind, job.metric, _classes(flow, job.task_kind), aside)
+    scoring = Scoring(_task(flow), job.metric, aside)
     evaluator, cases = (flow.parser.get_parsed_content(f"validate#{name}") for name in ("evaluator", "dataset#data"))
     scoring.attach(evaluator, cases)
     flow.run()
@@ -108,12 +107,10 @@ def _of_target(job: CellJob, settings: Mapping[str, Any], aside: JobFolder) -> d
 
 def _overrides(job: CellJob, folder: StudyFolder) -> dict[str, Any]:
     weights = folder.pretraining(job.needs).encoder if job.needs else job.weights
-    metric = "val_auc" if job.task_kind == "classification" else f"val_{job.metric}"
-    computed = {**METRICS[job.task_kind][job.metric], "output_transform": _PRED_AND_LABEL}
     return {
         **job.overrides,
         "weights": str(weights or ""),
-        "validate#key_metric": {metric: computed},
+        "metric": job.metric,
         # from scratch: the network that the compared methods have
         "encoder": {**job.recipe, "in_channels": "@in_channels"},
     }
@@ -134,12 +131,9 @@ def _export_again(flow: ConfigWorkflow, trainer: Any, saved: Mapping[str, Any]) 
     flow.parser.get_parsed_content("pretraining").export()(trainer)
 
 
-def _classes(flow: ConfigWorkflow, kind: str) -> list[str]:
-    if kind == "classification":
-        return [str(name) for name in flow.parser.get_parsed_content("classes")]
-    labels = flow.parser.get_parsed_content("labels")
-    firsts = {name: min(value) if isinstance(value, (list, tuple)) else value for name, value in labels.items()}
-    return sorted(firsts, key=lambda name: firsts[name])
+def _task(flow: ConfigWorkflow) -> Task:
+    task: Task = flow.parser.get_parsed_content("task")
+    return task
 
 
 def _run_name(job: CellJob, folder: StudyFolder) -> str:

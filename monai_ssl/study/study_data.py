@@ -19,7 +19,7 @@ from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import CellJob, Job, PretrainingJob
 from monai_ssl.study.leaks import held_back, scans_of, write_exclusion
 from monai_ssl.study.matrix import CellMaker, pretraining_job
-from monai_ssl.study.plan import PHANTOMS, Pretraining, Study, Task
+from monai_ssl.study.plan import PHANTOMS, Pretraining, Study, StudyTask
 
 _PATIENTS = 10
 _RADIOGRAPHS = 28
@@ -86,7 +86,7 @@ def look_at_data(study: Study) -> tuple[list[str], list[str]]:
     return found, missing
 
 
-def _patients(task: Task) -> str:
+def _patients(task: StudyTask) -> str:
     if task.dataset_dir.startswith(PHANTOMS):
         return f"{task.dataset_dir}, made on the spot"
     patients = read_cohort(task, Path(task.dataset_dir)).patients()
@@ -147,15 +147,19 @@ def _write_ct(root: Path) -> None:
 
 
 def _write_xray(root: Path) -> None:
-    """Write radiographs of two classes: as they are, and with a bright square in the left half.
+    """Write radiographs of two classes, as they are and with a bright square in the left half; list their lung area.
 
     They are more than a folder of one patient would hold, see :data:`monai_ssl.io.patient_hints.MANY`.
     """
+    rows = ["image,value"]
     for number in range(_RADIOGRAPHS):
-        picture = phantom_xray(number, _XRAY_SHAPE)[0].astype("float32")
+        array, lungs = phantom_xray(number, _XRAY_SHAPE)
+        picture = array.astype("float32")
         name = ("negative", "positive")[number % 2]
         if name == "positive":
             picture[10:22, 20:32] += 0.3 * picture.max()
         scaled = (255 * picture / picture.max()).astype("uint8")
         (root / name).mkdir(parents=True, exist_ok=True)
         Image.fromarray(scaled.T).save(root / name / f"radiograph{number:03d}.png")
+        rows.append(f"{name}/radiograph{number:03d}.png,{100 * lungs.mean():.3f}")
+    (root / "lung_area.csv").write_text("\n".join(rows))

@@ -14,7 +14,9 @@ from ignite.metrics import Metric as IgniteMetric
 from monai.transforms import Transform
 from torch import Tensor, nn
 
-from monai_ssl.data.cases import Case, list_file, patient_of, select_section, write_list
+from monai_ssl.arguments import check_choice
+from monai_ssl.data.cases import Case, list_file, patient_of, select_section
+from monai_ssl.files import write_json
 from monai_ssl.networks import Encoder
 
 
@@ -65,13 +67,16 @@ class Task(ABC):
     """What an entry of a data list has beside ``image``, in words for messages."""
     remedy: ClassVar[str]
     """What to give where there are no cases, in words for messages."""
-    spread: ClassVar[Callable[[Case], float] | None] = None
-    """The number of a case over which held-out patients are spread by quantiles; ``None``: names alone decide."""
 
     @property
     @abstractmethod
     def metrics(self) -> Mapping[str, Metric]:
         """The metrics by their short names, the default one first."""
+
+    @property
+    def spread(self) -> Callable[[Case], float] | None:
+        """The number of a case over which held-out patients are spread by quantiles; ``None``: names alone decide."""
+        return None
 
     @abstractmethod
     def sections(self, root: Path, listed: Path | None) -> Mapping[str, Sequence[Case]]:
@@ -127,8 +132,7 @@ class Task(ABC):
         Raises:
             ValueError: when there is no such metric.
         """
-        if name not in self.metrics:
-            raise ValueError(f"`metric` must be one of {', '.join(self.metrics)} for this task, got {name!r}.")
+        check_choice(self.metrics, metric=name)
         return self.metrics[name]
 
     def cases(
@@ -176,10 +180,10 @@ class Task(ABC):
             chosen = [{**case, "patient": patient_of(case)} for case in chosen]
         return chosen
 
-    def write_list(self, sections: Mapping[str, Sequence[Case]], path: Path) -> Path:
-        """Write a data list that :meth:`cases` reads, and return its path with the right extension."""
+    def write_list(self, sections: Mapping[str, Sequence[Case]], path: Path) -> None:
+        """Write cases as a JSON list that :meth:`cases` reads."""
         entries = {name: [{**self.entry(c), "patient": patient_of(c)} for c in of] for name, of in sections.items()}
-        return write_list(entries, path)
+        write_json(path, entries)
 
 
 def by_patient(values: Sequence[float], patients: Sequence[str]) -> dict[str, float | None]:

@@ -42,12 +42,9 @@ class Classification(Task):
         classes: names, in the order of the network's outputs.
         multilabel: whether an image may have several classes or none.
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> task = Classification(["benign", "malignant"])
-        >>> network = task.network(ConvEncoder(2, widths=(4, 8)))
-        >>> network(torch.rand(3, 1, 16, 16)).shape, list(task.metrics)
-        (torch.Size([3, 2]), ['auc', 'accuracy'])
+    >>> task = Classification(["benign", "malignant"])
+    >>> list(task.metrics), task.entry({"image": "a.png", "label": 1})
+    (['auc', 'accuracy'], {'image': 'a.png', 'label': 'malignant'})
     """
 
     classes: Sequence[str]
@@ -66,14 +63,11 @@ class Classification(Task):
         }
 
     def sections(self, root: Path, listed: Path | None) -> Mapping[str, Sequence[Case]]:
-        if listed is None:
-            sections = class_folders(root)
-        else:
-            sections = read_list(listed, root, ("image",), self.columns)
+        sections = class_folders(root) if listed is None else read_list(listed, root, ("image",), self.columns)
         return {name: [self._case(entry) for entry in entries] for name, entries in sections.items()}
 
     def _case(self, entry: Case) -> Case:
-        case = {key: entry[key] for key in ("image", "patient") if key in entry}
+        case: Case = {key: entry[key] for key in ("image", "patient") if key in entry}
         if "label" in entry:
             if self.multilabel:
                 raise ValueError(f"`{entry['image']}` is listed with one `label`: leave `multilabel` off.")
@@ -175,7 +169,7 @@ def decisions(output: Sequence[Mapping[str, Tensor]], multilabel: bool = False) 
 def _truth(entry: Case, name: str) -> float:
     if entry[name] in ("0", "1", "0.0", "1.0", 0, 1):
         return float(entry[name])
-    raise ValueError(f"The column `{name}` of the data list must hold 0 or 1, got {entry[name]!r}.")
+    raise ValueError(f"`{name}` of `{entry['image']}` must be 0 or 1, got {entry[name]!r}.")
 
 
 def class_folders(root: Path) -> dict[str, list[Case]]:

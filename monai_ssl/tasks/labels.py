@@ -57,10 +57,10 @@ class DecodeLabelsd(MapTransform):
         labels: as for :class:`EncodeLabelsd`.
         allow_missing_keys: skip keys that a sample lacks instead of raising ``KeyError``.
 
-    Example:
-        >>> decode = DecodeLabelsd("pred", {"right lung": [3, 4], "left lung": 2})
-        >>> decode({"pred": torch.tensor([0, 1, 2])})["pred"]
-        tensor([0, 2, 3])
+    >>> labels = {"liver": 1, "tumor": [5, 6]}
+    >>> encoded = EncodeLabelsd("label", labels)({"label": torch.tensor([[0, 1, 6, 9]])})
+    >>> encoded["label"].tolist(), DecodeLabelsd("label", labels)(encoded)["label"].tolist()
+    ([[0, 1, 2, 0]], [[0, 1, 5, 0]])
     """
 
     def __init__(self, keys: KeysCollection, labels: Labels, allow_missing_keys: bool = False) -> None:

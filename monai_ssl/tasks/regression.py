@@ -14,8 +14,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, final
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from ignite.metrics import MeanAbsoluteError, RootMeanSquaredError
-from ignite.metrics.regression import R2Score
+from ignite.metrics import EpochMetric, MeanAbsoluteError, RootMeanSquaredError
 from monai.transforms import Transform
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -48,12 +47,9 @@ class Regression(Task):
     Args:
         target: the column of the number, such as ``"age"``.
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> task = Regression("age")
-        >>> network = task.network(ConvEncoder(3, widths=(4, 8)))
-        >>> network(torch.rand(3, 1, 8, 8, 8)).shape, list(task.metrics)
-        (torch.Size([3, 1]), ['mae', 'rmse', 'r2'])
+    >>> task = Regression("age")
+    >>> {name: metric.higher_is_better for name, metric in task.metrics.items()}
+    {'mae': False, 'rmse': False, 'r2': True}
     """
 
     target: str = "value"
@@ -67,7 +63,7 @@ class Regression(Task):
         return {
             "mae": Metric("val_mae", partial(MeanAbsoluteError, stacked), higher_is_better=False),
             "rmse": Metric("val_rmse", partial(RootMeanSquaredError, stacked), higher_is_better=False),
-            "r2": Metric("val_r2", partial(R2Score, stacked)),
+            "r2": Metric("val_r2", partial(EpochMetric, _r_squared, stacked, check_compute_fn=False)),
         }
 
     def sections(self, root: Path, listed: Path | None) -> Mapping[str, Sequence[Case]]:
@@ -79,9 +75,7 @@ class Regression(Task):
     def _case(self, entry: Case) -> Case:
         if self.target not in entry:
             columns = [name for name in entry if name not in ("image", "patient")]
-            raise ValueError(
-                f"The data list has no `{self.target}`, only {columns}: set `target` to the number's name."
-            )
+            raise ValueError(f"The data list has no `{self.target}`, only {columns}: set `target` to one of them.")
         try:
             value = float(entry[self.target])
         except (TypeError, ValueError):
@@ -90,13 +84,12 @@ class Regression(Task):
             raise ValueError(f"`{self.target}` of `{entry['image']}` must be a number, got {entry[self.target]!r}.")
         return {**{key: entry[key] for key in ("image", "patient") if key in entry}, "label": [value]}
 
-    @staticmethod
-    def spread(case: Case) -> float:
-        """Return the number of a case: held-out patients cover its range."""
-        return float(case["label"][0])
+    @property
+    def spread(self) -> Callable[[Case], float]:
+        return _number
 
     def entry(self, case: Case) -> dict[str, Any]:
-        return {"image": case["image"], self.target: case["label"][0]}
+        return {"image": case["image"], self.target: _number(case)}
 
     def network(
         self,
@@ -147,9 +140,8 @@ class Regression(Task):
             per_case = by_patient(errors, patients)
             return Scores(mean(per_case.values()), per_case)
         statistic = {"rmse": rmse, "r2": r_squared}[metric]
-        return Scores(
-            statistic(value, found), dict.fromkeys(patients), {}, _jackknife(statistic, value, found, patients)
-        )
+        pseudo_values = _jackknife(statistic, value, found, patients)
+        return Scores(statistic(value, found), dict.fromkeys(patients), pseudo_values=pseudo_values)
 
     def draw(self, metric: str, kept: Sequence[Predicted], scores: Scores, folder: Path) -> list[str]:
         """Write one picture: what was predicted over what is true, and the line where they agree."""
@@ -199,7 +191,7 @@ class Regressor(nn.Module):
 
     def set_scale(self, cases: Sequence[Case]) -> None:
         """Take over mean and standard deviation of the training cases; where all are alike, the latter is 1."""
-        values = np.array([case["label"][0] for case in cases], dtype=np.float64)
+        values = np.array([_number(case) for case in cases], dtype=np.float64)
         self.mean.fill_(float(values.mean()))
         self.std.fill_(float(values.std()) or 1.0)
 
@@ -211,12 +203,11 @@ class StandardizedLoss:
         network: whose ``std`` it is.
         loss: of prediction and target, both (B, 1), that depends on their difference: MSE, smooth L1, L1.
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder
-        >>> network = Regressor(ConvEncoder(2, widths=(2, 4)))
-        >>> network.set_scale([{"label": [30.0]}, {"label": [50.0]}])  # mean 40, standard deviation 10
-        >>> StandardizedLoss(network, nn.L1Loss())(torch.tensor([[45.0]]), torch.tensor([[40.0]]))
-        tensor(0.5000)
+    >>> from monai_ssl.transfer import paper_encoder
+    >>> network = Regressor(paper_encoder(2, 1, width=4))
+    >>> network.set_scale([{"label": [50.0]}, {"label": [70.0]}])
+    >>> StandardizedLoss(network, nn.MSELoss())(torch.tensor([[60.0]]), torch.tensor([[80.0]]))
+    tensor(4.)
     """
 
     def __init__(self, network: Regressor, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -233,17 +224,15 @@ class SavePredictions:
         output_dir: gets the file.
         filename: its name.
 
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> from monai.data import MetaTensor
-        >>> image = MetaTensor(torch.zeros(1), meta={"filename_or_obj": "p1.nii.gz"})
-        >>> found = {"image": image, "label": torch.tensor([40.0]), "pred": torch.tensor([42.5])}
-        >>> engine = Engine(lambda engine, batch: [found])
-        >>> with TemporaryDirectory() as folder:
-        ...     SavePredictions(folder).attach(engine)
-        ...     _ = engine.run([0])
-        ...     print(Path(folder, "predictions.csv").read_text().split())
-        ['image,value,prediction', 'p1.nii.gz,40.0,42.5']
+    >>> from tempfile import TemporaryDirectory
+    >>> from monai.data import MetaTensor
+    >>> image = MetaTensor(torch.zeros(1, 8, 8), meta={"filename_or_obj": "a.png"})
+    >>> engine = Engine(lambda engine, batch: [{"image": image, "pred": torch.tensor([61.5])}])
+    >>> with TemporaryDirectory() as folder:
+    ...     SavePredictions(folder).attach(engine)
+    ...     _ = engine.run([0])
+    ...     print((Path(folder) / "predictions.csv").read_text().split())
+    ['image,value,prediction', 'a.png,,61.5']
     """
 
     def __init__(self, output_dir: str | Path, filename: str = "predictions.csv") -> None:
@@ -269,6 +258,10 @@ class SavePredictions:
             file.write(text.getvalue().encode())
 
 
+def _number(case: Case) -> float:
+    return float(case["label"][0])
+
+
 def rmse(value: Floats, found: Floats) -> float:
     """Return the root of the mean squared error.
 
@@ -286,6 +279,11 @@ def r_squared(value: Floats, found: Floats) -> float:
     """
     total = float(((value - value.mean()) ** 2).sum()) if len(value) else 0.0
     return 1 - float(((found - value) ** 2).sum()) / total if total > 0 else math.nan
+
+
+def _r_squared(pred: Tensor, label: Tensor) -> float:
+    # Ignite's own R2Score divides by zero where there is one case only
+    return r_squared(label.double().cpu().numpy(), pred.double().cpu().numpy())
 
 
 def _jackknife(

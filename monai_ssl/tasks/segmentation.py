@@ -65,7 +65,7 @@ class Segmentation(Task):
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
-        both = {"include_background": False, "output_transform": from_engine(["pred", "label"])}
+        both: dict[str, Any] = {"include_background": False, "output_transform": from_engine(["pred", "label"])}
         return {
             "dice": Metric("val_mean_dice", partial(MeanDice, **both)),
             "iou": Metric("val_iou", partial(MeanIoUHandler, **both)),
@@ -156,8 +156,8 @@ class Segmentation(Task):
     def draw(self, metric: str, kept: Sequence[Slice], scores: Scores, folder: Path) -> list[str]:
         """Write a slice of the best and of the worst scan: truth on the left, what was found on the right."""
         values = torch.tensor(scores.per_image)
-        order = values.argsort(descending=self.metric(metric).higher_is_better)
-        order = order[values[order].isfinite()].tolist()
+        ranked = values.argsort(descending=self.metric(metric).higher_is_better)
+        order = [int(i) for i in ranked[values[ranked].isfinite()]]
         if not order:
             return []
         for name, index in (("best", order[0]), ("worst", order[-1])):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from ignite import distributed as idist
@@ -22,6 +23,12 @@ MODEL = "model.pt"
 """Name of the state dict in ``ckpt_dir``."""
 
 
+class Handler(Protocol):
+    """What Ignite attaches to an engine."""
+
+    def attach(self, engine: Any) -> None: ...
+
+
 class Validated:
     """Ignite handler of a trainer: validation, the record of both, the last model where nothing can be validated.
 
@@ -32,18 +39,19 @@ class Validated:
         recorder: e.g. :class:`monai_ssl.handlers.Tracking`.
         ckpt_dir: where ``model.pt`` goes when there are no validation cases.
 
-    >>> class Nobody:
+    >>> from monai.engines import SupervisedEvaluator
+    >>> class Silent:
     ...     def attach(self, engine): ...
     >>> network = nn.Linear(2, 1)
-    >>> [type(part).__name__ for part in Validated(network, Evaluator("cpu", []), 1, Nobody(), "models").handlers]
-    ['ValidationHandler', 'SupervisedRecord', 'SaveUnvalidated', 'StatsHandler']
+    >>> validator = SupervisedEvaluator("cpu", [], network)
+    >>> handler = Validated(network, validator, interval=1, recorder=Silent(), ckpt_dir="models")
     """
 
     def __init__(
         self, network: nn.Module, validator: Evaluator, interval: int, recorder: Recorder, ckpt_dir: str | Path
     ) -> None:
         loss = StatsHandler(tag_name="train_loss", output_transform=from_engine(["loss"], first=True))
-        self.handlers = [
+        self.handlers: list[Handler] = [
             ValidationHandler(interval, validator, epoch_level=True),
             SupervisedRecord(recorder, validator),
             SaveUnvalidated(network, Path(ckpt_dir) / MODEL, validator),
@@ -63,9 +71,9 @@ class KeepBest:
         ckpt_dir: gets ``model.pt``.
         higher_is_better: of the key metric.
 
-    >>> evaluator = Evaluator("cpu", [], val_handlers=[KeepBest(nn.Linear(2, 1), "models", higher_is_better=False)])
-    >>> evaluator.metric_cmp_fn(0.1, 0.2)  # whether the first is better
-    True
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     handler = KeepBest(nn.Linear(2, 1), folder, higher_is_better=False)
     """
 
     def __init__(self, network: nn.Module, ckpt_dir: str | Path, higher_is_better: bool = True) -> None:
@@ -78,7 +86,7 @@ class KeepBest:
             key_metric_negative_sign=not higher_is_better,
         )
         self.higher_is_better = higher_is_better
-        self.handlers = [StatsHandler(iteration_log=False), saver] if idist.get_rank() == 0 else []
+        self.handlers: list[Handler] = [StatsHandler(iteration_log=False), saver] if idist.get_rank() == 0 else []
 
     def attach(self, engine: Evaluator) -> None:
         if not self.higher_is_better:
@@ -107,9 +115,9 @@ def loader(
     Raises:
         ValueError: for a ``sampler`` under ``torchrun``.
 
-    Example:
-        >>> [batch.tolist() for batch in loader(torch.arange(5), batch_size=2)]
-        [[0, 1], [2, 3], [4]]
+    >>> from monai.data import Dataset as Cases
+    >>> [batch.tolist() for batch in loader(Cases([1, 2, 3]), batch_size=2)]
+    [[1, 2], [3]]
     """
     world_size = idist.get_world_size()
     if world_size > 1:

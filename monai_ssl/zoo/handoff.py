@@ -15,7 +15,8 @@ from torch import nn
 
 from monai_ssl.bundle_folders import bundle_folder
 from monai_ssl.files import ASIDE, atomic, read_json, write_json
-from monai_ssl.transfer import ModelCard, encoder_of, load_weights, read_card, segmenter
+from monai_ssl.tasks import Segmentation
+from monai_ssl.transfer import ModelCard, encoder_of, load_weights, read_card
 from monai_ssl.zoo.card_settings import card_settings
 from monai_ssl.zoo.config_lines import drop_key, set_keys
 from monai_ssl.zoo.contents import bundle_contents
@@ -44,6 +45,9 @@ def hand_off(
     no option is needed to serve or train it. ``models/model.pt`` is what MONAI Label serves and goes on training; the
     pre-trained encoder alone lies beside it, from which training starts when ``model.pt`` is deleted.
 
+    Only segmentation is handed over: what MONAI Label's viewers show and correct are label maps, in which the class or
+    the number of a whole image has no place.
+
     Args:
         weights: safetensors with a model card, of a 3-D encoder.
         labels: names of the structures; the first is 1 in the label files, and so on.
@@ -64,9 +68,9 @@ def hand_off(
     if target.exists():
         raise ValueError(f"{target} is there already; remove it, or choose another `name`.")
     card = _card_of(Path(weights))
-    settings = {"labels": {label: value for value, label in enumerate(names, start=1)}, "roi_size": list(roi_size)}
-    settings |= card_settings(card, modality)
-    network = _network(weights, card, len(names), roi_size, seed)
+    labels_in_files = {label: value for value, label in enumerate(names, start=1)}
+    settings = {"labels": labels_in_files, "roi_size": list(roi_size), **card_settings(card, modality)}
+    network = _network(weights, card, Segmentation(labels_in_files), roi_size, seed)
     Path(folder).mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=folder))
     try:
@@ -110,10 +114,10 @@ def _card_of(weights: Path) -> ModelCard:
     return card
 
 
-def _network(weights: str | Path, card: ModelCard, labels: int, roi_size: Sequence[int], seed: int) -> nn.Module:
+def _network(weights: str | Path, card: ModelCard, task: Segmentation, roi_size: Sequence[int], seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = segmenter(encoder_of(card, 3, card.channels), labels, roi_size=roi_size)
+        network = task.network(encoder_of(card, 3, card.channels), roi_size=roi_size)
     load_weights(network, weights)
     return network
 
@@ -143,7 +147,7 @@ def _write(
 
 def _configured(text: str, settings: dict[str, Any]) -> str:
     # the spelled-out encoder leaves `width` and, in inference, `weights` without a reader
-    text = drop_key(text.replace("'width': @width, ", ""), "width")
+    text = drop_key(text.replace('"width": "@width", ', "", 1), "width")
     return set_keys(text if "weights" in settings else drop_key(text, "weights"), settings)
 
 

@@ -10,7 +10,8 @@ from torch.optim.swa_utils import update_bn
 from monai_ssl.evaluation import bn_distance, encoder_statistics, recollect_bn
 from monai_ssl.evaluation.probes import area_under_curve
 from monai_ssl.networks import ConvEncoder, EncoderClassifier, SkipUNet
-from monai_ssl.transfer import FinetuneScheme, classifier, paper_encoder, segmenter
+from monai_ssl.tasks import Classification, Segmentation
+from monai_ssl.transfer import FinetuneScheme, paper_encoder
 
 
 class Small(nn.Module):
@@ -188,10 +189,10 @@ def test_what_cannot_be_compared_is_refused():
 @pytest.mark.parametrize(
     ("build", "size"),
     [
-        (lambda: classifier(paper_encoder(3, 1, 4), 2), (1, 16, 16, 8)),
-        (lambda: classifier(paper_encoder(2, 3, 4), 2, normalize="imagenet"), (3, 32, 32)),
-        (lambda: segmenter(paper_encoder(3, 1, 4), 2, normalize="zscore"), (1, 16, 16, 8)),
-        (lambda: segmenter(paper_encoder(2, 3, 16), 1, "group"), (3, 32, 32)),
+        (lambda: Classification(range(2)).network(paper_encoder(3, 1, 4)), (1, 16, 16, 8)),
+        (lambda: Classification(range(2)).network(paper_encoder(2, 3, 4), normalize="imagenet"), (3, 32, 32)),
+        (lambda: Segmentation({"a": 1, "b": 2}).network(paper_encoder(3, 1, 4), normalize="zscore"), (1, 16, 16, 8)),
+        (lambda: Segmentation({"a": 1}).network(paper_encoder(2, 3, 16), "group"), (3, 32, 32)),
     ],
 )
 def test_a_prediction_knows_nothing_of_its_batch_mates(build, size):

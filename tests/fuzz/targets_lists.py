@@ -17,8 +17,6 @@ from targets import SilentlyAcceptedError, Target, as_json
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from files import nifti, stored
-from monai_ssl.data.class_list import class_names, classification_cases
-from monai_ssl.data.datalist import segmentation_cases
 
 from monai_ssl.data.labelled import LabelledImages
 from monai_ssl.store import PrepareOptions, Split, Store, inspect_store, load_split, prepare, save_split
@@ -26,6 +24,7 @@ from monai_ssl.store.store import _maps
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.plan import read_study
 from monai_ssl.study.results import read_cells
+from monai_ssl.tasks import Classification, Regression, Segmentation
 from monai_ssl.words import LocatedWord, WordList
 from monai_ssl.words.word_list import Window, Word
 
@@ -82,9 +81,10 @@ def _case_targets(scratch: Path) -> list[Target]:
     images = {f"i{k}.png": (scratch / "i.png").read_bytes() for k in range(4)}
     cases = [{"image": f"i{k}.png", "label": "i0.png", "patient": f"p{k}"} for k in range(4)]
     table = io.StringIO()
-    writer = csv.DictWriter(table, ["image", "label", "patient", "section"])
+    writer = csv.DictWriter(table, ["image", "label", "value", "patient", "section"])
     writer.writeheader()
-    writer.writerows({**case, "label": "ab"[k % 2], "section": "training"} for k, case in enumerate(cases))
+    own = {"section": "training"}
+    writer.writerows({**case, **own, "label": "ab"[k % 2], "value": k / 3} for k, case in enumerate(cases))
     listed = json.dumps({"training": cases}).encode()
     probe = json.dumps([{"image": f"i{k}.png", "label": k % 2, "group": k} for k in range(4)])
     return [
@@ -95,12 +95,15 @@ def _case_targets(scratch: Path) -> list[Target]:
 
 
 def _use_cases(folder: Path) -> None:
-    segmentation_cases("training", folder)
-    segmentation_cases("validation", folder)
+    for section in ("training", "validation"):
+        Segmentation({"liver": 1}).cases(section, folder)
 
 
 def _use_table(folder: Path) -> None:
-    classification_cases("training", folder, class_names(folder))
+    Classification(["a", "b"]).cases("training", folder)
+    for case in Regression().cases("training", folder):
+        if not np.isfinite(case["label"]).all():
+            raise SilentlyAcceptedError(f"{case['label']} is no number to train on")
 
 
 def _use_probe(folder: Path) -> None:

@@ -15,7 +15,7 @@ PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 CASES = [f"case_{i:02d}" for i in range(12)]
-_UNUSED = {"select": "last", "data_fingerprint": "", "task_kind": "segmentation", "overrides": {}, "recipe": {}}
+_UNUSED = {"select": "last", "data_fingerprint": "", "overrides": {}, "recipe": {}}
 _UNUSED |= {"train": Path(), "evaluate": Path()}
 
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 from monai.metrics import compute_dice
 from PIL import Image
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import mean_absolute_error, r2_score, roc_auc_score, root_mean_squared_error
 
 from monai_ssl.study.folder import JobFolder
-from monai_ssl.study.pictures import thickest_slice
 from monai_ssl.study.scoring import Scoring
+from monai_ssl.tasks import Classification, Regression, Segmentation
+from monai_ssl.tasks.overlay import thickest_slice
 
 
 class Evaluator:
@@ -45,8 +46,9 @@ def segmentation(tmp_path, metric="dice"):
     truths[1][truths[1] == 2] = 0
     pairs = [(one_hot(p)[None], one_hot(t)[None]) for p, t in zip(preds, truths, strict=True)]
     table = torch.cat([compute_dice(p, t, include_background=False) for p, t in pairs])
-    evaluator = Evaluator({f"val_{metric}": table})
-    scoring = Scoring("segmentation", metric, ["lung", "heart"], JobFolder(tmp_path))
+    task = Segmentation({"heart": 2, "lung": 1})
+    evaluator = Evaluator({task.metric(metric).key: table})
+    scoring = Scoring(task, metric, JobFolder(tmp_path))
     scoring.attach(evaluator, cases("a", "b", "b", "c"))
     evaluator.run([{"image": torch.rand(1, 6, 5, 4), "pred": p[0], "label": t[0]} for p, t in pairs])
     return table, scoring
@@ -69,18 +71,29 @@ def test_segmentation_is_averaged_over_patients(tmp_path):
 
 def test_a_missed_structure_has_no_distance(tmp_path):
     _, scoring = segmentation(tmp_path, "hd95")
-    scoring.table = torch.tensor([[1.0, math.inf], [2.0, math.nan], [3.0, 5.0], [math.inf, math.inf]])
+    scoring.details = torch.tensor([[1.0, math.inf], [2.0, math.nan], [3.0, 5.0], [math.inf, math.inf]])
     result = scoring.result()
     assert result["per_case"] == {"a": 1.0, "b": 3.0, "c": None} and result["score"] == 2.0
     assert result["per_class"] == {"lung": 2.0, "heart": 5.0}
-    scoring.table = torch.full((4, 2), torch.nan)
+    scoring.details = torch.full((4, 2), torch.nan)
     with pytest.raises(ValueError, match="The hd95 of the test patients is not a number"):
         scoring.result()
 
 
-def classification(metric, tmp_path, pred, label):
+def test_the_best_case_has_the_least_distance_and_the_highest_overlap(tmp_path):
+    _, scoring = segmentation(tmp_path, "hd95")
+    distances = torch.tensor([1.0, 4.0, 2.0, 3.0])[:, None].repeat(1, 2)
+    scores = scoring.task.score("hd95", scoring.kept, scoring.patients, distances)
+    pictures = {}
+    for metric in ("hd95", "dice"):
+        names = scoring.task.draw(metric, scoring.kept, scores, tmp_path)
+        pictures[metric] = [(tmp_path / name).read_bytes() for name in names]
+    assert pictures["hd95"] == pictures["dice"][::-1] and pictures["dice"][0] != pictures["dice"][1]
+
+
+def classification(metric, tmp_path, pred, label, multilabel=False):
     evaluator = Evaluator()
-    scoring = Scoring("classification", metric, ["x", "y", "z"][: pred.shape[1]], JobFolder(tmp_path))
+    scoring = Scoring(Classification("xyz"[: pred.shape[1]], multilabel), metric, JobFolder(tmp_path))
     scoring.attach(evaluator, cases(*(f"p{i // 2}" for i in range(len(pred)))))
     evaluator.run([{"pred": p, "label": t} for p, t in zip(pred, label, strict=True)])
     return scoring.result()
@@ -122,8 +135,37 @@ def test_accuracy_of_patients_and_classes(tmp_path):
 
 def test_accuracy_of_several_labels(tmp_path):
     pred = torch.tensor([[0.9, 0.9], [0.2, 0.8]])
-    result = classification("accuracy", tmp_path, pred, torch.tensor([[1.0, 1.0], [1.0, 1.0]]))
+    result = classification("accuracy", tmp_path, pred, torch.tensor([[1.0, 1.0], [1.0, 1.0]]), multilabel=True)
     assert result["score"] == 0.75
+
+
+def regression(metric, tmp_path, found, value):
+    evaluator = Evaluator()
+    scoring = Scoring(Regression("age"), metric, JobFolder(tmp_path))
+    scoring.attach(evaluator, cases(*(f"p{i // 2}" for i in range(len(found)))))
+    evaluator.run([{"pred": p[None], "label": t[None]} for p, t in zip(found, value, strict=True)])
+    return scoring.result()
+
+
+def test_scores_of_numbers(tmp_path):
+    """Against scikit-learn; the absolute error is a patient's own, of the others a patient has a pseudo-value."""
+    torch.manual_seed(0)
+    value = 60 + 10 * torch.randn(12, dtype=torch.float64)
+    found = value + torch.randn(12)
+    mae = regression("mae", tmp_path, found, value)
+    expected = (found - value).abs().reshape(6, 2).mean(1)
+    assert list(mae["per_case"].values()) == pytest.approx(expected.tolist())
+    assert mae["score"] == pytest.approx(mean_absolute_error(value, found)) and mae["pseudo_values"] == {}
+    for metric, theirs in (("r2", r2_score), ("rmse", root_mean_squared_error)):
+        result = regression(metric, tmp_path, found, value)
+        assert result["score"] == pytest.approx(theirs(value, found))
+        without = theirs(value[2:], found[2:])
+        assert result["pseudo_values"]["p0"] == pytest.approx(6 * result["score"] - 5 * without)
+        assert set(result["per_case"].values()) == {None} and len(result["pseudo_values"]) == 6
+    assert Image.open(tmp_path / mae["pictures"][0]).size == (400, 400)
+    with pytest.raises(ValueError, match="The r2 of the test patients is not a number"):
+        regression("r2", tmp_path, found, torch.full_like(value, 60))
+    assert regression("r2", tmp_path, found[:4], value[:2].repeat_interleave(2))["pseudo_values"] == {}
 
 
 def test_the_thickest_slice():

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai_ssl.data.class_list import classification_cases
-from monai_ssl.data.datalist import patient_of, segmentation_cases
 
+from monai_ssl.data.cases import patient_of
 from monai_ssl.data.pretraining import PretrainingScans
 from monai_ssl.store import Store
 from monai_ssl.study.cohorts import Cohort, ContentHashes, fix_split, read_cohort, subsets, write_list
@@ -22,6 +21,7 @@ from monai_ssl.study.jobs import PretrainingJob
 from monai_ssl.study.matrix import SCRATCH
 from monai_ssl.study.plan import check_study
 from monai_ssl.study.study_data import prepare_study
+from monai_ssl.tasks import Classification, Regression
 from tests.study.test_plan import SMOKE, changed
 
 
@@ -101,10 +101,10 @@ def test_cells_of_other_patients_have_other_lists(prepared, tmp_path):
 
 
 def test_the_bundle_reads_the_list(volumes, prepared):
-    _study, _, ready = prepared
+    study, _, ready = prepared
     (cell, *_) = (job for job in ready.cells if job.labels == 3)
     for section in ("training", "validation", "test"):
-        cases = segmentation_cases(section, ".", cell.overrides["datalist"])
+        cases = study.tasks[0].task.cases(section, ".", cell.overrides["datalist"])
         listed = json.loads(Path(cell.overrides["datalist"]).read_text())[section]
         assert [case["patient"] for case in cases] == [case["patient"] for case in listed]
 
@@ -217,7 +217,7 @@ def test_a_patient_in_two_sections_is_refused(volumes, prepared, tmp_path):
     more = [{"image": f"imagesTr/pt{i}.nii.gz", "label": f"labelsTr/pt{i}.nii.gz"} for i in range(1, 4)]
     (tmp_path / "list.json").write_text(json.dumps({"training": [entry, *more], "test": [entry]}))
     with pytest.raises(ValueError, match=r"`tasks#lungs`: patient pt0 is in .* and in test"):
-        read_cohort(replace(task, options={**task.options, "datalist": str(tmp_path / "list.json")}), volumes)
+        read_cohort(replace(task, datalist=str(tmp_path / "list.json")), volumes)
 
 
 def test_too_few_patients(prepared, volumes):
@@ -239,23 +239,28 @@ def test_subsets_are_nested(sizes, seed):
     assert all(small <= large for small, large in pairwise(ordered))
 
 
-@pytest.mark.parametrize("multilabel", [False, True])
-def test_tables_of_classes(tmp_path, prepared, multilabel):
+@pytest.mark.parametrize(
+    ("task", "columns", "row"),
+    [
+        (Classification(["a", "b"]), "label", lambda i: "ab"[i % 2]),
+        (Classification(["a", "b"], multilabel=True), "a,b", lambda i: f"{i % 2},1"),
+        (Regression("age"), "age", lambda i: 40 + i // 2),
+    ],
+)
+def test_lists_of_whole_images(tmp_path, prepared, task, columns, row):
     study, _, _ = prepared
     for i in range(12):
         (tmp_path / f"{i}.png").write_bytes(b"x")
-    head = "image,patient,a,b" if multilabel else "image,patient,label"
-    rows = [f"{i}.png,p{i // 2},{f'{i % 2},1' if multilabel else 'ab'[i % 2]}" for i in range(12)]
-    (tmp_path / "datalist.csv").write_text("\n".join([head, *rows]))
-    options = {"classes": ["a", "b"], "multilabel": multilabel, "datalist": None}
-    task = replace(study.tasks[0], bundle=SMOKE.parents[1] / "bundles/classification", options=options)
+    rows = [f"{i}.png,p{i // 2},{row(i)}" for i in range(12)]
+    (tmp_path / "datalist.csv").write_text("\n".join([f"image,patient,{columns}", *rows]))
+    task = replace(study.tasks[0], task=task)
     cohort = read_cohort(task, tmp_path)
     parts = cohort.patients()
     assert sorted(p for patients in parts.values() for p in patients) == [f"p{i}" for i in range(6)]
-    written = tmp_path / "out" / "list.csv"
+    written = tmp_path / "out" / "list.json"
     write_list(task, cohort, parts["training"][:2], written)
     for section in ("training", "validation", "test"):
-        cases = classification_cases(section, tmp_path, ["a", "b"], written)
+        cases = task.task.cases(section, tmp_path, written)
         expected = getattr(cohort, section)
         if section == "training":
             expected = [case for case in expected if patient_of(case) in parts["training"][:2]]

@@ -139,7 +139,7 @@ def _kinds(tests: Sequence[PairedComparison]) -> str:
     names = {
         TEST: "runs and patients as two sources of chance (Dorfman, Berbaum, Metz; Hillis)",
         "wilcoxon": "Wilcoxon's signed ranks of their scores",
-        "t": "a t-test of their pseudo-values, since no single patient has an AUC (jackknife, like DeLong's test)",
+        "t": "a t-test of their pseudo-values, since no single patient has such a score (jackknife, as DeLong's)",
     }
     return " and ".join(names[test] for test in sorted({test.test for test in tests}))
 

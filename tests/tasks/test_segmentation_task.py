@@ -2,7 +2,11 @@ import json
 from itertools import pairwise
 
 import pytest
-from monai_ssl.data.datalist import patient_of, segmentation_cases
+
+from monai_ssl.data.cases import patient_of
+from monai_ssl.tasks import Segmentation
+
+segmentation_cases = Segmentation({"liver": 1}).cases
 
 
 def touch(path):

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_ssl.transfer import DecodeLabelsd, EncodeLabelsd
+from monai_ssl.tasks import DecodeLabelsd, EncodeLabelsd
 
 
 def test_classes_are_numbered_by_value_whatever_the_order():

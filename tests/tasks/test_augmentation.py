@@ -6,7 +6,7 @@ import torch
 from monai.transforms import Compose, RandFlipd, RandRotate90d, RandRotated, RandZoomd
 from monai.utils import set_determinism
 
-from monai_ssl.transfer.augmentation import AUGMENTATION_LEVELS, augmentations
+from monai_ssl.tasks.augmentation import AUGMENTATION_LEVELS, augmentations
 
 ROI = {2: (16, 16), 3: (12, 12, 8)}
 

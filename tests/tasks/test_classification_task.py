@@ -1,5 +1,10 @@
+"""Classification: cases of folders and lists, decisions."""
+
 import pytest
-from monai_ssl.data.class_list import class_names, classification_cases
+import torch
+
+from monai_ssl.tasks import Classification
+from monai_ssl.tasks.classification import decisions
 
 
 def folders(root, classes=("b", "a"), number=5):
@@ -12,8 +17,7 @@ def folders(root, classes=("b", "a"), number=5):
 
 def test_one_folder_a_class(tmp_path):
     root = folders(tmp_path)
-    assert class_names(root) == ["a", "b"]
-    train, val = (classification_cases(s, root, ["a", "b"]) for s in ("training", "validation"))
+    train, val = (Classification(["a", "b"]).cases(s, root) for s in ("training", "validation"))
     assert (len(train), len(val)) == (8, 2)
     assert all(case["label"] == int("/b/" in case["image"]) for case in train + val)
 
@@ -21,40 +25,37 @@ def test_one_folder_a_class(tmp_path):
 def test_folders_below_train_val_test(tmp_path):
     for section, number in (("train", 4), ("val", 1), ("test", 2)):
         folders(tmp_path / section, number=number)
-    sizes = [len(classification_cases(s, tmp_path, ["a", "b"])) for s in ("training", "validation", "test")]
-    assert sizes == [8, 2, 4] and class_names(tmp_path) == ["a", "b"]
+    sizes = [len(Classification(["a", "b"]).cases(s, tmp_path)) for s in ("training", "validation", "test")]
+    assert sizes == [8, 2, 4]
 
 
 def test_table_with_patients_sections_and_names(tmp_path):
     folders(tmp_path)
     rows = [f"b/b{i}.png,{'yes' if i % 2 else 'no'},P{i // 2}," for i in range(5)] + ["a/a0.png,no,Q,test"]
     (tmp_path / "datalist.csv").write_text("image,label,patient,section\n" + "\n".join(rows))
-    assert class_names(tmp_path) == ["no", "yes"]
-    train, val = (classification_cases(s, tmp_path, ["no", "yes"], val_share=0.3) for s in ("training", "validation"))
+    train, val = (Classification(["no", "yes"]).cases(s, tmp_path, val_share=0.3) for s in ("training", "validation"))
     assert len(train) + len(val) == 5 and len(val) in (1, 2)
-    assert len(classification_cases("test", tmp_path, ["no", "yes"])) == 1
+    assert len(Classification(["no", "yes"]).cases("test", tmp_path)) == 1
 
 
 def test_multilabel_table(tmp_path):
     folders(tmp_path)
     (tmp_path / "m.csv").write_text("image,edema,nodule\na/a0.png,0,1\na/a1.png,1,1\n")
-    assert class_names(tmp_path, "m.csv") == ["edema", "nodule"]
-    cases = [
-        c for s in ("training", "validation") for c in classification_cases(s, tmp_path, ["nodule", "edema"], "m.csv")
-    ]
+    task = Classification(["nodule", "edema"], multilabel=True)
+    cases = [c for s in ("training", "validation") for c in task.cases(s, tmp_path, "m.csv")]
     assert sorted(case["label"] for case in cases) == [[1.0, 0.0], [1.0, 1.0]]
     with pytest.raises(ValueError, match=r"no column for the class 'mass', only \['edema', 'nodule'\]"):
-        classification_cases("training", tmp_path, ["mass"], "m.csv")
+        Classification(["mass"], multilabel=True).cases("training", tmp_path, "m.csv")
 
 
 def test_mistakes_are_named(tmp_path):
     folders(tmp_path)
     with pytest.raises(ValueError, match=r"is of class 'b', which is not in `classes` \['a'\]"):
-        classification_cases("training", tmp_path, ["a"])
+        Classification(["a"]).cases("training", tmp_path)
     with pytest.raises(FileNotFoundError, match="There is no folder"):
-        classification_cases("training", tmp_path / "none", ["a"])
+        Classification(["a"]).cases("training", tmp_path / "none")
     with pytest.raises(FileNotFoundError, match="There is no data list"):
-        classification_cases("training", tmp_path, ["a"], "none.csv")
+        Classification(["a"]).cases("training", tmp_path, "none.csv")
     for text, match in [
         ("path,label\nx,a\n", "needs a column `image`"),
         ("image,label\nx.png,a\n", r"`x.png` of the data list .* does not exist"),
@@ -64,10 +65,26 @@ def test_mistakes_are_named(tmp_path):
         ("image\na/a0.png\n", "and `label` or one column for each class"),
         ("image,label\na/a0.png,a\na/a0.png,a,b\n", "Line 3 of the data list .* has not as many columns"),
         ("image,label\na/a0.png\n", "Line 2 of the data list .* has not as many columns"),
-        ("image,cyst\na/a0.png,0.5\n", "column `cyst` of the data list .* must hold 0 or 1, got '0.5'"),
+        ("image,a\na/a0.png,0\n", "has no `label` but a column for each class: set `multilabel`"),
         ("image,label\n\xff,a\n", "is no CSV in UTF-8"),
         (f"image,label\n{'x' * 200_000},a\n", "is no CSV in UTF-8"),
     ]:
         (tmp_path / "bad.csv").write_bytes(text.encode("latin-1"))
         with pytest.raises((ValueError, FileNotFoundError), match=match):
-            classification_cases("training", tmp_path, ["a"], "bad.csv")
+            Classification(["a"]).cases("training", tmp_path, "bad.csv")
+    for text, match in [
+        ("image,a\na/a0.png,0.5\n", "`a` of .*a0.png` must be 0 or 1, got '0.5'"),
+        ("image,label\na/a0.png,a\n", "is listed with one `label`: leave `multilabel` off"),
+    ]:
+        (tmp_path / "bad.csv").write_text(text)
+        with pytest.raises(ValueError, match=match):
+            Classification(["a"], multilabel=True).cases("training", tmp_path, "bad.csv")
+
+
+def test_decisions():
+    output = [{"pred": torch.tensor([0.2, 0.8]), "label": torch.tensor([0.0, 1.0])}]
+    output.append({"pred": torch.tensor([0.6, 0.7]), "label": torch.tensor([1.0, 0.0])})
+    predicted, truth = decisions(output, multilabel=True)
+    assert predicted.tolist() == [[0, 1], [1, 1]] and truth.tolist() == [[0, 1], [1, 0]]
+    predicted, truth = decisions(output)
+    assert predicted.argmax(1).tolist() == [1, 1] and truth.tolist() == [1, 0]
