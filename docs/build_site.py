@@ -16,12 +16,16 @@ ROOT = Path(__file__).resolve().parents[1]
 GUIDES = ("index", "troubleshooting", "data", "many_gpus", "reliability", "architecture")
 
 
+def tasks() -> list[str]:
+    """Return the names of the bundles that train on labels."""
+    return sorted(path.parents[1].name for path in (ROOT / "bundles").glob("*/configs/train.json"))
+
+
 def page_of() -> dict[Path, str]:
     """Return the page of the site for each Markdown file of the repository that becomes one."""
     pages = {ROOT / "docs" / f"{name}.md": f"{name}.md" for name in GUIDES}
     pages |= {ROOT / "bundles" / name / "docs/README.md": f"methods/{name}.md" for name in methods()}
-    downstream = ("segmentation", "classification")
-    pages |= {ROOT / "bundles" / name / "docs/README.md": f"finetune/{name}.md" for name in downstream}
+    pages |= {ROOT / "bundles" / name / "docs/README.md": f"finetune/{name}.md" for name in tasks()}
     return pages | {ROOT / "bundles/README.md": "bundles.md", ROOT / "studies/README.md": "studies.md"}
 
 
@@ -49,7 +53,7 @@ def contents() -> str:
     parts = {
         "Guides": ["tutorials/index", *GUIDES[1:]],
         "Methods": ["bundles", "hyperparameters", *methods_pages],
-        "Fine-tuning": ["finetune/segmentation", "finetune/classification", "studies"],
+        "Fine-tuning": [*(f"finetune/{name}" for name in tasks()), "studies"],
         "Reference": ["transforms", "api/index"],
     }
     trees = (

@@ -24,6 +24,7 @@ ROOMS = (
     "engines",
     "handlers",
     "transfer",
+    "tasks",
     "evaluation",
     "study",
 )

@@ -1,5 +1,6 @@
 """Studies with real, tiny cells: from a study file to a page, killed on the way."""
 
+import csv
 import json
 import signal
 import subprocess
@@ -45,6 +46,11 @@ TINY = {
             "test_share": 0.4,
             "overrides": {"image_size": [32, 32], "in_channels": 3, "modality": "xray"},
         },
+        "areas": {
+            "bundle": "regression",
+            "dataset_dir": "phantoms:xray",
+            "overrides": {"image_size": [32, 32], "in_channels": 3, "modality": "xray", "datalist": "lung_area.csv"},
+        },
     },
     "shared": {"pretraining": PRETRAINING, "tasks": TASK},
 }
@@ -75,14 +81,18 @@ def test_a_study_from_file_to_page_killed_on_the_way(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     content = {**TINY, "output_dir": str(tmp_path / "straight")}
     outcome = conduct(check_study(content, tmp_path), workers=2)
-    assert outcome.failed == () and outcome.done == 4
+    assert outcome.failed == () and outcome.done == 6
     found = results(tmp_path / "straight")
     assert {(r["method"], r["task"]) for r in found.values()} == {
-        ("scratch", "lungs"), ("rotation", "lungs"), ("scratch", "disks"), ("flat", "disks")
+        ("scratch", "lungs"), ("rotation", "lungs"), ("scratch", "disks"), ("flat", "disks"),
+        ("scratch", "areas"), ("flat", "areas"),
     }  # fmt: skip
     assert max(r["score"] for r in found.values()) > 0
-    assert all(0 <= r["score_target_bn"] <= 1 and r["bn_distance"] > 0 for r in found.values())
-    assert all(r["labels"] == 2 and 0 <= r["score"] <= 1 and len(r["curve"]) == 1 for r in found.values())
+    top = {"dice": 1, "auc": 1, "mae": 100}
+    assert all(0 <= r["score_target_bn"] <= top[r["metric"]] and r["bn_distance"] > 0 for r in found.values())
+    assert all(0 <= r["score"] <= top[r["metric"]] for r in found.values())
+    assert all(r["labels"] == 2 and len(r["curve"]) == 1 for r in found.values())
+    numbers(tmp_path / "straight", found)
     split = json.loads(StudyFolder(tmp_path / "straight").split.read_text())
     assert all(sorted(r["per_case"]) == sorted(split[r["task"]]["test"]) for r in found.values())
     assert outcome.report.is_file()
@@ -98,13 +108,25 @@ def test_a_study_from_file_to_page_killed_on_the_way(tmp_path, monkeypatch):
     export_is_made_up(tmp_path / "killed")
 
 
+def numbers(root, found):
+    """What a regression predicted stands in a table, of which the score is the mean error; less of it is better."""
+    for key, result in found.items():
+        if result["task"] == "areas":
+            rows = list(csv.DictReader((StudyFolder(root).cell(key).root / "cases.csv").open()))
+            errors = [abs(float(row["value"]) - float(row["prediction"])) for row in rows]
+            assert len(errors) == len(result["per_case"]) > 1
+            assert result["score"] == pytest.approx(sum(errors) / len(errors)) and not result["higher_is_better"]
+    page = StudyFolder(root).report.read_text()
+    assert "Score: mae, less is better." in page and "Score: dice, more is better." in page
+
+
 def nested(root):
     client = MlflowClient(f"sqlite:///{root / 'mlruns.db'}")
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     (parent,) = [run for run in runs if run.info.run_name == "study straight"]
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert len(children) == 6 and {run.info.status for run in runs} == {"FINISHED"}
-    assert sum("test/score" in run.data.metrics for run in children) == 4
+    assert len(children) == 8 and {run.info.status for run in runs} == {"FINISHED"}
+    assert sum("test/score" in run.data.metrics for run in children) == 6
 
 
 def export_is_made_up(root):
@@ -130,7 +152,7 @@ def test_a_cell_that_fails_leaves_the_others(tmp_path):
     content = json.loads(json.dumps({**TINY, "output_dir": str(tmp_path / "out"), "pretraining": {}}))
     content["tasks"]["lungs"]["overrides"]["roi_size"] = [15, 16, 16]
     outcome = conduct(check_study(content, tmp_path), workers=2, say=lambda line: None)
-    assert outcome.done == 1
+    assert outcome.done == 2
     ((title, reason),) = outcome.failed
     assert title.startswith("scratch, lungs, 2 labeled") and "`roi_size` must be divisible by 8" in reason
     assert reason in unescape(outcome.report.read_text())
