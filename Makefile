@@ -7,7 +7,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO_DIR ?= demo
 # a process a core with one thread each is twice as fast as one process with all cores
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
+# stealing keeps neighbors together, so that what a module or a bundle builds is built once
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 .PHONY: demo docs tutorials test test-slow torture lint clean
 

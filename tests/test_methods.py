@@ -2,22 +2,11 @@
 
 import pytest
 import torch
-from method_cases import CONFIGS, method_tests, name, parsed, small
+from method_cases import method_tests, terms_of
 
 from monai_ssl.methods import Method
 
 pytestmark = pytest.mark.bundle
-
-
-@pytest.fixture(scope="module", params=CONFIGS, ids=name)
-def case(request, cohort, tmp_path_factory):
-    """The path of a bundle, its method at test size and a batch of its views."""
-    overrides = small(request.param, cohort, tmp_path_factory.mktemp("out"))
-    torch.manual_seed(0)
-    parser = parsed(request.param, overrides)
-    method, views, trainer = (parser.get_parsed_content(i) for i in ("network_def", "views", "train#trainer"))
-    views.set_random_state(0)
-    return request.param, method, views(next(iter(trainer.data_loader)))
 
 
 def moved(method, step, batch, term):
@@ -33,9 +22,8 @@ def moved(method, step, batch, term):
 
 
 def test_each_term_moves_what_it_should_and_nothing_else(case):
-    path, method, batch = case
-    method.train()
-    table = method_tests(path.parts[-3]).MOVES
+    method, batch = case.copy(), case.batch()
+    table = method_tests(case.path.parts[-3]).MOVES
     seen = set()
     for step in method.steps:
         trained = {id(p) for p in method.step_parameters(step)}
@@ -52,17 +40,13 @@ def test_each_term_moves_what_it_should_and_nothing_else(case):
 
 
 def test_frozen_parameters_never_get_a_gradient(case):
-    _, method, batch = case
-    method.train()
-    method.zero_grad(set_to_none=True)
-    torch.stack([t for s in method.steps for t in method(batch, s).values()]).sum().backward()
+    method = case.copy()
+    torch.stack(list(terms_of(method, case.batch()).values())).sum().backward()
     assert all(p.grad is None for p in method.parameters() if not p.requires_grad)
-    method.zero_grad(set_to_none=True)
 
 
 def test_validation_changes_nothing(case):
-    _, method, batch = case
-    method.eval()
+    method, batch = case.copy().eval(), case.batch()
     before = {k: v.clone() for k, v in method.state_dict().items()}
     with torch.no_grad():
         for step in method.steps:
@@ -70,12 +54,11 @@ def test_validation_changes_nothing(case):
         method.panels(batch)
         method.representation(next(v for v in batch.values() if isinstance(v, torch.Tensor) and v.ndim >= 4))
     assert all(torch.equal(before[k], v) for k, v in method.state_dict().items())
-    method.train()
 
 
 def test_labels_and_tables_of_a_task_are_told(case):
     """Diagnostics and records of a run ask for them."""
-    _, method, batch = case
+    method, batch = case.copy(), case.batch()
     told = [m.num_labels for m in method.modules() if isinstance(m, Method) and m.num_labels]
     assert bool(told) == ("label" in batch)
     assert all(batch["label"].max() < number for number in told)
@@ -87,23 +70,13 @@ def test_labels_and_tables_of_a_task_are_told(case):
 
 def test_nothing_of_the_state_is_shared_or_lost(case):
     """Loading the state of one copy into a changed one gives the same losses."""
-    import copy
-
-    _, method, batch = case
-    method.train()
-    method.generator.manual_seed(0)
-    torch.manual_seed(0)
-    other = copy.deepcopy(method)
+    method, other, batch = case.copy(), case.copy(), case.batch()
     state = {k: v.clone() for k, v in method.state_dict().items()}
-    expected = {s: method(batch, s) for s in method.steps}
+    expected = terms_of(method, batch)
     method.after_step()
     with torch.no_grad():
         for p in other.parameters():
             p.add_(1.0)
     other.load_state_dict(state)
-    other.generator.manual_seed(0)
-    torch.manual_seed(0)
-    for step in method.steps:
-        got = other(batch, step)
-        assert all(torch.allclose(got[k], v) for k, v in expected[step].items())
-    method.load_state_dict(state)
+    got = terms_of(other, batch)
+    assert all(torch.allclose(got[k], v) for k, v in expected.items())

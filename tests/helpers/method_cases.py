@@ -8,15 +8,25 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
-from monai.bundle import ConfigParser
+import torch
+from mlflow.tracking import MlflowClient
+from monai.bundle import ConfigParser, ConfigWorkflow
 from PIL import Image
+from torch import Tensor
 
+from monai_ssl.engines import SSLTrainer
+from monai_ssl.methods import Method
 from monai_ssl.samples.phantom import phantom_xray, write_phantom_cohort
+from monai_ssl.transforms import BatchViews
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 CONFIGS = sorted(BUNDLES.glob("*/configs/pretrain*.json"))
@@ -58,6 +68,66 @@ def parsed(path: Path, overrides: dict[str, Any]) -> ConfigParser:
     for key, value in overrides.items():
         parser[key] = value
     return parser
+
+
+@dataclass
+class Case:
+    """A configuration, built once at test size as MONAI's command builds it."""
+
+    path: Path
+    output_dir: Path
+    workflow: ConfigWorkflow
+    method: Method
+    views: BatchViews
+    trainer: SSLTrainer
+    windows: dict[str, Any]
+    """A batch of the loader."""
+
+    untrained: Method
+
+    def copy(self) -> Method:
+        """A copy of the method as it was built, in training mode; what it is asked leaves no trace in the run."""
+        return copy.deepcopy(self.untrained).train()
+
+    def batch(self, seed: int = 0) -> dict[str, Any]:
+        """Views of the windows."""
+        return self.views.set_random_state(seed)(dict(self.windows))
+
+
+def terms_of(method: Method, batch: dict[str, Any], seed: int = 0) -> dict[str, Tensor]:
+    """The terms of all steps, with the method's own draws begun anew."""
+    method.generator.manual_seed(seed)
+    torch.manual_seed(seed)
+    return {name: term for step in method.steps for name, term in method(batch, step).items()}
+
+
+@cache
+def empty_database() -> bytes:
+    """MLflow's tables without a run; to make them takes longer than to train at test size."""
+    with TemporaryDirectory() as folder:
+        MlflowClient(f"sqlite:///{folder}/mlruns.db").search_experiments()
+        return Path(folder, "mlruns.db").read_bytes()
+
+
+def built(path: Path, overrides: dict[str, Any]) -> Case:
+    out = Path(overrides["output_dir"])
+    if not (out / "mlruns.db").exists():
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "mlruns.db").write_bytes(empty_database())
+    workflow = ConfigWorkflow(
+        str(path),
+        meta_file=str(path.parent / "metadata.json"),
+        logging_file=False,
+        workflow_type="train",
+        run_id="pretrain",
+        **overrides,
+    )
+    workflow.initialize()
+    method, views, trainer = (
+        workflow.parser.get_parsed_content(key) for key in ("network_def", "views", "train#trainer")
+    )
+    windows = next(iter(trainer.data_loader))
+    return Case(path, out, workflow, method, views, trainer, windows, copy.deepcopy(method))
 
 
 def write_cohort(root: Path) -> Path:
