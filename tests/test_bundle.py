@@ -149,7 +149,7 @@ def recorded(method, **settings):
 
 
 def test_the_record_holds_what_decides_the_labels_and_the_loss():
-    """X10 of the study's specification; one hash for one table, whatever the method."""
+    """X-10 of docs/properties.md; one hash for one table, whatever the method."""
     encoder = ConvEncoder(widths=(2,))
     settings = {"weights": [0.5, 2], "gap": 3, "jitter": [4, 4, 2], "kept": "target", "exclusive": True}
     rubik = recorded(Rubik(encoder, permutation_table(8, 20)), **settings)

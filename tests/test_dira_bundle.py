@@ -19,7 +19,7 @@ def batch_of(path, overrides):
 
 @pytest.mark.parametrize("path", PAIRS, ids=name)
 def test_the_target_is_the_view_before_it_was_augmented(path, settings):
-    """Property 8; the authors' code flips the input only."""
+    """DiRA-8; the authors' code flips the input only."""
     plain = {"augment": [], "distort": [], "batch_size": 6, "windows_per_scan": 4}
     batch = batch_of(path, settings(path, **plain))
     assert torch.equal(batch["view1"], batch["target"])

@@ -49,13 +49,12 @@ class Inference:
         overrides: of that configuration, as they were typed in pre-training.
         modality: of the images; by default the one that pre-training saw.
 
-    Example:
-        >>> import torch
-        >>> from monai_ssl.zoo.folders import bundle_folder
-        >>> small = {"widths": [2, 4]}
-        >>> inference = Inference(str(bundle_folder("simclr")), "model.pt", "features", "out", overrides=small)
-        >>> inference.window_size, inference.network.eval()(torch.rand(1, 1, 64, 64, 32)).shape
-        ((64, 64, 32), torch.Size([1, 4]))
+    >>> import torch
+    >>> from monai_ssl.zoo.folders import bundle_folder
+    >>> small = {"widths": [2, 4]}
+    >>> inference = Inference(str(bundle_folder("simclr")), "model.pt", "features", "out", overrides=small)
+    >>> inference.window_size, inference.network.eval()(torch.rand(1, 1, 64, 64, 32)).shape
+    ((64, 64, 32), torch.Size([1, 4]))
     """
 
     def __init__(
@@ -180,14 +179,13 @@ def images(dataset_dir: str, spatial_dims: int | None = None) -> list[dict[str, 
     Raises:
         ValueError: when there is none.
 
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> with TemporaryDirectory() as folder:
-        ...     for name in ("a.nii.gz", "b.png", "notes.txt"):
-        ...         Path(folder, name).touch()
-        ...     found = images(folder, spatial_dims=3)
-        >>> [Path(case["image"]).name for case in found]
-        ['a.nii.gz']
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("a.nii.gz", "b.png", "notes.txt"):
+    ...         Path(folder, name).touch()
+    ...     found = images(folder, spatial_dims=3)
+    >>> [Path(case["image"]).name for case in found]
+    ['a.nii.gz']
     """
     return [{"image": path} for path in images_in(dataset_dir, spatial_dims)]
 

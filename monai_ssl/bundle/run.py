@@ -21,9 +21,8 @@ def device() -> torch.device:
     Raises:
         ValueError: when ``torchrun`` started more processes than there are GPUs.
 
-    Example:
-        >>> device().type in ("cpu", "cuda")
-        True
+    >>> device().type in ("cpu", "cuda")
+    True
     """
     if not torch.cuda.is_available():
         return torch.device("cpu")
@@ -39,9 +38,8 @@ def device() -> torch.device:
 def has_fast_half(device: torch.device | str) -> bool:
     """Whether half precision pays on a device: on every GPU, and on CPUs with matrix instructions for bfloat16.
 
-    Example:
-        >>> has_fast_half("cuda")
-        True
+    >>> has_fast_half("cuda")
+    True
     """
     if torch.device(device).type == "cpu":
         return bool(torch.cpu._is_amx_tile_supported())
@@ -83,8 +81,7 @@ def setup(seed: int, references: MutableMapping[str, Any] | None = None) -> None
 def scaled_lr(base_lr: float, batch_size: int) -> float:
     """The learning rate for the batch of all processes, in proportion to that for 256 samples (Goyal et al., 2017).
 
-    Example:
-        >>> scaled_lr(0.3, batch_size=512)
-        0.6
+    >>> scaled_lr(0.3, batch_size=512)
+    0.6
     """
     return base_lr * batch_size * idist.get_world_size() / 256

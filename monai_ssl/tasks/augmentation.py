@@ -54,9 +54,8 @@ def augmentations(level: str | None, roi_size: Sequence[int], label_key: str | N
     Raises:
         ValueError: for another level, or patches that a quarter turn would give another shape.
 
-    Example:
-        >>> [type(transform).__name__ for transform in augmentations("S4", (64, 64, 32))]
-        ['RandRotate90d', 'RandRotated']
+    >>> [type(transform).__name__ for transform in augmentations("S4", (64, 64, 32))]
+    ['RandRotate90d', 'RandRotated']
     """
     if level is None:
         return []

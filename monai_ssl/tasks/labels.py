@@ -27,10 +27,9 @@ class EncodeLabelsd(MapTransform):
     Raises:
         ValueError: when ``labels`` is empty, lists 0, or lists a value twice.
 
-    Example:
-        >>> encode = EncodeLabelsd("label", {"right lung": [3, 4], "left lung": 2})
-        >>> encode({"label": torch.tensor([0, 2, 3, 4, 9])})["label"]
-        tensor([0, 1, 2, 2, 0])
+    >>> encode = EncodeLabelsd("label", {"right lung": [3, 4], "left lung": 2})
+    >>> encode({"label": torch.tensor([0, 2, 3, 4, 9])})["label"]
+    tensor([0, 1, 2, 2, 0])
     """
 
     def __init__(self, keys: KeysCollection, labels: Labels, allow_missing_keys: bool = False) -> None:

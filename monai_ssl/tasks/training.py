@@ -143,10 +143,9 @@ def distributed(network: nn.Module, device: torch.device | str, scheme: str = "f
         device: may be a word, as MONAI Label gives it.
         scheme: of fine-tuning; all but ``"full"`` leave parameters without a gradient.
 
-    Example:
-        >>> network = nn.Linear(2, 1)
-        >>> distributed(network, "cpu") is network  # one process alone needs no wrapper
-        True
+    >>> network = nn.Linear(2, 1)
+    >>> distributed(network, "cpu") is network  # one process alone needs no wrapper
+    True
     """
     network.to(device)
     if idist.get_world_size() == 1:
@@ -162,11 +161,10 @@ def distributed(network: nn.Module, device: torch.device | str, scheme: str = "f
 def seed_ranks(seed: int) -> None:
     """Let each process of ``torchrun`` augment differently; alone, nothing is seeded anew.
 
-    Example:
-        >>> before = torch.random.get_rng_state()
-        >>> seed_ranks(0)
-        >>> torch.equal(torch.random.get_rng_state(), before)
-        True
+    >>> before = torch.random.get_rng_state()
+    >>> seed_ranks(0)
+    >>> torch.equal(torch.random.get_rng_state(), before)
+    True
     """
     if idist.get_world_size() > 1:
         set_determinism(seed + idist.get_rank())

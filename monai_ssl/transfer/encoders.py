@@ -42,9 +42,8 @@ def matching_encoder(weights: str | None, spatial_dims: int, in_channels: int, w
     Raises:
         ValueError: when the encoder of ``weights`` is for other dimensions or of a kind that is not known here.
 
-    Example:
-        >>> matching_encoder(None, spatial_dims=3, in_channels=1, width=8).channels  # that of the papers
-        (8, 16, 32, 64)
+    >>> matching_encoder(None, spatial_dims=3, in_channels=1, width=8).channels  # that of the papers
+    (8, 16, 32, 64)
     """
     # a file that is missing or broken is named with a remedy when it is loaded
     readable = weights and width is None and str(weights).endswith(".safetensors") and Path(weights).is_file()

@@ -27,11 +27,10 @@ def parameter_groups(network: nn.Module, lr: float, encoder_lr_scale: float = 1.
     Raises:
         ValueError: when the scale is negative.
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder, EncoderClassifier
-        >>> network = EncoderClassifier(ConvEncoder(2, widths=(4, 8)), 2)
-        >>> [group["lr"] for group in parameter_groups(network, lr=0.1, encoder_lr_scale=0.5)]
-        [0.05, 0.1]
+    >>> from monai_ssl.networks import ConvEncoder, EncoderClassifier
+    >>> network = EncoderClassifier(ConvEncoder(2, widths=(4, 8)), 2)
+    >>> [group["lr"] for group in parameter_groups(network, lr=0.1, encoder_lr_scale=0.5)]
+    [0.05, 0.1]
     """
     if encoder_lr_scale < 0:
         raise ValueError(f"`encoder_lr_scale` must be at least 0, got {encoder_lr_scale}.")
@@ -60,16 +59,15 @@ class FinetuneScheme:
     Raises:
         ValueError: for another scheme, or a warm-up of less than one epoch.
 
-    Example:
-        >>> from monai_ssl.networks import ConvEncoder, EncoderClassifier
-        >>> network = EncoderClassifier(ConvEncoder(2, widths=(4, 8)), 2)
-        >>> trainer = Engine(lambda engine, batch: network.encoder.training)
-        >>> FinetuneScheme(network, "warmup", warmup_epochs=2).attach(trainer)
-        >>> trained, first = [], next(network.encoder.parameters())
-        >>> _ = trainer.on(Events.EPOCH_COMPLETED)(lambda: trained.append(first.requires_grad))
-        >>> _ = trainer.run([0], max_epochs=3)
-        >>> trained
-        [False, False, True]
+    >>> from monai_ssl.networks import ConvEncoder, EncoderClassifier
+    >>> network = EncoderClassifier(ConvEncoder(2, widths=(4, 8)), 2)
+    >>> trainer = Engine(lambda engine, batch: network.encoder.training)
+    >>> FinetuneScheme(network, "warmup", warmup_epochs=2).attach(trainer)
+    >>> trained, first = [], next(network.encoder.parameters())
+    >>> _ = trainer.on(Events.EPOCH_COMPLETED)(lambda: trained.append(first.requires_grad))
+    >>> _ = trainer.run([0], max_epochs=3)
+    >>> trained
+    [False, False, True]
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from monai_ssl.transfer import FinetuneScheme, paper_encoder
 
 
 class Small(nn.Module):
-    """F7: two layers with batch norm and dropout, and a layer that is never used."""
+    """Two layers with batch norm and dropout, and a layer that is never used."""
 
     def __init__(self):
         super().__init__()
@@ -209,7 +209,7 @@ def test_a_prediction_knows_nothing_of_its_batch_mates(build, size):
 
 
 def test_auc_of_a_sorted_loader_is_that_of_a_shuffled_one():
-    """F9: normalizing with the test batch would score 0.5 when a batch has one class only."""
+    """Normalizing with the test batch would score 0.5 when a batch has one class only."""
     torch.manual_seed(0)
     label = torch.arange(64) >= 32
     x = torch.rand(64, 1, 16, 16) + 0.6 * label[:, None, None, None]

@@ -1,4 +1,4 @@
-"""What DiRA's restorer and discriminator want of each other: property 4 of its specification."""
+"""What DiRA's restorer and discriminator want of each other: DiRA-4 of docs/properties.md."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Barlow Twins' loss: properties 1 to 7 of the DiRA specification's base; 8 stands in test_gather.py."""
+"""Barlow Twins' loss: Barlow-1 to Barlow-7 of docs/properties.md."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The siamese comparison against its definition."""
+"""The siamese comparison: SimSiam-1 to SimSiam-3 and PCRLv2-6 of docs/properties.md."""
 
 import numpy as np
 import pytest

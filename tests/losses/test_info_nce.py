@@ -1,4 +1,4 @@
-"""InfoNCE and its queue: properties 3 to 9 of the MoCo-v2 base of the DiRA specification."""
+"""InfoNCE and its queue: MoCo-3, MoCo-5, MoCo-6, MoCo-8, MoCo-9 and PCRLv1-8 of docs/properties.md."""
 
 import math
 

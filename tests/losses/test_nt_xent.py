@@ -1,4 +1,4 @@
-"""NT-Xent: SIM-1, SIM-2, SIM-5 of the study, 7 to 9 of TOWER."""
+"""NT-Xent: SIM-1, SIM-2, SIM-5 and TOWER-7 to TOWER-9 of docs/properties.md."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The auto-encoder: AE-1 to AE-3 of the study's acceptance properties."""
+"""The auto-encoder: AE-1 to AE-3 of docs/properties.md."""
 
 import json
 from pathlib import Path

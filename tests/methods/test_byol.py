@@ -1,4 +1,4 @@
-"""BYOL: properties BYOL-1 to BYOL-5 of the study's specification."""
+"""BYOL: BYOL-1 to BYOL-5 of docs/properties.md."""
 
 from pathlib import Path
 

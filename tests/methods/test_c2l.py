@@ -1,4 +1,4 @@
-"""Acceptance properties 1-10 of C2L in the specification."""
+"""C2L: C2L-1 to C2L-10 of docs/properties.md."""
 
 import copy
 import json
@@ -56,7 +56,7 @@ def step(method, seed=0, lr=0.1):
     return loss.item()
 
 
-# 1, 2: mixing ----------------------------------------------------------------------------------------------------
+# C2L-1, C2L-2: mixing ---------------------------------------------------------------------------------------------
 
 
 def test_the_ratio_is_the_larger_share_and_uniform():
@@ -125,7 +125,7 @@ def test_mixing_is_linear_and_keeps_its_input():
     assert torch.equal(x, before)
 
 
-# 3: the teacher --------------------------------------------------------------------------------------------------
+# C2L-3: the teacher -----------------------------------------------------------------------------------------------
 
 
 def test_the_teacher_follows_after_the_step():
@@ -142,7 +142,7 @@ def test_the_teacher_follows_after_the_step():
     assert make().momentum == 0.999
 
 
-# 4, 5: the queue -------------------------------------------------------------------------------------------------
+# C2L-4, C2L-5: the queue ------------------------------------------------------------------------------------------
 
 
 def test_only_the_plain_keys_enter_the_queue_first_in_first_out():
@@ -194,7 +194,7 @@ def test_a_loaded_state_continues_with_the_same_losses():
     assert following[0] == following[1]
 
 
-# 6, 7: vectors of unit length, start value ----------------------------------------------------------------------
+# C2L-6, C2L-7: vectors of unit length, start value ----------------------------------------------------------------
 
 
 def test_lengths_do_not_matter_except_in_the_mixture_of_features():
@@ -219,7 +219,7 @@ class Random(nn.Module):
         return torch.randn(len(x), 128, requires_grad=True)
 
 
-# 8: cut-out ------------------------------------------------------------------------------------------------------
+# C2L-8: cutout ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("config", "shape"), [("pretrain", (1, 64, 64, 32)), ("pretrain_2d", (3, 224, 224))])
@@ -239,7 +239,7 @@ def test_cut_out_comes_last_with_few_small_holes_of_the_mean(config, shape):
     assert hidden.max() <= 3 * hole and hidden.min() > 0 and hidden.min() < 3 * hole, "borders cut holes off"
 
 
-# 9: dealing among processes --------------------------------------------------------------------------------------
+# C2L-9: dealing among processes -----------------------------------------------------------------------------------
 
 
 def test_dealing_and_gathering_is_the_identity():
@@ -267,7 +267,7 @@ def test_both_passes_of_the_teacher_are_dealt_in_training_only(monkeypatch):
     assert calls == [4, 4]
 
 
-# 10 and the rest -------------------------------------------------------------------------------------------------
+# C2L-10 and the rest ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16, 8), (1, 24, 16, 8)])

@@ -1,4 +1,4 @@
-"""Acceptance properties CPC-1 to CPC-6 of the specification, X7 and X8."""
+"""CPC: CPC-1 to CPC-6, X-7 and X-8 of docs/properties.md."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def random_vectors(columns=6, steps=2, dim=5, seed=0):
     return torch.randn(columns, steps, dim, generator=g), torch.randn(columns, steps, dim, generator=g)
 
 
-# CPC-1 and CPC-2: geometry -------------------------------------------------------------------------------------------
+# CPC-1 and CPC-2: geometry ----------------------------------------------------------------------------------------
 
 
 def number(x, y, z):
@@ -93,7 +93,7 @@ def test_context_and_targets_by_brute_force(cells):
     assert len(targets) == len(context) == math.prod(sides)
 
 
-def test_the_spec_grid_has_ten_terms_and_two_targets_a_column():
+def test_the_grid_of_the_paper_has_ten_terms_and_two_targets_a_column():
     assert context_cells((4, 4, 4)).shape == (16, 10) and target_cells((4, 4, 4)).shape == (16, 2)
     assert target_cells((4, 4, 4))[5].tolist() == [number(2, 1, 1), number(3, 1, 1)]
 
@@ -160,7 +160,7 @@ def test_binary_loss_is_that_of_the_code():
     assert got.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-# CPC-4: InfoNCE ------------------------------------------------------------------------------------------------------
+# CPC-4: InfoNCE ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("columns", [2, 16, 32])
@@ -196,7 +196,7 @@ def test_scores_are_float32_under_autocast():
     torch.testing.assert_close(half, all_scores(predicted.bfloat16().float(), codes.bfloat16().float()))
 
 
-# CPC-5 and the rest of the network -----------------------------------------------------------------------------------
+# CPC-5 and the rest of the network --------------------------------------------------------------------------------
 
 
 def test_each_step_has_its_own_weights():
@@ -275,7 +275,7 @@ def test_one_column_cannot_be_contrasted():
         make(cells=(4, 1, 1))(patches(count=1, cells=4))
 
 
-# X7 and X8 -----------------------------------------------------------------------------------------------------------
+# X-7 and X-8 ------------------------------------------------------------------------------------------------------
 
 
 def learn(images, steps, cells=(4, 2, 2)):

@@ -1,4 +1,4 @@
-"""C++-5 and the objective of Rubik's cube++."""
+"""Rubik's cube++: C++-5 of docs/properties.md, and the objective."""
 
 import copy
 
@@ -137,7 +137,7 @@ def test_a_perfect_restoration_costs_nothing():
 
 @pytest.mark.slow
 def test_turned_volumes_can_be_learned():
-    """X7: two volumes are restored far better than by leaving them as they are."""
+    """X-7: two volumes are restored far better than by leaving them as they are."""
     method = make()
     coarse = torch.rand(2, 1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     image = F.interpolate(coarse, (16, 16, 16), mode="trilinear", align_corners=True)
@@ -157,7 +157,7 @@ def test_turned_volumes_can_be_learned():
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_half_precision_is_finite(dims):
-    """X6."""
+    """X-6."""
     method, data = make(dims), batch(dims)
     with torch.autocast("cpu", torch.bfloat16):
         terms = [t for step in method.steps for t in method(data, step).values()]
@@ -165,7 +165,7 @@ def test_half_precision_is_finite(dims):
 
 
 def test_parts_panels_and_export(tmp_path):
-    """X5: the exported encoder and decoder load completely; the discriminator is not among them."""
+    """X-5: the exported encoder and decoder load completely; the discriminator is not among them."""
     method, data = make().eval(), batch()
     assert method.backbone is method.network and method.decoder is method.network.decoder
     panels = method.panels(data)

@@ -1,4 +1,4 @@
-"""Acceptance properties DiRA 1-14 of the specification that concern the method; 10 stands with its transform."""
+"""DiRA: DiRA-1 to DiRA-5, DiRA-7, DiRA-9, DiRA-11 to DiRA-14 of docs/properties.md."""
 
 import copy
 
@@ -237,7 +237,7 @@ def test_bce_is_the_logarithmic_loss(logit):
 
 
 def test_without_the_adversary_it_is_the_stage_before():
-    """Property 7: weight 0 gives the gradients of stage `dir`, to the bit."""
+    """DiRA-7: weight 0 gives the gradients of stage `dir`, to the bit."""
     data = batch()
     adversarial, plain = make(weights=(1, 10, 0)), make(stage="dir", weights=(1, 10, 0))
     state = {k: v for k, v in adversarial.state_dict().items() if not k.startswith("discriminator.")}
@@ -334,7 +334,7 @@ def test_the_encoder_fills_a_plain_resnet_50_but_for_its_classifier(tmp_path):
 
 
 def test_a_stage_starts_from_the_one_before(tmp_path, caplog):
-    """Property 11: U-Net, projector, key network and queue are kept; optimizers and discriminator are new."""
+    """DiRA-11: U-Net, projector, key network and queue are kept; optimizers and discriminator are new."""
     earlier, data = make(stage="dir"), batch()
     trainer(earlier, data).run()
     torch.save(earlier.state_dict(), tmp_path / "model.pt")

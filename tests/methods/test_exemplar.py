@@ -1,4 +1,4 @@
-"""Acceptance properties EX-1 to EX-5 of the specification."""
+"""Exemplar: EX-1 to EX-5 of docs/properties.md."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def unit(degrees):
     return 3 * torch.stack([angles.cos(), angles.sin()], dim=1)
 
 
-# EX-1 ----------------------------------------------------------------------------------------------------------------
+# EX-1 -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -67,7 +67,7 @@ def test_one_head_for_all_three(dims):
     assert method(images(shape=shape))["triplet"].isfinite()
 
 
-# EX-2 ----------------------------------------------------------------------------------------------------------------
+# EX-2 -------------------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=60, deadline=None)
@@ -99,7 +99,7 @@ def test_negatives_are_positives_of_other_samples():
     assert torch.allclose(positive.norm(dim=1), torch.ones(2))
 
 
-# EX-3 ----------------------------------------------------------------------------------------------------------------
+# EX-3 -------------------------------------------------------------------------------------------------------------
 
 
 def test_the_hinge_in_closed_form():
@@ -128,7 +128,7 @@ def test_lengths_and_a_common_rotation_do_not_matter():
     assert loss_of(anchor @ turn, positive @ turn, margin=2.0).item() == pytest.approx(expected, rel=1e-4)
 
 
-# EX-4 and EX-5 -------------------------------------------------------------------------------------------------------
+# EX-4 and EX-5 ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("margin", [0.2, 0.3, 0.5])
@@ -149,7 +149,7 @@ def test_an_undistorted_anchor_is_at_distance_zero(training):
     assert (anchor - positive).square().sum(1).max() < 1e-10
 
 
-# the rest ------------------------------------------------------------------------------------------------------------
+# the rest ---------------------------------------------------------------------------------------------------------
 
 
 def test_accuracy_counts_anchors_that_are_nearer_to_their_positive():

@@ -1,4 +1,4 @@
-"""JIG-7 and the head of the jigsaw."""
+"""Jigsaw: JIG-7 of docs/properties.md, and the head."""
 
 import math
 

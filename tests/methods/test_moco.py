@@ -1,4 +1,4 @@
-"""Acceptance properties 1-10 of the MoCo base in the specification."""
+"""MoCo: MoCo-1 to MoCo-10 of docs/properties.md."""
 
 import copy
 import math
@@ -45,7 +45,7 @@ def train(method, seeds, lr=0.1, accumulate=1):
     return losses
 
 
-# 1, 2: the key network -------------------------------------------------------------------------------------------
+# MoCo-1, MoCo-2: the key network ----------------------------------------------------------------------------------
 
 
 def test_the_key_network_begins_as_the_query_network_and_is_never_trained():
@@ -68,7 +68,7 @@ def test_after_a_step_the_key_network_has_followed(momentum):
         torch.testing.assert_close(new, momentum * before + (1 - momentum) * q.detach(), atol=1e-6, rtol=0)
 
 
-# 3, 4, 9: the queue ----------------------------------------------------------------------------------------------
+# MoCo-3, MoCo-4, MoCo-9: the queue --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [8, 10])
@@ -114,7 +114,7 @@ def test_a_batch_larger_than_the_queue_is_refused():
         method.after_step()
 
 
-# 5, 6: the loss --------------------------------------------------------------------------------------------------
+# MoCo-5, MoCo-6: the loss -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("version", "temperature"), [("v1", 0.07), ("v2", 0.2)])
@@ -214,7 +214,7 @@ def test_samples_are_dealt_among_processes_in_training_only(monkeypatch):
     assert len(calls) == 1
 
 
-# 7, 8: validation and checkpoints --------------------------------------------------------------------------------
+# MoCo-7, MoCo-8: validation and checkpoints -----------------------------------------------------------------------
 
 
 def test_validation_changes_nothing_and_leaves_nothing_behind():
@@ -247,7 +247,7 @@ def test_accumulated_batches_see_one_queue_and_all_enter_it():
     assert not any(torch.equal(a, b) for a, b in zip(method.queue.features[:12], before[:12], strict=True))
 
 
-# 10 and the rest -------------------------------------------------------------------------------------------------
+# MoCo-10 and the rest ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16, 8), (1, 24, 16, 8)])

@@ -1,4 +1,4 @@
-"""Models Genesis: acceptance properties 10 and 12 of the specification; MG-1 to MG-5 of the study."""
+"""Models Genesis: MG-1, MG-4 to MG-6 of docs/properties.md."""
 
 import json
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_backbone_restoration_and_panels():
     assert not sheet["restored"].requires_grad
 
 
-# the views of the bundle ---------------------------------------------------------------------------------------------
+# the views of the bundle ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("config, shape", [("pretrain", (1, 16, 15, 14)), ("pretrain_2d", (3, 16, 15))])

@@ -1,4 +1,4 @@
-"""Acceptance properties of the PCRLv1 specification, and PCRL-2 and PCRL-4 of the study's; A3, A10: the views."""
+"""PCRLv1: PCRLv1-1, PCRLv1-2, PCRLv1-5 to PCRLv1-9, PCRLv1-11 to PCRLv1-15 of docs/properties.md."""
 
 import copy
 import math
@@ -71,7 +71,7 @@ def total(terms):
     return torch.stack(list(terms.values())).sum()
 
 
-# A1, A2, PCRL-4 -------------------------------------------------------------------------------------------------
+# PCRLv1-1, PCRLv1-2 -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("preset", ["paper", "reference"])
@@ -104,7 +104,7 @@ def test_momentum_is_the_presets_unless_given():
     assert [make(p).momentum for p in ("paper", "reference")] == [0.99, 0.999] and make(momentum=0.5).momentum == 0.5
 
 
-# A5, A6, A7, PCRL-2 ---------------------------------------------------------------------------------------------
+# PCRLv1-5 to PCRLv1-7, PCRLv1-15 ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("share", "branch"), [(1.0, "online"), (0.0, "momentum")])
@@ -175,7 +175,7 @@ def test_the_transformation_is_told_to_the_decoder():
     assert torch.equal(*(bare._restored_in(t, x) for t in turns(0, 1)))
 
 
-# A8, A9 ---------------------------------------------------------------------------------------------------------
+# PCRLv1-8, PCRLv1-9 -----------------------------------------------------------------------------------------------
 
 
 def test_contrast_in_closed_form():
@@ -232,7 +232,7 @@ def test_every_batch_of_an_accumulated_step_is_queued_once():
     assert not method.queue.held, "validation leaves no keys behind"
 
 
-# A11 ------------------------------------------------------------------------------------------------------------
+# PCRLv1-11 --------------------------------------------------------------------------------------------------------
 
 
 def test_loss_is_half_contrast_and_half_the_sum_of_three_restorations():
@@ -261,7 +261,7 @@ def test_restoring_the_momentum_branch_trains_the_decoder_but_not_the_encoder():
     assert not any(torch.equal(a, b) for a, b in pairs if b.abs().max() > 1e-6)
 
 
-# A12 ------------------------------------------------------------------------------------------------------------
+# PCRLv1-12 --------------------------------------------------------------------------------------------------------
 
 
 def default(dims):
@@ -313,7 +313,7 @@ def test_the_2d_decoder_starts_as_the_authors_has_it():
         assert layer.bias is None or not layer.bias.any()
 
 
-# A13, A14 -------------------------------------------------------------------------------------------------------
+# PCRLv1-13, PCRLv1-14 ---------------------------------------------------------------------------------------------
 
 
 def test_dealing_the_batch_changes_nothing_on_one_device(monkeypatch):

@@ -1,4 +1,4 @@
-"""Acceptance properties A3 and A10 of the PCRLv1 specification: what its bundle cuts and augments."""
+"""PCRLv1-3 and PCRLv1-10 of docs/properties.md: what the bundle of PCRLv1 cuts and augments."""
 
 from pathlib import Path
 

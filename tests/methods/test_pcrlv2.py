@@ -1,4 +1,4 @@
-"""Acceptance properties B3-B16 of the PCRLv2 specification."""
+"""PCRLv2: PCRLv2-3 to PCRLv2-5, PCRLv2-7 to PCRLv2-9, PCRLv2-11 to PCRLv2-13, PCRLv2-16 of docs/properties.md."""
 
 from collections import Counter
 from itertools import product
@@ -85,7 +85,7 @@ def settled(method, data):
     return method.eval()
 
 
-# B3 -------------------------------------------------------------------------------------------------------------
+# PCRLv2-3 ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -111,7 +111,7 @@ def test_restoration_at_a_scale_trains_what_lies_below_it_and_nothing_above(dims
         assert all((p.grad is not None) == (int(level) == scale) for p in head.parameters())
 
 
-# B4 -------------------------------------------------------------------------------------------------------------
+# PCRLv2-4 ---------------------------------------------------------------------------------------------------------
 
 
 def test_scales_are_drawn_uniformly_and_repeat_with_the_seed():
@@ -139,7 +139,7 @@ def test_restoration_and_global_comparison_share_the_scale():
     assert scales == {"0", "1", "2"}
 
 
-# B5 -------------------------------------------------------------------------------------------------------------
+# PCRLv2-5 ---------------------------------------------------------------------------------------------------------
 
 
 def test_siamese_without_copies_queues_or_gradient_into_the_target():
@@ -163,7 +163,7 @@ def make_terms(method, tasks):
     return method.losses(batch())
 
 
-# B7, B8, B9, B13: what the bundle asks of crops and rates -------------------------------------------------------
+# PCRLv2-7 to PCRLv2-9, PCRLv2-13: what the bundle asks of crops and rates -----------------------------------------
 
 
 def of_bundle(key, config="pretrain", **overrides):
@@ -206,7 +206,7 @@ def test_the_rate_of_the_bundle_falls_by_half_a_cosine_of_epochs(config):
     assert [handler.schedule(p) for p in (0, 0.5, 1)] == pytest.approx([0.4, 0.2, 0])
 
 
-# B11 ------------------------------------------------------------------------------------------------------------
+# PCRLv2-11 --------------------------------------------------------------------------------------------------------
 
 
 def test_local_term_averages_over_two_comparisons_a_local_view():
@@ -259,7 +259,7 @@ def test_local_scales_are_drawn_for_each_pair_or_once():
     assert len(set(once._draw_local_scales(batch()))) == 1
 
 
-# B12 ------------------------------------------------------------------------------------------------------------
+# PCRLv2-12 --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_predictor_counts():
     assert counts == [263_936, 66_432, 16_832, 4_320, 1_136]
 
 
-# B13 ------------------------------------------------------------------------------------------------------------
+# PCRLv2-13 --------------------------------------------------------------------------------------------------------
 
 
 def test_reference_restoration_fades_by_a_cosine():
@@ -348,7 +348,7 @@ def test_a_single_sample_is_refused():
         make().losses(batch(size=1))
 
 
-# B16 ------------------------------------------------------------------------------------------------------------
+# PCRLv2-16 --------------------------------------------------------------------------------------------------------
 
 
 def smooth_batch(seed=0):

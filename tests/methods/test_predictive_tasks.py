@@ -1,4 +1,4 @@
-"""X7 and X8: what predictive methods can learn, and that there is no shortcut in what nobody can."""
+"""X-7 and X-8 of docs/properties.md: what predictive methods can learn, and that there is no shortcut."""
 
 from __future__ import annotations
 

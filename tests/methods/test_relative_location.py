@@ -1,4 +1,4 @@
-"""RPL-5 and the head of relative location."""
+"""Relative location: RPL-5 of docs/properties.md, and the head."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""RKB-5, the heads of the Rubik's cube, and what its panels show."""
+"""Rubik's cube: RKB-5 of docs/properties.md, the heads, and what the panels show."""
 
 import math
 
@@ -139,7 +139,7 @@ def test_the_table_travels_with_the_weights():
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_half_precision_is_finite(dims):
-    """X6."""
+    """X-6."""
     method, (_, data) = make(dims=dims), puzzle(dims)
     with torch.autocast("cpu", torch.bfloat16):
         terms = method.losses(data)

@@ -1,4 +1,4 @@
-"""RKBP-4 and the third head of RKB+."""
+"""Rubik's cube+: RKBP-4 of docs/properties.md, and the third head."""
 
 import math
 

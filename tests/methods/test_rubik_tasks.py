@@ -1,4 +1,4 @@
-"""X7 and X8 for the Rubik's cubes, task by task."""
+"""X-7 and X-8 of docs/properties.md for the Rubik's cubes, task by task."""
 
 from __future__ import annotations
 

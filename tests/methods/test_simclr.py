@@ -1,4 +1,4 @@
-"""Acceptance properties SIM-1 to SIM-5 of the specification."""
+"""SimCLR: SIM-1 to SIM-5 of docs/properties.md."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""SimSiam: properties 1 to 8 of the DiRA specification's SimSiam base."""
+"""SimSiam: SimSiam-1 to SimSiam-8 of docs/properties.md."""
 
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""TOWER: TOWER-7 to TOWER-12 of docs/properties.md."""
+
 import math
 from pathlib import Path
 

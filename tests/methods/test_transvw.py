@@ -1,4 +1,4 @@
-"""Acceptance properties of the TransVW specification that concern the method and the views of its bundles."""
+"""TransVW: TransVW-6, TransVW-8 to TransVW-12 of docs/properties.md, and the views of its bundles."""
 
 from pathlib import Path
 

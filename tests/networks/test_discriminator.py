@@ -1,4 +1,4 @@
-"""DiRA 5 and 6 of the specification: size, patches, and what the discriminator is made of."""
+"""DiRA-5 and DiRA-6 of docs/properties.md: size, patches, and what the discriminator is made of."""
 
 import pytest
 import torch

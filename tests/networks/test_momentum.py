@@ -1,4 +1,4 @@
-"""The network that follows: properties 1, 2 and 7 of the MoCo-v2 base, BYOL-1 to BYOL-3, and ShuffleBN."""
+"""The momentum encoder: MoCo-1, MoCo-2, BYOL-1 to BYOL-3, and ShuffleBN, C2L-9 of docs/properties.md."""
 
 import pytest
 import torch

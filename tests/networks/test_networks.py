@@ -1,4 +1,4 @@
-"""Parameter counts and properties that the specs state for the papers' networks."""
+"""The papers' networks: PCRLv2-1, PCRLv2-2, PCRLv2-12, PCRLv2-14 and PCRLv2-15 of docs/properties.md."""
 
 import pytest
 import torch

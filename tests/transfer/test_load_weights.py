@@ -1,3 +1,5 @@
+"""Loading accounts for every tensor; PCRLv2-15 of docs/properties.md."""
+
 import argparse
 import pickle
 

@@ -1,4 +1,4 @@
-"""Exactly one of several transforms for each sample: acceptance property 5 of TransVW."""
+"""Exactly one of several transforms for each sample: TransVW-5 of docs/properties.md."""
 
 import pytest
 import torch

@@ -61,7 +61,7 @@ def noise():
 
 @pytest.mark.parametrize("name", RANDOM)
 def test_every_random_transform_repeats_by_its_seed_and_draws_anew(name, noise):
-    """X1 of the study's specification."""
+    """X-1 of docs/properties.md."""
     assert issubclass(RANDOM[name], Randomizable) and issubclass(RANDOM[name], MapTransform)
     rounds, again, other = (treated(name, noise, 0.5, 8, seed) for seed in (0, 0, 1))
     assert all(map(same, rounds, again)) and not all(map(same, rounds, other))
@@ -71,7 +71,7 @@ def test_every_random_transform_repeats_by_its_seed_and_draws_anew(name, noise):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
 @pytest.mark.parametrize("name", RANDOM)
 def test_every_random_transform_keeps_type_and_input(name, dtype, noise):
-    """X3 of the study's specification."""
+    """X-3 of docs/properties.md."""
     x = noise.to(dtype)
     before = x.clone()
     (done,), (expected,) = treated(name, x), treated(name, noise)
@@ -106,7 +106,7 @@ def test_the_seed_decides_and_transforms_differ():
 
 
 def test_each_iteration_and_process_draws_its_own_labels():
-    """X1 and ROT-4 of the study's specification, as a training seeds its views."""
+    """X-1 and ROT-4, as a training seeds its views."""
     x = torch.zeros(24, 1, 4, 4, 4)
     views = BatchViews([RandRotationTaskd("view")])
 

@@ -1,4 +1,4 @@
-"""Acceptance properties 1-4 of TransVW: how words are discovered, kept and read."""
+"""TransVW-1 to TransVW-4 of docs/properties.md: how words are discovered, kept and read."""
 
 import json
 from collections import Counter

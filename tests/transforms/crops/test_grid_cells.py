@@ -1,4 +1,4 @@
-"""Cells of a grid: RPL-3, RPL-6, JIG-6 and what the cubes hold."""
+"""Cells of a grid: RPL-3, RPL-6, JIG-6 of docs/properties.md, and what the cubes hold."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ GRIDS = [
 
 
 def coordinates(shape, batch=1):
-    """F1: each voxel holds its own place, exactly recoverable, plus that of its sample."""
+    """Each voxel holds its own place, exactly recoverable, plus that of its sample."""
     axes = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in shape), indexing="ij")
     value = sum(axis * 1000.0**i for i, axis in enumerate(axes))
     return torch.stack([value + 1000.0 ** len(shape) * b for b in range(batch)])[:, None]

@@ -1,4 +1,4 @@
-"""Overlapping pairs and the small crops from around them."""
+"""Overlapping pairs and the small crops from around them: PCRLv2-7 to PCRLv2-9 of docs/properties.md."""
 
 from __future__ import annotations
 

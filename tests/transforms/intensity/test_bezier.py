@@ -1,3 +1,5 @@
+"""Intensities along a Bezier curve: MG-2 of docs/properties.md, and TOWER's curves."""
+
 import numpy as np
 import pytest
 import torch

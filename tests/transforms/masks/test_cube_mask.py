@@ -1,4 +1,4 @@
-"""RKBP-1 to RKBP-3: half of the voxels of some cubes are missing."""
+"""RKBP-1 to RKBP-3 of docs/properties.md: half of the voxels of some cubes are missing."""
 
 import pytest
 import torch

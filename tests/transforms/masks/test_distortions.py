@@ -1,4 +1,4 @@
-"""Property DiRA 10 of the specification: how often, how much, and what stays untouched."""
+"""DiRA-10 of docs/properties.md: how often, how much, and what stays untouched."""
 
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""Blocks and stripes: TOWER-1, TOWER-2, TOWER-4, TOWER-6 of docs/properties.md."""
+
 import pytest
 import torch
 from contract import SHAPES, check_contract, images, run

@@ -1,3 +1,5 @@
+"""In-painting and out-painting: MG-3 of docs/properties.md."""
+
 import pytest
 import torch
 from contract import SHAPES, check_contract, images, run

@@ -1,3 +1,5 @@
+"""Rays: TOWER-3, TOWER-5, TOWER-6 of docs/properties.md."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""C++-1 to C++-4 and C++-6: layers and cubes turned, and turned back exactly."""
+"""C++-1 to C++-4 and C++-6 of docs/properties.md: layers and cubes turned, and turned back exactly."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""JIG-4 and JIG-6: shuffled cubes, put back exactly."""
+"""JIG-4 and JIG-6 of docs/properties.md: shuffled cubes, put back exactly."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""JIG-1 to JIG-3 and JIG-5: tables of permutations and their distances."""
+"""JIG-1 to JIG-3 and JIG-5 of docs/properties.md: tables of permutations and their distances."""
 
 import hashlib
 

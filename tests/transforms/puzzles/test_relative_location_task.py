@@ -1,4 +1,4 @@
-"""RPL-1 to RPL-4 and RPL-6: cubes, their directions and their gap."""
+"""RPL-1 to RPL-4 and RPL-6 of docs/properties.md: cubes, their directions and their gap."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ CUBES = {3: (5, 4, 3), 2: (7, 6)}
 
 
 def coordinates(shape, batch=1):
-    """F1: the place of each voxel along each axis, as channels."""
+    """The place of each voxel along each axis, as channels."""
     axes = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in shape), indexing="ij")
     return torch.stack(axes)[None].repeat(batch, 1, *[1] * len(shape))
 

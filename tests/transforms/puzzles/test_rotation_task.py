@@ -1,4 +1,4 @@
-"""ROT-1 to ROT-7: the ten rotations of a volume and the four of an image."""
+"""ROT-1 to ROT-7 of docs/properties.md: the ten rotations of a volume and the four of an image."""
 
 from itertools import combinations, permutations, product
 
@@ -13,7 +13,7 @@ CUBE, SQUARE = (5, 5, 5), (6, 6)
 
 
 def asymmetric(shape, batch, dtype=torch.float32):
-    """F2: no rotation maps it to itself."""
+    """No rotation maps it to itself."""
     one = torch.randperm(int(np.prod(shape)), generator=torch.Generator().manual_seed(0)).reshape(1, 1, *shape)
     return one.repeat(batch, 2, *[1] * len(shape)).to(dtype)
 

@@ -1,4 +1,4 @@
-"""RKB-1 to RKB-4 and RKB-6: cubes shuffled and turned, put back exactly."""
+"""RKB-1 to RKB-4 and RKB-6 of docs/properties.md: cubes shuffled and turned, put back exactly."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Elastic deformation: acceptance property 7 of TransVW, and what the field must be."""
+"""Elastic deformation: TransVW-7 of docs/properties.md, and what the field must be."""
 
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""The chain of flips of Models Genesis: MG-5 of docs/properties.md."""
+
 import pytest
 import torch
 from contract import SHAPES, check_contract, images, run

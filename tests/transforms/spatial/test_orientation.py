@@ -1,4 +1,4 @@
-"""Acceptance property A4 of the PCRLv1 specification (and PCRL-1 of the study's)."""
+"""Flips and quarter turns that the decoder is told: PCRLv1-4 of docs/properties.md."""
 
 from itertools import product
 

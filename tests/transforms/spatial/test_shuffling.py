@@ -1,4 +1,4 @@
-"""Local shuffling against the loop of its definition."""
+"""Local shuffling against the loop of its definition; MG-3 of docs/properties.md."""
 
 from __future__ import annotations
 
