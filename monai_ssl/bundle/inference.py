@@ -50,7 +50,7 @@ class Inference:
         modality: of the images; by default the one that pre-training saw.
 
     >>> import torch
-    >>> from monai_ssl.zoo.folders import bundle_folder
+    >>> from monai_ssl.bundle_folders import bundle_folder
     >>> small = {"widths": [2, 4]}
     >>> inference = Inference(str(bundle_folder("simclr")), "model.pt", "features", "out", overrides=small)
     >>> inference.window_size, inference.network.eval()(torch.rand(1, 1, 64, 64, 32)).shape

@@ -191,7 +191,7 @@ class StandardHandlers:
     >>> from monai_ssl.methods import SimCLR
     >>> from monai_ssl.networks import build
     >>> encoder = build({"_target_": "monai_ssl.networks.ConvEncoder", "spatial_dims": 2, "widths": [4, 8]})
-    >>> scans = SimpleNamespace(held_out=[], facts=dict)
+    >>> scans = SimpleNamespace(validation=[], facts=dict)
     >>> parts = {"method": SimCLR(encoder), "encoder": encoder, "scans": scans, "crops": [], "views": BatchViews([])}
     >>> sizes = {"window_size": (8, 8), "batch_size": 2, "num_workers": 0}
     >>> run = Pretraining(name="simclr", **parts, **sizes, output_dir="out", device="cpu", seed=0)

@@ -30,6 +30,19 @@ class DescribeModel:
         network: the other arguments of ``task.network``.
         images: how they were prepared: ``modality``, ``intensity`` and, where scans are resampled, ``spacing``.
         weights: that the training started from; none from scratch.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from monai_ssl.files import read_json
+    >>> from monai_ssl.networks import build
+    >>> from monai_ssl.tasks import Regression
+    >>> encoder = build({"_target_": "monai_ssl.networks.ConvEncoder", "widths": [4, 8]})
+    >>> trainer = Engine(lambda engine, batch: None)
+    >>> with TemporaryDirectory() as folder:
+    ...     DescribeModel(folder, Regression("age"), encoder, {"norm": "batch"}, {"modality": "mr"}).attach(trainer)
+    ...     _ = trainer.run([0])
+    ...     described = read_json(Path(folder, "model.json"))
+    >>> described["task"], described["modality"]
+    ({'name': 'Regression', 'target': 'age'}, 'mr')
     """
 
     def __init__(
