@@ -28,7 +28,6 @@ class GroupGain:
         gain: mean difference of the scores; NaN where there are no cases.
         low: lower end of its bootstrap interval; NaN below two cases.
         high: upper end.
-        circular: the group was chosen by the scores that are compared, so that the gain is biased.
     """
 
     group: str
@@ -37,7 +36,6 @@ class GroupGain:
     gain: float
     low: float
     high: float
-    circular: bool = False
 
 
 def hard_and_easy(reference: Mapping[str, Scores], cutoff: float = HARD_CUTOFF) -> dict[str, tuple[str, ...]]:
@@ -91,7 +89,6 @@ def hard_easy_gains(
     reference: Mapping[str, Scores],
     *,
     cutoff: float = HARD_CUTOFF,
-    allow_circular: bool = False,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> list[GroupGain]:
@@ -102,28 +99,19 @@ def hard_easy_gains(
         baseline: the same for what it is compared with.
         reference: runs of a baseline that choose the groups, best other seeds than ``baseline`` has.
         cutoff: see :func:`hard_and_easy`.
-        allow_circular: accept a reference that is compared, too; the result is marked.
         confidence: of the bootstrap interval.
         seed: of the bootstrap.
 
     Raises:
-        ValueError: when a reference run is compared, too, by its name or by its scores.
+        ValueError: when a run of the reference is compared, too.
     """
-    compared = {**method, **baseline}
-    shared = [name for name, run in reference.items() if name in compared or run in compared.values()]
-    if shared and not allow_circular:
+    if shared := sorted(reference.keys() & (method.keys() | baseline.keys())):
         raise ValueError(
             f"The reference run `{shared[0]}` is compared, too: cases that it failed by chance would look like a gain. "
-            "Give runs with other seeds, or `allow_circular=True` to have the result marked."
+            "Give runs with other seeds."
         )
-    gains = gains_by_group(
-        average_runs(list(method.values())),
-        average_runs(list(baseline.values())),
-        hard_and_easy(reference, cutoff),
-        confidence=confidence,
-        seed=seed,
-    )
-    return [GroupGain(**{**vars(gain), "circular": bool(shared)}) for gain in gains]
+    ours, theirs = (average_runs(list(runs.values())) for runs in (method, baseline))
+    return gains_by_group(ours, theirs, hard_and_easy(reference, cutoff), confidence=confidence, seed=seed)
 
 
 def _gain(

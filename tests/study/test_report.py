@@ -243,6 +243,29 @@ def test_scores_by_batch_norm_statistics_stand_beside_each_other(tmp_path):
     assert (first["score_target_bn"], first["bn_distance"]) == ("0.7", "2.0")
 
 
+def test_gains_on_hard_and_easy_cases_are_those_of_the_seeds_that_did_not_divide_them(tmp_path):
+    """Scratch fails the first four cases; the method helps there only."""
+    hard, seeds, cells = CASES[:4], (0, 1, 2, 3), []
+    for method in ("scratch", "byol"):
+        for seed in seeds:
+            gain = {"scratch": 0.0, "byol": 0.2}[method] + 0.01 * seed * (method == "byol")
+            per_case = {case: 0.3 + gain if case in hard else 0.8 for case in CASES}
+            cells.append(write_cell(tmp_path, result(method, 5, seed, per_case=per_case)))
+    record = {"name": "trial", "tasks": {"liver": {"hard_cutoff": 0.4}}}
+    StudyFolder(tmp_path).write_record(record, cells)
+    head, line = next(table for table in page_of(tmp_path).tables if "Hard" in table[0])
+    assert head[3:5] == ["Hard", "Gain"] and line[:5] == ["full", "5", "byol", "4", "+0.225"]
+    assert line[6:8] == ["8", "+0.000"]
+    StudyFolder(tmp_path).write_record({"name": "trial"}, cells)
+    assert not any("Hard" in table[0] for table in page_of(tmp_path).tables)
+
+
+def test_one_seed_from_scratch_divides_no_cases(tmp_path):
+    cells = [write_cell(tmp_path, result(method, 5, 0)) for method in ("scratch", "byol")]
+    StudyFolder(tmp_path).write_record({"name": "trial", "tasks": {"liver": {"hard_cutoff": 0.4}}}, cells)
+    assert "Nothing can be told: that takes two seeds from scratch" in " ".join(page_of(tmp_path).text.split())
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_score_and_cases_must_agree(tmp_path, seeds):
     up = {case: 0.5 + 0.01 * i for i, case in enumerate(CASES)}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from monai_ssl.files import atomic
 from monai_ssl.pages import render
@@ -46,10 +47,10 @@ def _page(folder: StudyFolder, cells: Sequence[Cell], rows: Sequence[Row], unfin
     # its cells stand in a table
     asked = {key: value for key, value in study.items() if key != "cells"}
     colors = styles(cells)
-    parts = [
-        task_part([row for row in rows if row.task == task], [cell for cell in cells if cell.task == task], colors)
-        for task in sorted({row.task for row in rows})
-    ]
+    parts = []
+    for task in sorted({row.task for row in rows}):
+        ours = [row for row in rows if row.task == task], [cell for cell in cells if cell.task == task]
+        parts.append(task_part(*ours, colors, _hard_cutoff(study, task)))
     return render(
         __package__,
         "report.html",
@@ -67,6 +68,13 @@ def _page(folder: StudyFolder, cells: Sequence[Cell], rows: Sequence[Row], unfin
         p_value=p_value,
         saving=saving,
     )
+
+
+def _hard_cutoff(study: Mapping[str, Any], task: str) -> float | None:
+    tasks = study.get("tasks")
+    asked = tasks.get(task) if isinstance(tasks, Mapping) else None
+    cutoff = asked.get("hard_cutoff") if isinstance(asked, Mapping) else None
+    return cutoff if isinstance(cutoff, float) else None
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from monai_ssl.study.comparison import Row
+from monai_ssl.study.hard_cases import hard_and_easy_gains
 from monai_ssl.study.report.charts import Chart, Points, line_chart
 from monai_ssl.study.report.pictures import case_pictures
 from monai_ssl.study.report.text import count
@@ -41,8 +42,17 @@ def styles(cells: Sequence[Cell]) -> dict[str, str]:
     return found | {name: f"s{i % _COLORS + 1}{' again' if i >= _COLORS else ''}" for i, name in enumerate(others)}
 
 
-def task_part(rows: Sequence[Row], cells: Sequence[Cell], styles: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the template of a task shows, from its rows and cells and the class of each method's lines."""
+def task_part(
+    rows: Sequence[Row], cells: Sequence[Cell], styles: Mapping[str, str], hard_cutoff: float | None = None
+) -> dict[str, Any]:
+    """Return what the template of a task shows.
+
+    Args:
+        rows: of the task.
+        cells: of the task.
+        styles: class of each method's lines.
+        hard_cutoff: score up to which a test case counts as hard; ``None`` for no division.
+    """
     return {
         "rows": rows,
         "efficiency": _label_efficiency(rows, styles),
@@ -50,6 +60,8 @@ def task_part(rows: Sequence[Row], cells: Sequence[Cell], styles: Mapping[str, s
         "classes": sorted({name for cell in cells for name in cell.per_class}),
         "arms": _arms(cells),
         "pictures": case_pictures(cells),
+        "hard_cutoff": hard_cutoff,
+        "hard_and_easy": [] if hard_cutoff is None else hard_and_easy_gains(rows, cells, hard_cutoff),
     }
 
 
