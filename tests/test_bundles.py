@@ -185,7 +185,7 @@ def test_the_stock_command_runs_on_the_checkout_and_a_raw_tree(path, cohort, tmp
 
 @pytest.mark.parametrize("path", [p for p in CONFIGS if p.parts[-3] == "pcrlv2"], ids=name)
 def test_targets_are_the_views_before_they_were_augmented(path, settings):
-    """B10: in [0, 1] in 3-D; with the augmentation off, the input before normalization is the target."""
+    """PCRLv2-10: in [0, 1] in 3-D; with the augmentation off, the input before normalization is the target."""
     quiet = built(path, settings(path, augment=[], **({"swap": []} if dims(path) == 3 else {"cutout": []})))
     batch, loud = quiet.batch(), built(path, settings(path)).batch()
     for view, target in (("view1", "target1"), ("view2", "target2")):

@@ -41,7 +41,7 @@ def test_both_views_are_distorted_but_not_in_stage_di(path, settings):
 
 
 def test_stages_follow_each_other(settings, tmp_path, caplog):
-    """Property 11, as the README's commands do it."""
+    """DiRA-11, as the README's commands do it."""
     path = PAIRS[0]
     first = built(path, settings(path, stage="dir", output_dir=str(tmp_path / "dir")))
     first.trainer.run()

@@ -31,18 +31,16 @@ class DescribeModel:
         images: how they were prepared: ``modality``, ``intensity`` and, where scans are resampled, ``spacing``.
         weights: that the training started from; none from scratch.
 
-    >>> from tempfile import TemporaryDirectory
+    >>> import tempfile
     >>> from monai_ssl.files import read_json
-    >>> from monai_ssl.networks import build
-    >>> from monai_ssl.tasks import Regression
-    >>> encoder = build({"_target_": "monai_ssl.networks.ConvEncoder", "widths": [4, 8]})
-    >>> trainer = Engine(lambda engine, batch: None)
-    >>> with TemporaryDirectory() as folder:
-    ...     DescribeModel(folder, Regression("age"), encoder, {"norm": "batch"}, {"modality": "mr"}).attach(trainer)
-    ...     _ = trainer.run([0])
-    ...     described = read_json(Path(folder, "model.json"))
-    >>> described["task"], described["modality"]
-    ({'name': 'Regression', 'target': 'age'}, 'mr')
+    >>> from monai_ssl.tasks import Segmentation
+    >>> from monai_ssl.transfer import matching_encoder
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> encoder = matching_encoder(None, spatial_dims=3, in_channels=1, width=4)
+    >>> describe = DescribeModel(folder, Segmentation({"liver": 1}), encoder, {"norm": "batch"}, {"modality": "ct"})
+    >>> describe(Engine(lambda *_: None))
+    >>> read_json(folder / DESCRIPTION)["task"]
+    {'name': 'Segmentation', 'labels': {'liver': 1}}
     """
 
     def __init__(
@@ -70,6 +68,8 @@ class DescribeModel:
         except ValueError as error:
             _logger.warning("%s is not written, so that `analyse` cannot read the model: %s", self.path, error)
             return
-        about = {"name": type(self.task).__name__, **dataclasses.asdict(self.task)}  # type: ignore[call-overload]
+        about: dict[str, Any] = {"name": type(self.task).__name__}
+        if dataclasses.is_dataclass(self.task):
+            about |= dataclasses.asdict(self.task)
         described = {"task": about, "encoder": encoder, "network": dict(self.network), **self.images}
         write_json(self.path, described | {"weights": str(self.weights or "")})
