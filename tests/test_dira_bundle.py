@@ -68,7 +68,7 @@ def test_weights_and_rates_are_those_of_the_paper(config, weights, lr, settings)
 
 @pytest.mark.parametrize("base", OTHER_BASES)
 def test_another_base_by_an_override(base, settings):
-    """Property 14, with the overrides of the README."""
+    """DiRA-14, with the overrides of the README."""
     path = PAIRS[0]
     definition = {"_target_": f"monai_ssl.methods.{base}", "encoder": "@encoder", **OTHER_BASES[base]}
     overrides = settings(path) | {"network_def#base": definition}
