@@ -81,6 +81,12 @@ def test_commands_name_what_the_bundle_has(configs, options):
     assert {option.split("#")[0] for option in options} - OPTIONS_OF_MONAI <= known
 
 
+def test_the_table_of_rooms_is_that_of_the_tree():
+    from rooms import PAGE, with_table
+
+    assert with_table(PAGE.read_text()) == PAGE.read_text(), "`python docs/rooms.py` writes it anew"
+
+
 def test_there_are_commands():
     assert len(list(commands())) > 40
 
