@@ -31,7 +31,7 @@ class CKA:
     Shapes:
         ``update(x, y)`` takes (B, p) and (B, q), one row per image.
 
-    >>> x = torch.eye(6)
+    >>> x = torch.tensor([[0.0, 1], [2, 0], [1, 5], [4, 4], [7, 2], [3, 8]])
     >>> alignment = CKA()
     >>> alignment.update(x, 2 * x.flip(1) + 3)
     >>> round(alignment.compute(), 6)

@@ -42,15 +42,27 @@ def read_config(folder: Path, config: str, overrides: Mapping[str, Any], key: st
     return parser
 
 
-def encoder_recipe(parser: ConfigParser) -> dict[str, Any]:
-    """Return ``_target_`` and arguments of the encoder that a pre-training bundle trains, references followed."""
+def encoder_recipe(parser: ConfigParser, key: str) -> dict[str, Any]:
+    """Return ``_target_`` and arguments of the encoder that a pre-training bundle trains, references followed.
+
+    Raises:
+        ValueError: when it cannot be built.
+    """
     import torch
 
     from monai_ssl.networks import recipe_of
 
     # without memory for its weights
-    with torch.device("meta"):
-        return recipe_of(parser.get_parsed_content("encoder"))
+    try:
+        with torch.device("meta"):
+            return recipe_of(parser.get_parsed_content("encoder"))
+    # whatever an encoder of anybody raises at arguments that it does not like, MONAI wraps
+    except Exception as error:
+        raise ValueError(f"`{key}` has an `encoder` that cannot be built: {_first(error)}") from error
+
+
+def _first(error: BaseException) -> BaseException:
+    return error if error.__cause__ is None else _first(error.__cause__)
 
 
 def encoder_name(recipe: Mapping[str, Any]) -> str:

@@ -195,7 +195,7 @@ def _pretraining(name: str, entry: Mapping[str, Any], base: Path, shared: Mappin
     config = str(entry.get("config", "pretrain"))
     overrides = _for(folder, config, shared) | checks.overrides(entry, key)
     checks.free(overrides, {"dataset_dir", "output_dir", "exclude", "resume"}, key)
-    recipe = encoder_recipe(read_config(folder, config, overrides, key))
+    recipe = encoder_recipe(read_config(folder, config, overrides, key), key)
     return Pretraining(name, folder, config, _place(entry["dataset_dir"], base), overrides, None, recipe)
 
 

@@ -45,7 +45,7 @@ def test_the_summary_names_the_mistake_of_one_process_that_others_wait_for(tmp_p
     printed = ended(job, 2 * LIMIT)
     assert job.returncode != 0
     cause = root_cause(printed)
-    assert "rank      : 1" in cause and "`dataset_dir` /nowhere holds no file of these kinds" in cause
+    assert "rank      : 1" in cause and "/nowhere: there is no such file or folder" in cause
     assert 'File "' not in printed.partition("error: ")[0], "no traces before the sentence"
 
 
@@ -79,8 +79,8 @@ def explained(error, monkeypatch, tmp_path):
 
 
 def test_torchrun_is_told_the_sentence(monkeypatch, tmp_path, capsys):
-    with pytest.raises(ValueError, match="holds no file") as raised:
-        images(str(tmp_path))
+    with pytest.raises(ValueError, match="there is no such file or folder") as raised:
+        images(str(tmp_path / "none"))
     told = explained(raised.value, monkeypatch, tmp_path)
     assert told["message"] == str(raised.value) and 0 <= time.time() - told["timestamp"] < LIMIT
     assert str(raised.value) in capsys.readouterr().err

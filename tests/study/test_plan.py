@@ -90,7 +90,7 @@ def test_shared_overrides_go_where_the_bundle_has_the_key():
         ({"pretraining__rotation__config": "pretrain_2d"}, "`pretraining#rotation` has a 2-D encoder, and no task"),
         ({"tasks__lungs__bundle": "detection"}, "`tasks#lungs#bundle`: There is no bundle `detection`"),
         ({"tasks__lungs__dataset_dir": None}, "`tasks#lungs` needs `dataset_dir`"),
-        ({"tasks__lungs__metric": "auc"}, "`tasks#lungs#metric` must be 'dice', 'iou' or 'hd95', got 'auc'"),
+        ({"tasks__lungs__metric": "auc"}, "`tasks#lungs#metric` must be 'dice', 'iou', 'miou', 'miou_plus' or 'hd95'"),
         ({"tasks__lungs__higher_is_better": False}, "`tasks#lungs#higher_is_better` must be true for dice"),
         ({"tasks__lungs__test_share": 1.0}, "`tasks#lungs#test_share` must be between 0 and 1"),
         ({"tasks__lungs__overrides": {"lable": {}}}, "`tasks#lungs#overrides` sets `lable`.*mean `labels`"),
