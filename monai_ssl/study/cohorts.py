@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from monai_ssl.data.cases import Case, patient_of, pick_patients
+from monai_ssl.data.imbalance import imbalanced_subset, largest_total
 from monai_ssl.files import read_json, write_json
 from monai_ssl.io.listing import files_at
 from monai_ssl.store.convert import content_hash
@@ -65,28 +68,49 @@ def read_cohort(task: StudyTask, dataset_dir: Path) -> Cohort:
     return cohort
 
 
-def subsets(cohort: Cohort, sizes: Sequence[int | float | str], seed: int, name: str) -> dict[int, tuple[str, ...]]:
-    """Return training patients by their number; each larger choice contains the smaller ones.
+def subsets(
+    cohort: Cohort, sizes: Sequence[int | float | str], seed: int, name: str, imbalance: float | None = None
+) -> dict[int, tuple[Case, ...]]:
+    """Return training cases by their number of patients; each larger choice contains the smaller ones.
+
+    Args:
+        cohort: of the task.
+        sizes: numbers, shares or ``"all"``.
+        seed: another one is another choice.
+        name: of the task, for messages.
+        imbalance: ratio of the rare class to the other one; sizes then count images, and ``"all"`` are as many as the
+            ratio allows.
 
     Raises:
-        ValueError: when there are fewer patients than asked for.
+        ValueError: when there are fewer than asked for, or the task has not two classes to choose by.
     """
-    patients = cohort.patients()["training"]
     try:
-        chosen = label_fractions(patients, sizes, seed)
+        if imbalance is not None:
+            return _imbalanced(cohort.training, sizes, seed, imbalance)
+        chosen = label_fractions(cohort.patients()["training"], sizes, seed)
     except ValueError as error:
         raise ValueError(f"`labels` for `tasks#{name}`: {error}") from error
-    return {len(members): members for members in chosen.values()}
+    return {len(of): tuple(c for c in cohort.training if patient_of(c) in of) for of in map(set, chosen.values())}
 
 
-def write_list(task: StudyTask, cohort: Cohort, patients: Sequence[str], path: Path) -> None:
-    """Write the data list of a training with some of the patients."""
-    keep = set(patients)
-    sections = {
-        "training": [case for case in cohort.training if patient_of(case) in keep],
-        "validation": list(cohort.validation),
-        "test": list(cohort.test),
-    }
+def _imbalanced(
+    training: Sequence[Case], sizes: Sequence[int | float | str], seed: int, ratio: float
+) -> dict[int, tuple[Case, ...]]:
+    images: dict[Any, list[str]] = defaultdict(list)
+    for case in training:
+        images[str(case["label"])].append(str(case["image"]))
+    if len(images) != 2:
+        raise ValueError(f"`imbalance` is for classifications of two classes, the training cases have {len(images)}.")
+    few, many = sorted(images.values(), key=len)
+    largest = largest_total(ratio, len(few), len(many))
+    totals = [len(numbers) for numbers in label_fractions(map(str, range(largest)), sizes).values()]
+    chosen = {total: set(imbalanced_subset(few, many, ratio=ratio, total=total, seed=seed)) for total in totals}
+    return {total: tuple(c for c in training if str(c["image"]) in of) for total, of in chosen.items()}
+
+
+def write_list(task: StudyTask, cohort: Cohort, training: Sequence[Case], path: Path) -> None:
+    """Write the data list of a training with some of the training cases."""
+    sections = {"training": list(training), "validation": list(cohort.validation), "test": list(cohort.test)}
     task.task.write_list(sections, path)
 
 
@@ -134,14 +158,10 @@ class ContentHashes:
         write_json(self.path, self.known)
 
 
-def fingerprint(cohort: Cohort, patients: Sequence[str], hashes: ContentHashes) -> str:
-    """Return a hash of what a training with some of the patients reads: contents and sections, no paths."""
-    keep = set(patients)
-    parts = []
-    for section in ("training", "validation", "test"):
-        cases = [c for c in getattr(cohort, section) if section != "training" or patient_of(c) in keep]
-        parts.append(sorted([patient_of(c), hashes.of(c["image"]), _truth(c, hashes)] for c in cases))
-    return digest(parts)
+def fingerprint(cohort: Cohort, training: Sequence[Case], hashes: ContentHashes) -> str:
+    """Return a hash of what a training with some of the training cases reads: contents and sections, no paths."""
+    sections = (training, cohort.validation, cohort.test)
+    return digest([sorted([patient_of(c), hashes.of(c["image"]), _truth(c, hashes)] for c in of) for of in sections])
 
 
 def _truth(case: Case, hashes: ContentHashes) -> str:

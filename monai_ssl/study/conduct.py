@@ -111,6 +111,8 @@ def _account(study: Study, prepared: Prepared) -> dict[str, object]:
             task.name: {
                 "bundle": task.bundle.name,
                 "metric": task.metric,
+                "imbalance": task.imbalance,
+                "hard_cutoff": task.hard_cutoff,
                 "overrides": dict(task.overrides),
                 "patients": {k: len(v) for k, v in prepared.cohorts[task.name].patients().items()},
             }

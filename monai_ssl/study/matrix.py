@@ -132,10 +132,11 @@ class CellMaker:
 
     def _of_arm(self, arm: Arm, seed: int, trained: Trained) -> Iterator[CellJob]:
         cohort = self.cohorts[arm.task.name]
-        for count, patients in subsets(cohort, self.study.labels, seed, arm.task.name).items():
-            data = fingerprint(cohort, patients, self.hashes)
+        sets = subsets(cohort, self.study.labels, seed, arm.task.name, arm.task.imbalance)
+        for count, training in sets.items():
+            data = fingerprint(cohort, training, self.hashes)
             listed = self.folder.datalist(arm.task.name, count, seed)
-            write_list(arm.task, cohort, patients, listed)
+            write_list(arm.task, cohort, training, listed)
             yield self._cell(arm, seed, count, data, listed, trained)
 
     def _cell(self, arm: Arm, seed: int, count: int, data: str, listed: Path, trained: Trained) -> CellJob:

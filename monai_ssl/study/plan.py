@@ -27,6 +27,7 @@ _STUDY = {"name", "output_dir", "seeds", "pretrain", "pretraining", "tasks", "la
 _STUDY |= {"select", "target_bn_batches", "allow_leak"}
 _PRETRAINING = {"bundle", "config", "dataset_dir", "overrides", "weights"}
 _TASK = {"bundle", "dataset_dir", "overrides", "metric", "higher_is_better", "test_share", "val_share"}
+_TASK |= {"imbalance", "hard_cutoff"}
 _DOWNSTREAM = ("task", "metric", "spatial_dims")
 """Keys by which a bundle says that it trains on labels, and what."""
 
@@ -69,6 +70,8 @@ class StudyTask:
         val_share: of the rest, where it has no validation section; they give the learning curve.
         dims: spatial dimensions of the network.
         datalist: of the bundle.
+        imbalance: ratio of the rare class to the other one among the training images; ``labels`` then count images.
+        hard_cutoff: score up to which a test patient is hard for scratch; the report then tells gains on hard ones.
     """
 
     name: str
@@ -81,6 +84,8 @@ class StudyTask:
     val_share: float
     dims: int
     datalist: str | None = None
+    imbalance: float | None = None
+    hard_cutoff: float | None = None
 
     @property
     def higher_is_better(self) -> bool:
@@ -225,10 +230,14 @@ def _task(name: str, entry: Mapping[str, Any], base: Path, shared: Mapping[str, 
         val_share=checks.share(entry.get("val_share", 0.2), f"{key}#val_share"),
         dims=dims,
         datalist=datalist,
+        imbalance=checks.share(entry["imbalance"], f"{key}#imbalance") if "imbalance" in entry else None,
+        hard_cutoff=checks.share(entry["hard_cutoff"], f"{key}#hard_cutoff") if "hard_cutoff" in entry else None,
     )
     higher = found.higher_is_better
     if entry.get("higher_is_better", higher) is not higher:
         raise ValueError(f"`{key}#higher_is_better` must be {str(higher).lower()} for {metric}; it may be left out.")
+    if found.hard_cutoff is not None and not higher:
+        raise ValueError(f"`{key}#hard_cutoff` is for metrics of which more is better; leave it out for {metric}.")
     return found
 
 

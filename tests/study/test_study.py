@@ -108,6 +108,28 @@ def test_a_study_from_file_to_page_killed_on_the_way(tmp_path, monkeypatch):
     export_is_made_up(tmp_path / "killed")
 
 
+def test_miou_hard_cases_and_imbalanced_labels_from_file_to_page(tmp_path):
+    lungs = {**TINY["tasks"]["lungs"], "metric": "miou_plus", "hard_cutoff": 0.99}
+    disks = {**TINY["tasks"]["disks"], "imbalance": 0.5}
+    methods = {"rotation": TINY["pretraining"]["rotation"]}
+    changes = {"pretraining": methods, "tasks": {"lungs": lungs, "disks": disks}, "seeds": [0, 1], "labels": [6]}
+    outcome = conduct(check_study({**TINY, **changes, "target_bn_batches": 0, "output_dir": str(tmp_path)}, tmp_path))
+    assert outcome.failed == () and outcome.done == 6
+    found = [r for r in results(tmp_path).values() if r["task"] == "lungs"]
+    assert {r["metric"] for r in found} == {"miou_plus"} and all(0 <= r["score"] < 0.99 for r in found)
+    page = unescape(StudyFolder(tmp_path).report.read_text())
+    assert "Hard is a test patient whom scratch scores 0.99 or less." in page
+    (hard,) = [line for line in page.splitlines() if "rotation</td><td>2</td>" in line]
+    assert hard
+    for seed in (0, 1):
+        listed = StudyFolder(tmp_path).datalist("disks", 6, seed).with_suffix(".csv")
+        rows = [row for row in csv.DictReader(listed.open()) if row["section"] == "training"]
+        assert sorted(row["label"] for row in rows) in (
+            ["negative"] * 2 + ["positive"] * 4,
+            ["negative"] * 4 + ["positive"] * 2,
+        )
+
+
 def numbers(root, found):
     """What a regression predicted stands in a table, of which the score is the mean error; less of it is better."""
     for key, result in found.items():

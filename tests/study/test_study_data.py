@@ -234,9 +234,24 @@ def test_too_few_patients(prepared, volumes):
 def test_subsets_are_nested(sizes, seed):
     cohort = Cohort(tuple({"image": f"{i}.nii", "label": "x"} for i in range(12)), (), ())
     found = subsets(cohort, sizes, seed, "t")
-    assert all(len(set(patients)) == count for count, patients in found.items())
-    ordered = [set(found[count]) for count in sorted(found)]
+    assert all(len({case["image"] for case in cases}) == count for count, cases in found.items())
+    ordered = [{case["image"] for case in found[count]} for count in sorted(found)]
     assert all(small <= large for small, large in pairwise(ordered))
+
+
+def test_imbalanced_subsets_have_their_ratio_count_images_and_nest():
+    """Of 6 rare and 34 other images, three of a patient each; at a ratio of 0.25 at most 30 fit together."""
+    cases = [{"image": f"{i}.png", "label": int(i < 6), "patient": f"p{i // 3}"} for i in range(40)]
+    found = subsets(Cohort(tuple(cases), (), ()), [5, 0.5, "all"], 0, "t", imbalance=0.25)
+    assert sorted(found) == [5, 15, 30]
+    assert [sum(case["label"] for case in found[n]) for n in (5, 15, 30)] == [1, 3, 6]
+    images = [{case["image"] for case in found[n]} for n in (5, 15, 30)]
+    assert images[0] < images[1] < images[2]
+    assert found != subsets(Cohort(tuple(cases), (), ()), [5, 0.5, "all"], 1, "t", imbalance=0.25)
+    with pytest.raises(ValueError, match="`labels` for `tasks#t`: A size must be a number of patients from 1 to 30"):
+        subsets(Cohort(tuple(cases), (), ()), [31], 0, "t", imbalance=0.25)
+    with pytest.raises(ValueError, match=r"`imbalance` is for classifications of two classes, .* have 1"):
+        subsets(Cohort(tuple(cases[6:]), (), ()), [5], 0, "t", imbalance=0.25)
 
 
 @pytest.mark.parametrize(
@@ -258,13 +273,11 @@ def test_lists_of_whole_images(tmp_path, prepared, task, columns, row):
     parts = cohort.patients()
     assert sorted(p for patients in parts.values() for p in patients) == [f"p{i}" for i in range(6)]
     written = tmp_path / "out" / "list.json"
-    write_list(task, cohort, parts["training"][:2], written)
+    some = [case for case in cohort.training if patient_of(case) in parts["training"][:2]]
+    write_list(task, cohort, some, written)
     for section in ("training", "validation", "test"):
         cases = task.task.cases(section, tmp_path, written)
-        expected = getattr(cohort, section)
-        if section == "training":
-            expected = [case for case in expected if patient_of(case) in parts["training"][:2]]
-        assert cases == list(expected)
+        assert cases == list(some if section == "training" else getattr(cohort, section))
 
 
 def test_hashes_are_remembered_until_a_file_changes(tmp_path, monkeypatch):
