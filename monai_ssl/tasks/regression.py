@@ -237,7 +237,7 @@ class SavePredictions:
 
     def __init__(self, output_dir: str | Path, filename: str = "predictions.csv") -> None:
         self.path = Path(output_dir) / filename
-        self.rows: list[tuple[str, float | str, float]] = []
+        self.rows: list[tuple[str, str, str]] = []
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, lambda _: self.rows.clear())
@@ -246,8 +246,8 @@ class SavePredictions:
 
     def _remember(self, engine: Engine) -> None:
         for sample in engine.state.output:  # type: ignore[union-attr]
-            value = "" if sample.get("label") is None else float(sample["label"])
-            self.rows.append((str(sample["image"].meta["filename_or_obj"]), value, float(sample["pred"])))
+            value = "" if sample.get("label") is None else f"{float(sample['label']):.7g}"
+            self.rows.append((str(sample["image"].meta["filename_or_obj"]), value, f"{float(sample['pred']):.7g}"))
 
     def _write(self, engine: Engine) -> None:
         del engine
