@@ -240,16 +240,16 @@ def test_subsets_are_nested(sizes, seed):
 
 
 def test_imbalanced_subsets_have_their_ratio_count_images_and_nest():
-    """Of 6 rare and 34 other images, three of a patient each; at a ratio of 0.25 at most 30 fit together."""
+    """Of 6 rare and 34 other images, three of a patient each; at a ratio of 0.25 at most 32 fit together (6.4 rare ones, rounded)."""
     cases = [{"image": f"{i}.png", "label": int(i < 6), "patient": f"p{i // 3}"} for i in range(40)]
     found = subsets(Cohort(tuple(cases), (), ()), [5, 0.5, "all"], 0, "t", imbalance=0.25)
-    assert sorted(found) == [5, 15, 30]
-    assert [sum(case["label"] for case in found[n]) for n in (5, 15, 30)] == [1, 3, 6]
-    images = [{case["image"] for case in found[n]} for n in (5, 15, 30)]
+    assert sorted(found) == [5, 16, 32]
+    assert [sum(case["label"] for case in found[n]) for n in (5, 16, 32)] == [1, 3, 6]
+    images = [{case["image"] for case in found[n]} for n in (5, 16, 32)]
     assert images[0] < images[1] < images[2]
     assert found != subsets(Cohort(tuple(cases), (), ()), [5, 0.5, "all"], 1, "t", imbalance=0.25)
-    with pytest.raises(ValueError, match="`labels` for `tasks#t`: A size must be a number of patients from 1 to 30"):
-        subsets(Cohort(tuple(cases), (), ()), [31], 0, "t", imbalance=0.25)
+    with pytest.raises(ValueError, match="`labels` for `tasks#t`: A size must be a number of patients from 1 to 32"):
+        subsets(Cohort(tuple(cases), (), ()), [33], 0, "t", imbalance=0.25)
     with pytest.raises(ValueError, match=r"`imbalance` is for classifications of two classes, .* have 1"):
         subsets(Cohort(tuple(cases[6:]), (), ()), [5], 0, "t", imbalance=0.25)
 
