@@ -8,41 +8,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_ssl.io.dicom.headers import PLANAR_MODALITIES, is_multiframe, numbers, open_header, quiet, refusal
+from monai_ssl.io.dicom.enhanced import frame_headers
+from monai_ssl.io.dicom.headers import (
+    PLANAR_MODALITIES,
+    is_enhanced,
+    is_mosaic,
+    is_multiframe,
+    open_header,
+    quiet,
+    refusal,
+)
+from monai_ssl.io.dicom.marks import NEEDED, Slice, slice_of
+from monai_ssl.io.dicom.volumes import split
 from monai_ssl.io.volume import ReadError, reading
 
-TAGS = [
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "PatientID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "Modality",
-    "ImageType",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
-    "AcquisitionTime",
-    "AcquisitionNumber",
-    "EchoTime",
-    "InversionTime",
-    "TemporalPositionIdentifier",
-    "TriggerTime",
-    "DiffusionBValue",
-    "DiffusionGradientOrientation",
+TAGS: list[str | int] = [
+    *("SOPClassUID", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"),
+    *("Rows", "Columns", "NumberOfFrames", "PhotometricInterpretation"),
+    *NEEDED,
 ]
-SPLITTERS = TAGS[-8:]
-"""What tells the volumes of one series apart when their slices share positions; the folder comes last."""
-SINGLE_MARKS = [(i,) for i in range(len(SPLITTERS) + 1)]
-JOINT_MARKS = tuple(range(1, len(SPLITTERS)))
-"""All but the time of day and the folder, which would shatter a volume."""
 
 DIRECTORY = "1.2.840.10008.1.3.10"
 INDEX = "an index of DICOM files (DICOMDIR), not an image"
-SAME_ORIENTATION = 2e-3
-"""Slices of one stack differ in the direction cosines by rounding."""
 
 
 @dataclass(frozen=True)
@@ -74,24 +61,14 @@ def _is_element(head: bytes) -> bool:
     return (head[:2] in (b"\2\0", b"\x08\0") and (explicit or short)) or (head[:2] == b"\0\x08" and explicit)
 
 
-@dataclass(frozen=True)
-class _Slice:
-    path: Path
-    series: tuple[str, ...]
-    orientation: tuple[float, ...]
-    position: tuple[float, ...]
-    image: str
-    marks: tuple[str, ...]
-
-
 def group_dicom(
     files: Sequence[Path], progress: Callable[[str], None] | None = None
 ) -> tuple[list[DicomGroup], list[tuple[Path, str]]]:
-    """Return the files by series, size, orientation and, where positions repeat, echo, time and so on.
+    """Return the files by series and size, and the volumes of a series apart, see :func:`split`.
 
-    The second list holds what is no image or cannot be opened, each with the reason.
+    The second list holds what is no image, is incomplete or cannot be opened, each with the reason.
     """
-    stacks: dict[tuple[str, ...], list[_Slice]] = defaultdict(list)
+    series: dict[tuple[str, ...], list[Slice]] = defaultdict(list)
     groups: list[DicomGroup] = []
     rejected: list[tuple[Path, str]] = []
     for count, path in enumerate(files, 1):
@@ -107,69 +84,31 @@ def group_dicom(
         elif isinstance(found, DicomGroup):
             groups.append(found)
         else:
-            stacks[found.series].append(found)
-    for series, stack in stacks.items():
-        parts = [part for alike in _by_orientation(stack) for part in _by_volume(alike)]
-        for number, part in enumerate(parts):
-            digest = hashlib.sha256(repr((series, number)).encode()).hexdigest()[:8]
-            groups.append(DicomGroup(tuple(item.path for item in part), lone=False, digest=digest))
+            series[found[0]].append(found[1])
+    for identity, slices in series.items():
+        for number, part in enumerate(split(slices)):
+            paths = tuple(item.key for item in part.slices if isinstance(item.key, Path))
+            if part.problem is None:
+                digest = hashlib.sha256(repr((identity, number)).encode()).hexdigest()[:8]
+                groups.append(DicomGroup(paths, lone=False, digest=digest))
+            else:
+                rejected += [(path, part.problem) for path in paths]
     return groups, rejected
 
 
-def _look(path: Path) -> _Slice | DicomGroup | str:
-    """Return a slice, a lone picture or film, or the reason why it is neither."""
+def _look(path: Path) -> tuple[tuple[str, ...], Slice] | DicomGroup | str:
+    """Return a slice with the identity of its series, a lone picture or file of many, or why it is neither."""
     header = open_header(path, TAGS)
     if DIRECTORY in (header.get("SOPClassUID"), header.file_meta.get("MediaStorageSOPClassUID")):
         return INDEX
     reason = refusal(header)
     if reason is not None:
         return reason
-    position = numbers(header, "ImagePositionPatient", path)
-    if is_multiframe(header) or (header.get("Modality") in PLANAR_MODALITIES and not position):
+    is_picture = header.get("Modality") in PLANAR_MODALITIES and not header.get("ImagePositionPatient")
+    if is_multiframe(header) or is_mosaic(header) or (is_picture and not is_enhanced(header)):
         return DicomGroup((path,), lone=True, digest="")
     identity = [str(header.get(tag) or "") for tag in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")]
     size = [str(int(header.get(tag))) for tag in ("Rows", "Columns")]
-    return _Slice(
-        path=path,
-        # files without a series belong to those beside them
-        series=(*identity, *size, "" if identity[2] else str(path.parent)),
-        orientation=numbers(header, "ImageOrientationPatient", path),
-        position=tuple(round(value, 2) for value in position),
-        image=str(header.get("SOPInstanceUID") or path),
-        marks=(*(str(header.get(tag)) for tag in SPLITTERS), str(path.parent)),
-    )
-
-
-def _by_orientation(stack: list[_Slice]) -> list[list[_Slice]]:
-    parts: list[list[_Slice]] = []
-    for item in stack:
-        alike = (part for part in parts if _same(part[0].orientation, item.orientation))
-        part = next(alike, None)
-        if part is None:
-            parts.append([item])
-        else:
-            part.append(item)
-    return parts
-
-
-def _same(one: tuple[float, ...], two: tuple[float, ...]) -> bool:
-    return len(one) == len(two) and all(abs(a - b) <= SAME_ORIENTATION for a, b in zip(one, two, strict=True))
-
-
-def _by_volume(stack: list[_Slice]) -> list[list[_Slice]]:
-    """Split a stack in which positions repeat by the mark that explains it, or by all; leave it whole if none does."""
-    if _unique(stack):
-        return [stack]
-    for chosen in (*SINGLE_MARKS, JOINT_MARKS):
-        parts: dict[tuple[str, ...], list[_Slice]] = defaultdict(list)
-        for item in stack:
-            parts[tuple(item.marks[i] for i in chosen)].append(item)
-        if len(parts) > 1 and all(map(_unique, parts.values())):
-            return [parts[key] for key in sorted(parts)]
-    return [stack]
-
-
-def _unique(stack: list[_Slice]) -> bool:
-    """Whether no two images share a position; copies of one image may, and images without a position have none."""
-    images = {item.image: item.position or item.path for item in stack}
-    return len(set(images.values())) == len(images)
+    slice_header = frame_headers(open_header(path))[0] if is_enhanced(header) else header
+    # files without a series belong to those beside them
+    return (*identity, *size, "" if identity[2] else str(path.parent)), slice_of(slice_header, path)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from monai_ssl.io.formats import by_kind
 from monai_ssl.io.volume import ReadError, reading
@@ -49,6 +49,13 @@ NOT_IMAGES = {
 SECONDARY_CAPTURE = STORAGE + "7"
 
 
+class Header(Protocol):
+    """A dataset, or whatever answers for one."""
+
+    def get(self, tag: Any, default: Any = None, /) -> Any:
+        """Return the value of a keyword, or the element of a number."""
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence pydicom: deviations from the standard are the rule in hospitals, and its warnings may quote patients."""
@@ -63,7 +70,7 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def open_header(path: Path, tags: list[str] | None = None) -> FileDataset:
+def open_header(path: Path, tags: list[Any] | None = None) -> FileDataset:
     """Read a header without its pixels; ``tags`` limits what is kept.
 
     Raises:
@@ -82,7 +89,7 @@ def open_header(path: Path, tags: list[str] | None = None) -> FileDataset:
         return header
 
 
-def modality_of(header: Dataset) -> str:
+def modality_of(header: Header) -> str:
     """Return ``"ct"``, ``"mr"``, ``"xray"``, ``"us"``, ``"other"`` or ``"unknown"``."""
     name = str(header.get("Modality") or "")
     kind = str(header.get("SOPClassUID") or "")
@@ -91,7 +98,7 @@ def modality_of(header: Dataset) -> str:
     return CLASSES.get(kind.removeprefix(STORAGE).partition(".")[0], "unknown")
 
 
-def refusal(header: Dataset) -> str | None:
+def refusal(header: Header) -> str | None:
     """Say why this is not an image to learn from, ``None`` if it is one."""
     modality = str(header.get("Modality") or "")
     kinds = header.get("ImageType") or ()
@@ -101,18 +108,25 @@ def refusal(header: Dataset) -> str | None:
         return "the DICOM file holds no image"
     if "LOCALIZER" in kinds:
         return "a localizer, not a scan"
-    if "MOSAIC" in kinds and not is_multiframe(header):
-        return "a mosaic of slices in one picture; convert the series to NIfTI"
     captured = str(header.get("SOPClassUID") or "").startswith(SECONDARY_CAPTURE)
     if captured and modality in ("CT", "MR", "PT") and not header.get("ImagePositionPatient"):
         return "a screenshot, not a scan"
     return None
 
 
-def is_multiframe(header: Dataset) -> bool:
-    """Whether the file holds several images, or one in the enhanced form of several."""
-    frames = header.get("NumberOfFrames")
-    return (frames is not None and int(frames or 1) > 1) or is_enhanced(header)
+def is_multiframe(header: Header) -> bool:
+    """Whether the file holds several frames."""
+    return int(header.get("NumberOfFrames") or 1) > 1
+
+
+def is_mosaic(header: Header) -> bool:
+    """Whether the slices of a volume lie side by side in one picture, as Siemens stores time series."""
+    return "MOSAIC" in (header.get("ImageType") or ()) and not is_multiframe(header)
+
+
+def is_color(header: Header) -> bool:
+    """Whether the pixels are in color, or indices of colors."""
+    return int(header.get("SamplesPerPixel") or 1) != 1 or header.get("PhotometricInterpretation") == "PALETTE COLOR"
 
 
 def is_enhanced(header: Dataset) -> bool:
@@ -122,7 +136,7 @@ def is_enhanced(header: Dataset) -> bool:
     return named or "PerFrameFunctionalGroupsSequence" in header
 
 
-def numbers(header: Dataset, tag: str, path: Path) -> tuple[float, ...]:
+def numbers(header: Header, tag: str, path: Path) -> tuple[float, ...]:
     """Return the numbers of a tag, none if it is absent or empty.
 
     Raises:

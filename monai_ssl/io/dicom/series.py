@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_ssl.io.dicom.pixels import AIR
+from monai_ssl.io.dicom.frames import Frame
+from monai_ssl.io.dicom.pixels import AIR, fill_padding
 from monai_ssl.io.geometry import LPS_TO_RAS, unshear
 from monai_ssl.io.volume import ReadError, compact
 
@@ -22,55 +22,6 @@ JITTER = (0.01, 0.1)
 
 DRIFT = 0.25
 """Pixels by which the last slice may lie off the normal through the first one before it counts as tilt."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One slice.
-
-    Args:
-        position: (3,) millimeters in LPS, center of the first pixel.
-        axes: (2, 3) directions of increasing column and of increasing row.
-        spacing: millimeters between rows and between columns, in DICOM's order.
-        thickness: millimeters, 0 if unknown.
-        shape: (rows, columns).
-        dtype: of what ``pixels`` returns.
-        pixels: decodes the values (rows, columns).
-    """
-
-    position: NDArray[np.float64]
-    axes: NDArray[np.float64]
-    spacing: tuple[float, float]
-    thickness: float
-    shape: tuple[int, int]
-    dtype: np.dtype[Any]
-    pixels: Callable[[], NDArray[Any]]
-
-    @property
-    def normal(self) -> NDArray[np.float64]:
-        """The direction in which slices are stacked."""
-        return np.cross(*self.axes)
-
-
-def geometry(
-    position: tuple[float, ...], orientation: tuple[float, ...], spacing: tuple[float, ...], place: Path
-) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[float, float]]:
-    """Check what a header says of a slice, and return it as :class:`Frame` wants it.
-
-    Raises:
-        ReadError: when something is missing or impossible.
-    """
-    remedy = "export the series again with its geometry, or convert it to NIfTI"
-    if len(position) != 3 or len(orientation) != 6:
-        raise ReadError(
-            f"{place}: the slices have no position or orientation in space, so they cannot be stacked; {remedy}."
-        )
-    axes = np.array(orientation).reshape(2, 3)
-    if not np.allclose(axes @ axes.T, np.eye(2), atol=0.01):
-        raise ReadError(f"{place}: the orientation of the slices is no pair of directions at right angles; {remedy}.")
-    if len(spacing) != 2 or not min(spacing) > 0:
-        raise ReadError(f"{place}: the pixel spacing is missing or not positive in the DICOM headers; {remedy}.")
-    return np.array(position), axes, (spacing[0], spacing[1])
 
 
 def stack(
@@ -88,7 +39,7 @@ def stack(
         ReadError: when the slices are not those of one regular stack.
     """
     _check_alike(frames, place)
-    notes: list[str] = []
+    notes = list(dict.fromkeys(note for frame in frames for note in frame.notes))
     heights = np.array([frame.position @ frames[0].normal for frame in frames])
     order = np.argsort(heights, kind="stable")
     kept = _without_copies([frames[i] for i in order], heights[order], place, notes)
@@ -96,7 +47,7 @@ def stack(
     slots, step = np.zeros(1), kept[0].thickness or 1.0
     if len(kept) > 1:
         slots, step = regular_slots(heights, place, fill=missing_slices == "fill")
-    volume, origin = _straighten(_decode(kept).transpose(2, 1, 0), kept, heights, place, is_ct, notes)
+    volume, origin = _straighten(_decode(kept, is_ct).transpose(2, 1, 0), kept, heights, place, is_ct, notes)
     if not np.array_equal(slots, np.arange(len(kept))):
         between = np.count_nonzero(slots != np.rint(slots))
         notes.append(f"{between} of {len(slots)} slices were interpolated between their neighbors, {step:.3g} mm apart")
@@ -138,13 +89,18 @@ def _without_copies(
     return kept
 
 
-def _decode(frames: Sequence[Frame]) -> NDArray[Any]:
+def _decode(frames: Sequence[Frame], is_ct: bool) -> NDArray[Any]:
     """Return (slices, rows, columns)."""
     dtype = np.result_type(*{frame.dtype for frame in frames})
     array = np.empty((len(frames), *frames[0].shape), np.float32 if dtype.kind == "f" else dtype)
-    for plane, frame in zip(array, frames, strict=True):
-        plane[...] = frame.pixels()
-    return array
+    padded = None
+    for k, frame in enumerate(frames):
+        plane = frame.pixels()
+        array[k] = np.ma.getdata(plane)
+        if isinstance(plane, np.ma.MaskedArray):
+            padded = np.zeros(array.shape, bool) if padded is None else padded
+            padded[k] = plane.mask
+    return array if padded is None else fill_padding(array, padded, is_ct)
 
 
 def _straighten(
@@ -173,6 +129,38 @@ def _straighten(
     return volume, first.position - (before * pixel) @ first.axes
 
 
+class Grid(NamedTuple):
+    """The regular stack that heights come closest to.
+
+    Args:
+        size: number of slots, empty ones too.
+        distance: millimeters between slots.
+        slack: millimeters by which a slice may lie off its slot.
+        uneven: whether one lies off more.
+    """
+
+    size: int
+    distance: float
+    slack: float
+    uneven: bool
+
+
+def grid_of(heights: NDArray[np.float64]) -> Grid:
+    """Return the grid on which slices lie.
+
+    Args:
+        heights: (n,) millimeters, increasing, at least two.
+    """
+    gaps = np.diff(heights)
+    single = np.median(gaps[np.rint(gaps / gaps.min()) == 1])
+    steps = np.maximum(np.rint(gaps / single), 1)
+    distance = float(gaps.sum() / steps.sum())
+    slack = max(JITTER[0] * distance, JITTER[1])
+    off = heights[1:] - heights[0] - distance * np.cumsum(steps)
+    uneven = bool(np.abs(gaps - steps * distance).max() > slack or np.abs(off).max() > distance / 2)
+    return Grid(int(steps.sum()) + 1, distance, slack, uneven)
+
+
 def regular_slots(heights: NDArray[np.float64], place: Path, fill: bool) -> tuple[NDArray[np.float64], float]:
     """Return where the slices of a regular stack lie among those at hand, and their distance.
 
@@ -188,13 +176,7 @@ def regular_slots(heights: NDArray[np.float64], place: Path, fill: bool) -> tupl
         ReadError: when slices are missing or unevenly spaced and ``fill`` is off, or most would be made up.
     """
     gaps = np.diff(heights)
-    single = np.median(gaps[np.rint(gaps / gaps.min()) == 1])
-    steps = np.maximum(np.rint(gaps / single), 1)
-    distance = float(gaps.sum() / steps.sum())
-    slack = max(JITTER[0] * distance, JITTER[1])
-    count = int(steps.sum()) + 1
-    off = heights[1:] - heights[0] - distance * np.cumsum(steps)
-    uneven = np.abs(gaps - steps * distance).max() > slack or np.abs(off).max() > distance / 2
+    count, distance, slack, uneven = grid_of(heights)
     if not uneven and count == len(heights):
         return np.arange(count, dtype=float), distance
     remedy = "restore the files, or interpolate with `--missing-slices fill`"
