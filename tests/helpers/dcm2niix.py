@@ -1,6 +1,6 @@
 """Compare the volumes that we make of a folder of DICOM files with those of dcm2niix (Debian package ``dcm2niix``).
 
-    PYTHONPATH=. python tests/helpers/dcm2niix.py FOLDER ...
+PYTHONPATH=. python tests/helpers/dcm2niix.py FOLDER ...
 """
 
 from __future__ import annotations
@@ -106,10 +106,12 @@ def _theirs(folder: Path) -> list[Scan]:
 
 
 def _volumes(path: Path) -> list[Scan]:
-    image = nib.as_closest_canonical(nib.load(path))
+    image = nib.load(path)
     if image.get_data_dtype().names is not None:
         # in color
         return []
+    if abs(np.linalg.det(image.affine)) > 1e-6:
+        image = nib.as_closest_canonical(image)
     array = np.asarray(image.dataobj)
     array = array.reshape(*array.shape[:3], -1)
     return [Scan(path.name, array[..., i], image.affine) for i in range(array.shape[3])]
