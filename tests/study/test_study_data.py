@@ -240,7 +240,7 @@ def test_subsets_are_nested(sizes, seed):
 
 
 def test_imbalanced_subsets_have_their_ratio_count_images_and_nest():
-    """Of 6 rare and 34 other images, three a patient; at a ratio of 0.25 at most 32 fit, with 6.4 rare ones, rounded."""
+    """Of 6 rare and 34 other images, three a patient; at a ratio of 0.25 at most 32 fit, with 6 rare ones (6.4)."""
     cases = [{"image": f"{i}.png", "label": int(i < 6), "patient": f"p{i // 3}"} for i in range(40)]
     found = subsets(Cohort(tuple(cases), (), ()), [5, 0.5, "all"], 0, "t", imbalance=0.25)
     assert sorted(found) == [5, 16, 32]
