@@ -122,9 +122,8 @@ def test_miou_hard_cases_and_imbalanced_labels_from_file_to_page(tmp_path):
     (hard,) = [line for line in page.splitlines() if "rotation</td><td>2</td>" in line]
     assert hard
     for seed in (0, 1):
-        listed = StudyFolder(tmp_path).datalist("disks", 6, seed).with_suffix(".csv")
-        rows = [row for row in csv.DictReader(listed.open()) if row["section"] == "training"]
-        assert sorted(row["label"] for row in rows) in (
+        listed = json.loads(StudyFolder(tmp_path).datalist("disks", 6, seed).read_text())["training"]
+        assert sorted(case["label"] for case in listed) in (
             ["negative"] * 2 + ["positive"] * 4,
             ["negative"] * 4 + ["positive"] * 2,
         )
