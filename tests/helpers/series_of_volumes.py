@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from files import AXIAL, CT, MR, dicom, enhanced, save, stored
+from files import AXIAL, MR, dicom, enhanced, save, stored
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import generate_uid
 
 TIMES, SLICES, SHAPE, STEP = 4, 6, (10, 12), 2.5
-DIRECTIONS = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+DIRECTIONS = [[0.6, 0.8, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 Tags = Callable[[Dataset, int, int], None]
+Groups = Callable[[Dataset, int, int], object]
 
 
 def pixels(times: int = TIMES) -> np.ndarray:
@@ -132,27 +133,25 @@ def acquisitions(ds: Dataset, t: int, z: int) -> None:
 
 
 GE, SIEMENS, PHILIPS = "GE MEDICAL SYSTEMS", "SIEMENS", "Philips Medical Systems"
-CLASSIC: dict[str, Callable[[], list[Dataset]]] = {
-    name: lambda tags=tags, order=order, maker=maker: classic(tags, pixels(), order, Manufacturer=maker)
-    for name, tags, order, maker in (
-        ("numbers", nothing, "tz", GE),
-        ("numbers, place by place", nothing, "zt", GE),
-        ("clock", clock, "tz", GE),
-        ("temporal position", temporal, "tz", SIEMENS),
-        ("temporal position, place by place", temporal, "zt", PHILIPS),
-        ("Philips' time of a volume", philips_dynamic, "tz", PHILIPS),
-        ("diffusion of GE", ge_diffusion, "tz", GE),
-        ("diffusion of Siemens", siemens_diffusion, "tz", SIEMENS),
-        ("diffusion of Philips", philips_diffusion, "tz", PHILIPS),
-        ("diffusion, place by place", standard_diffusion, "zt", PHILIPS),
-        ("magnitude and phase", magnitude_and_phase, "tz", SIEMENS),
-        ("complex of GE", ge_complex, "tz", GE),
-        ("complex of Philips", philips_complex, "zt", PHILIPS),
-        ("echoes and times", echoes_and_times, "tz", SIEMENS),
-        ("phases of the heart", triggers, "zt", SIEMENS),
-        ("acquisitions", acquisitions, "tz", SIEMENS),
-    )
+CLASSIC = {
+    "numbers": (nothing, "tz", GE),
+    "numbers, place by place": (nothing, "zt", GE),
+    "clock": (clock, "tz", GE),
+    "temporal position": (temporal, "tz", SIEMENS),
+    "temporal position, place by place": (temporal, "zt", PHILIPS),
+    "Philips' time of a volume": (philips_dynamic, "tz", PHILIPS),
+    "diffusion of GE": (ge_diffusion, "tz", GE),
+    "diffusion of Siemens": (siemens_diffusion, "tz", SIEMENS),
+    "diffusion of Philips": (philips_diffusion, "tz", PHILIPS),
+    "diffusion, place by place": (standard_diffusion, "zt", PHILIPS),
+    "magnitude and phase": (magnitude_and_phase, "tz", SIEMENS),
+    "complex of GE": (ge_complex, "tz", GE),
+    "complex of Philips": (philips_complex, "zt", PHILIPS),
+    "echoes and times": (echoes_and_times, "tz", SIEMENS),
+    "phases of the heart": (triggers, "zt", SIEMENS),
+    "acquisitions": (acquisitions, "tz", SIEMENS),
 }
+"""What tells volumes apart, in which order they are numbered, and who stores them so."""
 
 
 def item(**tags) -> Sequence:
@@ -163,42 +162,52 @@ def item(**tags) -> Sequence:
     return Sequence([ds])
 
 
-def in_one_file(groups: Callable[[Dataset, int], None]) -> Dataset:
-    """Return an enhanced file of :func:`pixels`, place by place; ``groups(frame, time)`` tells the times apart."""
+def in_one_file(groups: Groups) -> Dataset:
+    """Return an enhanced file of :func:`pixels`, place by place; ``groups(frame, slice, time)`` tells the times apart."""
 
     def extra(frame: Dataset, k: int) -> int:
         z, t = divmod(k, TIMES)
         # directions differ by rounding
         frame.PlaneOrientationSequence = item(ImageOrientationPatient=[1.0, 1e-7 * k, 0.0, -1e-7 * k, 1.0, 0.0])
-        groups(frame, t)
+        groups(frame, z, t)
         return z
 
-    return enhanced(pixels().transpose(1, 0, 2, 3).reshape(-1, *SHAPE), STEP, extra)
+    ds = enhanced(pixels().transpose(1, 0, 2, 3).reshape(-1, *SHAPE), STEP, extra)
+    ds.Manufacturer = PHILIPS
+    return ds
 
 
-def _diffusion(frame: Dataset, t: int) -> None:
+def _content(frame: Dataset, **tags) -> None:
+    if "FrameContentSequence" not in frame:
+        frame.FrameContentSequence = item()
+    for name, value in tags.items():
+        setattr(frame.FrameContentSequence[0], name, value)
+
+
+def _diffusion(frame: Dataset, z: int, t: int) -> None:
     direction = item(DiffusionGradientOrientation=DIRECTIONS[t])
     frame.MRDiffusionSequence = item(DiffusionBValue=1000.0, DiffusionGradientDirectionSequence=direction)
 
 
-def _cine(frame: Dataset, t: int) -> None:
+def _cine(frame: Dataset, z: int, t: int) -> None:
     frame.CardiacSynchronizationSequence = item(NominalCardiacTriggerDelayTime=30.0 * t)
 
 
-def _perfusion(frame: Dataset, t: int) -> None:
+def _perfusion(frame: Dataset, z: int, t: int) -> None:
     frame.MRArterialSpinLabelingSequence = item(ASLContext=["LABEL", "CONTROL"][t % 2])
-    frame.FrameContentSequence = item(TemporalPositionIndex=t // 2 + 1)
+    _content(frame, TemporalPositionIndex=t // 2 + 1)
 
 
-def _complex(frame: Dataset, t: int) -> None:
+def _complex(frame: Dataset, z: int, t: int) -> None:
     frame.MRImageFrameTypeSequence = item(ComplexImageComponent=["MAGNITUDE", "PHASE", "REAL", "IMAGINARY"][t])
 
 
-def _declared(frame: Dataset, t: int) -> None:
-    frame.FrameContentSequence = item(DimensionIndexValues=[1, t + 1])
+def declared(frame: Dataset, z: int, t: int) -> None:
+    """Number the places and times, as Philips does; dcm2niix goes by nothing else."""
+    _content(frame, InStackPositionNumber=z + 1, DimensionIndexValues=[1, z + 1, t + 1])
 
 
-def _private(frame: Dataset, t: int) -> None:
+def _private(frame: Dataset, z: int, t: int) -> None:
     inner = item(EchoTime=5.0 * (t + 1), ImagePositionPatient=[0.0, 0.0, 0.0])
     private(frame, 0x2005140F, "Philips MR Imaging DD 005", "SQ", inner)
 
@@ -208,20 +217,20 @@ ENHANCED = {
     "cine": _cine,
     "perfusion": _perfusion,
     "complex": _complex,
-    "declared dimensions": _declared,
+    "declared dimensions": declared,
     "Philips' private groups": _private,
-    "nothing": lambda frame, t: None,
+    "nothing": lambda frame, z, t: None,
 }
 
 
-def write(name: str, folder: Path) -> Iterator[np.ndarray]:
-    """Write one of :data:`CLASSIC` or :data:`ENHANCED`, and yield its volumes (X, Y, Z) in RAS."""
+def write(name: str, folder: Path, more: Groups | None = None) -> list[np.ndarray]:
+    """Write one of :data:`CLASSIC` or :data:`ENHANCED`, and return its volumes (X, Y, Z) in RAS."""
     if name in CLASSIC:
-        for n, ds in enumerate(CLASSIC[name]()):
-            save(ds, folder / f"{n * 5 % 24:02}.dcm")
+        tags, order, maker = CLASSIC[name]
+        datasets = classic(tags, pixels(), order, Manufacturer=maker)
     else:
-        save(in_one_file(ENHANCED[name]), folder / "all.dcm")
-    yield from truth(pixels())
-
-
-__all__ = ["CLASSIC", "CT", "ENHANCED", "acquisitions", "classic", "in_one_file", "item", "pixels", "truth", "write"]
+        datasets = [in_one_file(lambda *place: [groups(*place) for groups in (ENHANCED[name], more) if groups])]
+    for n, ds in enumerate(datasets):
+        # in no particular order
+        save(ds, folder / f"{n * 5 % 24:02}.dcm")
+    return truth(pixels())

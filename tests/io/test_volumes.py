@@ -1,6 +1,7 @@
 """Slices are told apart by what holds for all of a series; what cannot be told apart stays together."""
 
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -38,8 +39,10 @@ def sizes(parts):
     return [len(part.slices) for part in parts if part.problem is None]
 
 
-@given(st.integers(2, 5), st.integers(1, 7), st.booleans(), st.sampled_from(["number", "clock", "tag"]), st.randoms())
-def test_times_in_any_order_of_files(times, size, by_place, told_by, random):
+@given(
+    st.integers(2, 5), st.integers(1, 7), st.booleans(), st.sampled_from(["number", "clock", "tag"]), st.integers(0, 99)
+)
+def test_times_in_any_order_of_files(times, size, by_place, told_by, seed):
     places = [(t, z) for t in range(times) for z in range(size)]
     if by_place:
         places.sort(key=lambda place: place[::-1])
@@ -49,12 +52,12 @@ def test_times_in_any_order_of_files(times, size, by_place, told_by, random):
         # every slice has its own time, as scanners write it
         more = {"TemporalPositionIdentifier": t + 1, "TriggerTime": 7 * n, "clock": f"{100000 + n}"}
         slices.append(a_slice(3.0 * z, t, **told.get(told_by, more)))
-    random.shuffle(slices)
+    Random(seed).shuffle(slices)
     assert sizes(split(slices)) == [size] * times
 
 
-@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(2, 6), st.randoms())
-def test_echoes_times_and_repeats_multiply(echoes, times, repeats, size, random):
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(2, 6), st.integers(0, 99))
+def test_echoes_times_and_repeats_multiply(echoes, times, repeats, size, seed):
     # the first echo is measured twice as often
     slices = [
         a_slice(2.5 * z, (e, t, r), EchoTime=4.5 * (e + 1), TemporalPositionIdentifier=t + 1, AcquisitionNumber=r + 1)
@@ -63,7 +66,7 @@ def test_echoes_times_and_repeats_multiply(echoes, times, repeats, size, random)
         for r in range(repeats * (2 if e == 0 else 1))
         for z in range(size)
     ]
-    random.shuffle(slices)
+    Random(seed).shuffle(slices)
     assert sizes(split(slices)) == [size] * (len(slices) // size)
 
 
@@ -121,6 +124,17 @@ def test_passes_between_each_others_slices(told):
     assert sizes(split(series(2.0))) == [6, 6]
     # slices that do not overlap were measured in turn, as one volume
     assert len(split(series(1.5))) == 1
+
+
+def test_phases_of_other_extent_and_between_slices():
+    phases = {1: range(5, 20), 2: range(30), 3: range(10, 25)}
+    for offset in (0.0, 0.4):
+        slices = [
+            a_slice(1.25 * z + offset * phase, phase, number=n, AcquisitionNumber=phase, clock=f"{100 * phase + z}")
+            for phase, heights in phases.items()
+            for n, z in enumerate(heights)
+        ]
+        assert sizes(split(slices)) == [15, 30, 15]
 
 
 def test_turns_of_a_scanner_and_bands_measured_at_once_are_no_volumes():

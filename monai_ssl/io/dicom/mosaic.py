@@ -28,11 +28,13 @@ def mosaic_frames(dataset: FileDataset, path: Path, whole: Frame) -> list[Frame]
     Raises:
         ReadError: when that header was removed.
     """
-    from nibabel.nicom.dicomwrappers import MosaicWrapper, wrapper_from_data
+    from nibabel.nicom.csareader import get_csa_header
+    from nibabel.nicom.dicomwrappers import MosaicWrapper
 
     with reading(path, "the private header of the mosaic is damaged", "convert the series to NIfTI"):
-        mosaic = wrapper_from_data(dataset)
-    if not isinstance(mosaic, MosaicWrapper):
+        private = get_csa_header(dataset)
+        mosaic = None if private is None else MosaicWrapper(dataset, private)
+    if mosaic is None:
         raise ReadError(
             f"{path}: a mosaic of slices in one picture whose private header was removed, so that no slice has a "
             "place; export the series again with private tags, or convert it to NIfTI."

@@ -90,10 +90,10 @@ class Places:
         a, b = self.heights[list(one)], self.heights[list(two)]
         return bool(2 * (min(a.max(), b.max()) - max(a.min(), b.min())) >= min(np.ptp(a), np.ptp(b)))
 
-    def slices_overlap(self, part: Sequence[int]) -> bool:
-        """Whether the slices of a regular stack are thicker than they are apart."""
-        heights = self.heights[list(part)]
-        return bool(self.thickness > 1.05 * np.ptp(heights) / (len(part) - 1))
+    def do_overlap(self, part: Sequence[int]) -> bool:
+        """Whether some evenly spaced slices are thicker than they are apart."""
+        grid = self._grid(part)
+        return grid is not None and self.thickness > 1.05 * grid.distance
 
 
 def _clusters(values: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -37,7 +37,9 @@ def _of_one_plane(slices: list[Slice]) -> list[Part]:
     if not are_placed(slices):
         return [Part(slices)]
     stack = _Stack(slices)
-    return [Part([slices[i] for i in stack.with_copies(part)], problem) for part, problem in stack.volumes()]
+    # in the order of acquisition, where the images are numbered
+    volumes = sorted(stack.volumes(), key=lambda volume: min(slices[i].number or 0 for i in volume[0]))
+    return [Part([slices[i] for i in stack.with_copies(part)], problem) for part, problem in volumes]
 
 
 class _Stack:
@@ -60,10 +62,10 @@ class _Stack:
         whole = list(self.copies)
         if not self.places.are_unique(whole):
             found = self.refine(whole, list(range(len(self.columns[0]))))
-        elif self.places.are_even(whole):
-            found = self.passes(whole) or [whole]
+        elif self.places.are_even(whole) and not self.places.do_overlap(whole):
+            found = [whole]
         else:
-            found = None
+            found = self.passes(whole)
         return self.unequal(whole) if found is None else [(part, None) for part in found]
 
     def by(self, part: Indices, *columns: int) -> Parts:
@@ -112,16 +114,18 @@ class _Stack:
         yield from (values for values in (self.numbers, *moments) if all(value not in (None, "") for value in values))
 
     def passes(self, whole: Indices) -> Parts | None:
-        """Split a stack whose slices overlap and belong in turn to one pass and the next."""
-        if len(whole) < 4 or not self.places.slices_overlap(whole):
-            return None
+        """Split a stack whose slices belong in turn to one pass and the next."""
         row = sorted(whole, key=lambda i: self.places.heights[i])
         rank = {i: n for n, i in enumerate(row)}
         tagged = (self.by(whole, column) for column in self.varying(whole, range(len(self.columns[0]))))
         for parts in (*tagged, *self.equal_runs(whole)):
             count = len(parts)
-            alike = len({len(part) for part in parts}) == 1 and 2 * count <= len(whole)
-            if alike and all(len({rank[i] % count for i in part}) == 1 for part in parts):
+            alike = len({len(part) for part in parts}) == 1 and 3 * count <= len(whole)
+            if (
+                alike
+                and all(map(self.places.are_regular, parts))
+                and all(len({rank[i] % count for i in part}) == 1 for part in parts)
+            ):
                 return parts
         return None
 
@@ -144,9 +148,10 @@ class _Stack:
         for parts in (*(self.by(whole, *choice) for choice in choices if choice), *self.by_number(whole)):
             if len(parts) == 1 or not all(map(self.places.are_unique, parts)):
                 continue
-            good = [part for part in parts if self.is_volume(part, parts, whole)]
-            if sum(map(len, good)) >= needed:
-                return [(part, None if part in good else self.problem(part, good)) for part in parts]
+            volumes = self.whole_ones(parts, whole)
+            if sum(map(len, volumes)) >= needed:
+                size = max(map(len, volumes))
+                return [(part, None if part in volumes else self.problem(part, size)) for part in parts]
         return [(whole, None)]
 
     def by_number(self, whole: Indices) -> Iterator[Parts]:
@@ -164,20 +169,22 @@ class _Stack:
         if len(set(places.values())) == len(places):
             yield [turns[turn] for turn in sorted(turns)]
 
-    def is_volume(self, part: Indices, parts: Parts, whole: Indices) -> bool:
-        """Whether a part has a slice at every place, or is a stack of its own and not the rest of a broken scan."""
+    def whole_ones(self, parts: Parts, whole: Indices) -> Parts:
+        """Return the parts that have a slice at every place, or are stacks of their own, not the rest of a scan."""
         size = len({self.places.of[i] for i in whole})
-        if len(part) == size:
-            return True
-        stacks = [each for each in parts if len(each) > 2 and self.places.are_regular(each)]
-        is_rest = part is parts[-1] and sum(len(each) == size for each in parts) > 1
-        return part in stacks and not is_rest and all(self.places.overlap(part, each) for each in stacks)
+        complete = [part for part in parts if len(part) == size]
+        stacks = [part for part in parts if len(part) > 2 and self.places.are_regular(part)]
+        if len(complete) > 1 and parts[-1] in stacks:
+            # the scan was broken off
+            stacks.remove(parts[-1])
+        own = [part for part in stacks if all(self.places.overlap(part, other) for other in stacks)]
+        return [part for part in parts if part in complete or part in own]
 
-    def problem(self, part: Indices, good: Parts) -> str | None:
+    def problem(self, part: Indices, size: int) -> str | None:
         """Say what is missing; the reader tells of gaps, and may fill them."""
         if len(part) > 2 and not self.places.are_regular(part):
             return None
-        return f"an incomplete volume: {len(part)} of {max(map(len, good))} slices; restore its files"
+        return f"an incomplete volume: {len(part)} of {size} slices; restore its files"
 
 
 def _order(value: str) -> tuple[bool, float, str]:
