@@ -80,11 +80,17 @@ FORMATS = (
         headers={".mhd": named_in_header("elementdatafile", "=")},
         extra="itk",
     ),
-    Format("image", "PNG, JPEG", (".png", ".jpg", ".jpeg"), "monai_ssl.io.images.read_image", is_picture=True),
+    Format(
+        "image",
+        "PNG, JPEG, TIFF",
+        (".png", ".jpg", ".jpeg", ".tif", ".tiff"),
+        "monai_ssl.io.images.read_image",
+        is_picture=True,
+    ),
 )
 
 REMEDIES = {
-    "save it as PNG": (".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2"),
+    "save it as PNG": (".bmp", ".gif", ".webp", ".jp2"),
     "save it as NIfTI, which keeps spacing and orientation": (".npy", ".npz", ".h5", ".hdf5"),
     "convert it to NIfTI": (".mnc", ".head", ".brik", ".rec", ".gipl"),
     "unpack it": (".zip", ".tar", ".tgz", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst"),

@@ -1,28 +1,49 @@
-"""Read pictures: PNG and JPEG."""
+"""Read pictures: PNG, JPEG and TIFF of every depth."""
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monai_ssl.io.geometry import flat_affine
-from monai_ssl.io.volume import ReadOptions, Volume, compact, reading
+from monai_ssl.io.volume import ReadError, ReadOptions, Volume, compact, reading
 
-GRAY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+GRAY_MODES = ("L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+OTHER_BYTES = {
+    "RGB;16B": "RGB;16L",
+    "RGB;16L": "RGB;16B",
+    "RGB;16N": "RGB;16B" if sys.byteorder == "little" else "RGB;16L",
+    "RGBX;16B": "RGBX;16L",
+    "RGBX;16L": "RGBX;16B",
+    "RGBA;16B": "RGBA;16L",
+    "RGBA;16L": "RGBA;16B",
+    "RGBA;16N": "RGBA;16B" if sys.byteorder == "little" else "RGBA;16L",
+    # all four bytes of a pixel: upper and lower one of gray, then of transparency
+    "LA;16B": "RGBA",
+}
+"""Pillow keeps the upper byte of a color of two bytes; read as if in the other order, it keeps the lower one."""
+PHOTOMETRIC, SAMPLE_FORMAT, SIGNED = 262, 339, 2
+"""Tags of TIFF, and a value."""
 
 
 def read_image(files: Sequence[Path], options: ReadOptions) -> list[Volume]:
     """Return a picture (C, columns, rows), C = 3 if it has color, else 1; transparency is dropped.
 
-    The rotation that a camera notes down is ignored: radiographs carry none that could be trusted.
+    The rotation that a camera notes down is ignored: radiographs carry none that could be trusted. Black and white
+    are 0 and 255.
 
     Raises:
-        ReadError: when the file is damaged, or larger than Pillow's limit against decompression bombs.
+        ReadError: when the file is damaged, larger than Pillow's limit against decompression bombs, or holds several
+            pictures.
     """
     from PIL import Image
 
@@ -36,12 +57,65 @@ def read_image(files: Sequence[Path], options: ReadOptions) -> list[Volume]:
             # the check sums, which decoding does not look at
             image.verify()
         with Image.open(path) as image:
-            gray = image.mode in GRAY_MODES
-            pixels = np.array(image if gray else image.convert("L" if image.mode in ("LA", "La") else "RGB"))
+            count = getattr(image, "n_frames", 1)
+            if image.format == "TIFF" and count > 1:
+                raise ReadError(f"{path}: the file holds {count} pictures; save them apart, or a volume as NIfTI.")
+            pixels = _pixels(image, path)
     array = channels_first(pixels)
     spacing = (1.0, 1.0)
     modality = "rgb" if len(array) == 3 else "unknown"
     return [Volume(np.ascontiguousarray(compact(array)), flat_affine(spacing), spacing, modality, None)]
+
+
+def _pixels(image: ImageFile, path: Path) -> NDArray[Any]:
+    """Return what is in an opened picture (rows, columns[, 3]), as deep as it is."""
+    if image.mode in GRAY_MODES:
+        return _gray(image)
+    mode = _raw_mode(image)
+    if mode in OTHER_BYTES:
+        return _deep_colors(image, OTHER_BYTES[mode], path)
+    if ";16" in mode:
+        raise ReadError(f"{path}: colors of 16 bits that are stored as {mode} are not read; save it as PNG.")
+    return np.array(image.convert("L" if image.mode in ("1", "LA", "La") else "RGB"))
+
+
+def _gray(image: ImageFile) -> NDArray[Any]:
+    pixels = np.array(image)
+    tags = getattr(image, "tag_v2", None)
+    if tags is None:
+        return pixels
+    # what Pillow leaves to the reader of a TIFF
+    signed = tags.get(SAMPLE_FORMAT, (1,))[0] == SIGNED
+    if image.mode == "L" and signed:
+        pixels = pixels.view(np.int8)
+    if image.mode == "I" and not signed:
+        pixels = pixels.view(np.uint32)
+    if tags.get(PHOTOMETRIC) == 0 and image.mode != "L":
+        # high means dark
+        return 65535 - pixels if pixels.dtype == np.uint16 else -pixels
+    return pixels
+
+
+def _raw_mode(image: ImageFile) -> str:
+    """Return how the file stores a pixel, in Pillow's words."""
+    arguments = image.tile[0][3] if image.tile else ""
+    return str(arguments if isinstance(arguments, str) else arguments[0])
+
+
+def _deep_colors(image: ImageFile, other: str, path: Path) -> NDArray[Any]:
+    from PIL import Image
+
+    with Image.open(path) as again:
+        again.tile = [
+            (codec, box, offset, other if isinstance(arguments, str) else (other, *arguments[1:]))
+            for codec, box, offset, arguments in again.tile
+        ]
+        upper, lower = np.array(image), np.array(again)
+    if other == "RGBA":
+        # gray and its transparency
+        upper, lower = lower[..., 0], lower[..., 1]
+    pixels = upper.astype(np.uint16) << 8 | lower
+    return pixels if pixels.ndim == 2 else pixels[..., :3]
 
 
 def channels_first(pixels: NDArray[Any]) -> NDArray[Any]:
