@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
+
+from monai_ssl.errors import nearest
 
 # a link to the checkout's `bundles`; the wheel holds the files themselves
 _SHIPPED = Path(__file__).with_name("bundles")
@@ -33,9 +34,9 @@ def bundle_folder(named: str | Path, base: Path = Path()) -> Path:
         if _configs(folder).is_dir():
             return folder.resolve()
     known = shipped_bundles()
-    near = difflib.get_close_matches(str(named), known, n=1)
+    near = nearest(str(named), known)
     raise ValueError(
-        f"There is no bundle `{named}`{f'; did you mean `{near[0]}`?' if near else '.'} Give the folder of one (with "
+        f"There is no bundle `{named}`{f'; did you mean `{near}`?' if near else '.'} Give the folder of one (with "
         f"`configs`), or one of: {', '.join(known)}."
     )
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import sys
 import time
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
 _PACKAGE = Path(__file__).parent
 _MISTAKES = (ValueError, TypeError, KeyError, FileNotFoundError, FloatingPointError)
 _LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+_FORMER = {"held_out": "validation", "disturb": "augment"}
 TRACEBACK_VARIABLE = "MONAI_SSL_TRACEBACK"
 
 
@@ -44,6 +47,19 @@ def sentence_of(error: BaseException) -> str | None:
     if not _is_ours(error):
         return None
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the one of the ``known`` names that a user who wrote ``name`` probably meant, if any.
+
+    >>> nearest("max_epoch", ["lr", "max_epochs"])
+    'max_epochs'
+    >>> nearest("held_out", ["lr", "validation"])  # its former name
+    'validation'
+    """
+    names = list(known)
+    near = [n for n in names if n == _FORMER.get(name)] or difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
+    return near[0] if near else None
 
 
 def _of_worker(text: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
@@ -10,6 +9,8 @@ from typing import Any
 
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
+
+from monai_ssl.errors import nearest
 
 _OF_MONAI = {
     "run_id",
@@ -33,7 +34,6 @@ _READ_BY_TRACKING = {
     "is_not_rank0",
     "displayable_configs",
 }
-_FORMER = {"held_out": "validation", "disturb": "augment"}
 _READ_BY_RUN = _OF_MONAI - {"bundle_root"}
 _PATHS = {"bundle_root", "weights", "exclude", "probe_list", "words", "start_from", "checkpoint", "resume"}
 """Keys of the bundles that are paths, beside those that end in ``_dir``."""
@@ -100,9 +100,8 @@ def refuse_unread(config: Mapping[str, Any], keys: Sequence[str]) -> None:
         return
     hints = []
     for key in unknown:
-        near = [k for k in known if k == _FORMER.get(key)] or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        near = near or [k for k in known if key in k][:1]
-        hints.append(f"`{key}`" + (f" (did you mean `{near[0]}`?)" if near else ""))
+        near = nearest(key, known, 0.5) or next((k for k in known if key in k), None)
+        hints.append(f"`{key}`" + (f" (did you mean `{near}`?)" if near else ""))
     raise ValueError(
         f"Nothing in this bundle reads {', '.join(hints)}. Keys that can be set: {', '.join(known)}; "
         "parts of them with `#`, as in `--optimizer#lr`."

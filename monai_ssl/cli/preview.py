@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from monai_ssl.errors import nearest
 
 
 def add_parser(subparsers: Any) -> None:
@@ -85,8 +86,8 @@ def read_bundle(configs: Sequence[Path], overrides: Mapping[str, Any]) -> Any:
     known = [k for k in parser.get() if not k.startswith("_")]
     for key in overrides:
         if key.split("#")[0] not in known:
-            near = difflib.get_close_matches(key.split("#")[0], known, n=1)
-            hint = f" Did you mean `{near[0]}`?" if near else ""
+            near = nearest(key.split("#")[0], known)
+            hint = f" Did you mean `{near}`?" if near else ""
             raise ValueError(f"The bundle has no `{key}` to override.{hint} It has: {', '.join(known)}.")
     if "bundle_root" in known:
         parser["bundle_root"] = str(bundle_of(configs[0]))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from pydoc import locate
 from typing import TYPE_CHECKING, Any
 
 from monai_ssl.bundle_folders import config_file
+from monai_ssl.errors import nearest
 
 if TYPE_CHECKING:
     from monai.bundle import ConfigParser
@@ -35,11 +35,35 @@ def read_config(folder: Path, config: str, overrides: Mapping[str, Any], key: st
     for name, value in overrides.items():
         first = name.split("#")[0]
         if first not in keys:
-            near = difflib.get_close_matches(first, keys, n=1)
-            hint = f" Did you mean `{near[0]}`?" if near else ""
+            near = nearest(first, keys)
+            hint = f" Did you mean `{near}`?" if near else ""
             raise ValueError(f"`{key}#overrides` sets `{name}`, which {folder.name} has not.{hint}")
         parser[name] = value
     return parser
+
+
+def shared_for(folder: Path, config: str, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the shared overrides that a bundle has a key for: methods have ``widths`` in 3-D and ``width`` in 2-D."""
+    return {name: value for name, value in shared.items() if name.split("#")[0] in _keys(folder, config)}
+
+
+def refuse_unused(shared: Mapping[str, Any], configs: Iterable[tuple[Path, str]], key: str) -> None:
+    """Raise unless one of the bundles, each with the name of its configuration, has a key for each shared override.
+
+    Raises:
+        ValueError: for the first that none has; ``key`` names the place.
+    """
+    keys = {name for folder, config in configs for name in _keys(folder, config)}
+    for name in shared:
+        if keys and name.split("#")[0] not in keys:
+            near = nearest(name.split("#")[0], keys)
+            hint = f" Did you mean `{near}`?" if near else ""
+            raise ValueError(f"`{key}` sets `{name}`, which no bundle of the study has.{hint}")
+
+
+def _keys(folder: Path, config: str) -> set[str]:
+    path = config_file(folder, config)
+    return set(json.loads(path.read_text())) if path.is_file() else set()
 
 
 def encoder_recipe(parser: ConfigParser, key: str) -> dict[str, Any]:

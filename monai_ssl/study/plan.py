@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from monai_ssl.arguments import check_choice
 from monai_ssl.bundle_folders import bundle_folder, config_file
 from monai_ssl.study import plan_checks as checks
-from monai_ssl.study.bundle_files import encoder_recipe, read_config, spatial_dims
+from monai_ssl.study.bundle_files import encoder_recipe, read_config, refuse_unused, shared_for, spatial_dims
 from monai_ssl.study.execution import reason_of
 from monai_ssl.tasks import Task
 
@@ -173,6 +173,9 @@ def check_study(content: Mapping[str, Any], base: Path) -> Study:
         pretrain=str(content.get("pretrain", "once")),
         target_bn_batches=checks.amount(content.get("target_bn_batches", 0), "target_bn_batches"),
     )
+    bundles = [(method.bundle, method.config) for method in study.pretraining if method.bundle]
+    refuse_unused(shared.get("pretraining", {}), bundles, "shared#pretraining")
+    refuse_unused(shared.get("tasks", {}), [(task.bundle, "train") for task in study.tasks], "shared#tasks")
     if study.pretrain not in ("once", "per_seed"):
         raise ValueError(f"`pretrain` must be 'once' or 'per_seed', got {study.pretrain!r}.")
     for method in study.pretraining:
@@ -198,7 +201,7 @@ def _pretraining(name: str, entry: Mapping[str, Any], base: Path, shared: Mappin
         checks.text(entry.get(part, name), f"{key}#{part}")
     folder = _bundle(entry.get("bundle", name), base, f"{key}#bundle")
     config = str(entry.get("config", "pretrain"))
-    overrides = _for(folder, config, shared) | checks.overrides(entry, key)
+    overrides = shared_for(folder, config, shared) | checks.overrides(entry, key)
     checks.free(overrides, {"dataset_dir", "output_dir", "exclude", "resume"}, key)
     recipe = encoder_recipe(read_config(folder, config, overrides, key), key)
     return Pretraining(name, folder, config, _place(entry["dataset_dir"], base), overrides, None, recipe)
@@ -212,7 +215,7 @@ def _task(name: str, entry: Mapping[str, Any], base: Path, shared: Mapping[str, 
             raise ValueError(f"`{key}` needs `{needed}`.")
         checks.text(entry[needed], f"{key}#{needed}")
     folder = _downstream_bundle(entry["bundle"], base, f"{key}#bundle")
-    overrides = _for(folder, "train", shared) | checks.overrides(entry, key)
+    overrides = shared_for(folder, "train", shared) | checks.overrides(entry, key)
     ours = {"dataset_dir", "output_dir", "ckpt_dir", "weights", "seed", "train_cases", "scheme", "metric"}
     checks.free(overrides, ours, key)
     parser = read_config(folder, "train", overrides, key)
@@ -279,13 +282,6 @@ def _recipe_of(weights: Path, key: str) -> dict[str, Any]:
         )
     spatial_dims(card.encoder)
     return dict(card.encoder)
-
-
-def _for(folder: Path, config: str, shared: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the shared overrides that a bundle has a key for: methods have ``widths`` in 3-D and ``width`` in 2-D."""
-    path = config_file(folder, config)
-    keys = json.loads(path.read_text()) if path.is_file() else {}
-    return {name: value for name, value in shared.items() if name.split("#")[0] in keys}
 
 
 def _place(named: Any, base: Path) -> str:

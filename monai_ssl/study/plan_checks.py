@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from monai_ssl.errors import nearest
 from monai_ssl.transfer.finetune import SCHEMES
 
 
@@ -96,8 +96,8 @@ def known(entry: Any, keys: set[str], where: str) -> dict[str, Any]:
         raise ValueError(f"{where} must be an object, got {entry!r}.")
     for name in entry:
         if name not in keys and not name.startswith("_"):
-            near: Sequence[str] = difflib.get_close_matches(name, keys, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"it may have {', '.join(sorted(keys))}."
+            near = nearest(name, keys)
+            hint = f"did you mean `{near}`?" if near else f"it may have {', '.join(sorted(keys))}."
             raise ValueError(f"{where[0].upper()}{where[1:]} has an unknown key `{name}`: {hint}")
     return {name: value for name, value in entry.items() if not name.startswith("_")}
 

@@ -52,8 +52,9 @@ def test_the_smoke_study():
 
 
 def test_shared_overrides_go_where_the_bundle_has_the_key():
-    study = check(shared__pretraining__width=4)
-    assert all("width" not in method.overrides for method in study.pretraining)
+    flat = {"bundle": "rotation", "config": "pretrain_2d", "dataset_dir": "phantoms:xray"}
+    study = check(shared__pretraining__width=4, pretraining__flat=flat)
+    assert [method.name for method in study.pretraining if "width" in method.overrides] == ["flat"]
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,8 @@ def test_shared_overrides_go_where_the_bundle_has_the_key():
         ({"tasks__lungs__overrides__labels": {"lungs": 0}}, "`tasks#lungs`: `labels` must give each structure its own"),
         ({"tasks__lungs__overrides__metric": "iou"}, "sets `metric`, which the study decides"),
         ({"shared": {"widths": [4]}}, "`shared` has an unknown key `widths`"),
+        ({"shared__pretraining__held_out": 0}, "sets `held_out`, which no bundle .* mean `validation`"),  # former name
+        ({"shared__tasks__learning_rate": 1}, "`shared#tasks` sets `learning_rate`, which no bundle of the study has"),
     ],
 )  # fmt: skip
 def test_mistakes_name_the_key(changes, match):
