@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from monai_ssl.data.pretraining import PretrainingScans
+from monai_ssl.former_paths import moved_name
 
 if TYPE_CHECKING:
     from monai_ssl.data.imbalance import (
@@ -42,5 +43,5 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _IMPORTED_WHEN_USED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return moved_name(name)
     return getattr(import_module(f"{__name__}.{_IMPORTED_WHEN_USED[name]}"), name)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.former_paths import former_keyword, moved_to
 from monai_ssl.store.intensity import Intensity
 from monai_ssl.store.prepare import PrepareOptions, prepare
 from monai_ssl.store.store import Scan, Store
@@ -48,6 +49,7 @@ class PretrainingScans:
     (3, 1, (1, 16, 16, 16))
     """
 
+    @former_keyword("held_out", "validation")
     def __init__(
         self,
         dataset_dir: str | Path,
@@ -83,6 +85,12 @@ class PretrainingScans:
         self.validation: list[Scan] = [s for s in scans if s.patient in chosen]
         if not self.train:
             raise ValueError(f"`exclude` and `validation` leave no patient of {dataset_dir} to train on.")
+
+    @property
+    def held_out(self) -> list[Scan]:
+        """The former name of ``validation``."""
+        moved_to("PretrainingScans.held_out", "validation")
+        return self.validation
 
     def facts(self) -> dict[str, Any]:
         """What the model card says of the data."""

@@ -98,7 +98,7 @@ def _gray(image: ImageFile) -> NDArray[Any]:
 
 def _raw_mode(image: ImageFile) -> str:
     """Return how the file stores a pixel, in Pillow's words."""
-    arguments = image.tile[0][3] if image.tile else ""
+    arguments = (image.tile[0][3] if image.tile else None) or ("",)
     return str(arguments if isinstance(arguments, str) else arguments[0])
 
 

@@ -87,7 +87,10 @@ def wrong_kinds():
         "bomb": (lambda src: huge_png(src / "a.png"), "cannot be decoded"),
         "text": (lambda src: (src / "a.nrrd").write_text("hello"), "cannot be read"),
         "mixed sizes": (lambda src: one_wrong(src, Rows=4, PixelData=bytes(48)), "slices are missing|all voxels"),
-        "copies": (lambda src: one_wrong(src, ImagePositionPatient=[-20.0, -30.0, 40.0]), "at the same position|slices are missing"),
+        "copies": (
+            lambda src: one_wrong(src, ImagePositionPatient=[-20.0, -30.0, 40.0]),
+            "at the same position|slices are missing",
+        ),
         "no place": (lambda src: slices(src, ImageOrientationPatient=[0.0] * 6), "no pair of directions"),
         "pixels": (lambda src: one_wrong(src, PixelData=b"12"), "cannot be decoded"),
     }

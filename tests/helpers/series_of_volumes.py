@@ -163,7 +163,7 @@ def item(**tags) -> Sequence:
 
 
 def in_one_file(groups: Groups) -> Dataset:
-    """Return an enhanced file of :func:`pixels`, place by place; ``groups(frame, slice, time)`` tells the times apart."""
+    """Return an enhanced file of :func:`pixels`, place by place; ``groups(frame, slice, time)`` tells times apart."""
 
     def extra(frame: Dataset, k: int) -> int:
         z, t = divmod(k, TIMES)
