@@ -3,9 +3,9 @@
     python benchmarks/does_it_help.py --data ../shared/data/headneck_ct --work /somewhere --weights E.safetensors
 
 Four core organs, a fixed split by patient with 24 test patients that pre-training never saw, the same network,
-schedule and augmentation for every arm. The recipe was chosen with ``--validation``, on 12 labelled patients that are
+schedule and augmentation for every arm. The recipe was chosen with ``--validation``, on 12 labeled patients that are
 not test patients: 1000 steps leave whole organs at 0 for some seeds, 2000 do not. Every cell (weights, number of
-labelled patients, seed) is one JSON file in the work folder and is not computed twice. ``--report`` prints means,
+labeled patients, seed) is one JSON file in the work folder and is not computed twice. ``--report`` prints means,
 spreads and tests of what is there.
 """
 
@@ -51,18 +51,18 @@ ROI = (48, 48, 32)
 
 
 def split(data: Path, seed: int = 0, validation: bool = False) -> dict[str, list[str]]:
-    """24 test patients with all core organs drawn; the rest, labelled or not, may be pre-trained on.
+    """24 test patients with all core organs drawn; the rest, labeled or not, may be pre-trained on.
 
-    For ``validation`` the last 12 labelled patients stand in the place of the test patients.
+    For ``validation`` the last 12 labeled patients stand in the place of the test patients.
     """
     index = json.loads((data / "index.json").read_text())
     patients = sorted(index["patients"])
     complete = [p for p in patients if set(CORE) <= set(index["patients"][p]["contoured"])]
     shuffled = [complete[i] for i in np.random.default_rng(seed).permutation(len(complete))]
-    test, labelled = sorted(shuffled[:24]), shuffled[24:]
+    test, labeled = sorted(shuffled[:24]), shuffled[24:]
     if validation:
-        test, labelled = labelled[-12:], labelled[:-12]
-    return {"test": test, "labelled": labelled, "pretraining": [p for p in patients if p not in test]}
+        test, labeled = labeled[-12:], labeled[:-12]
+    return {"test": test, "labeled": labeled, "pretraining": [p for p in patients if p not in test]}
 
 
 def files(data: Path, patients: list[str]) -> list[dict[str, str]]:
@@ -103,7 +103,7 @@ def augmentation() -> list:
 
 
 class Cohort:
-    """All labelled and test scans in memory, loaded once for all cells."""
+    """All labeled and test scans in memory, loaded once for all cells."""
 
     def __init__(self, data: Path, validation: bool = False) -> None:
         parts = split(data, validation=validation)
@@ -112,7 +112,7 @@ class Cohort:
         self.scans = {
             p: deterministic(f)
             for p, f in zip(
-                parts["labelled"] + parts["test"], files(data, parts["labelled"] + parts["test"]), strict=True
+                parts["labeled"] + parts["test"], files(data, parts["labeled"] + parts["test"]), strict=True
             )
         }
 
@@ -129,7 +129,7 @@ def finetune(
 ) -> dict:
     set_determinism(seed)
     net = network(widths, weights).to(memory_format=torch.channels_last_3d)
-    patients = cohort.parts["labelled"][:labels]
+    patients = cohort.parts["labeled"][:labels]
     dataset = CacheDataset(
         [cohort.scans[p] for p in patients] * max(1, -(-steps * batch // (2 * labels))),
         Compose(augmentation()),
@@ -200,11 +200,11 @@ def probe(cohort: Cohort, widths: tuple[int, ...], weights: str, seed: int) -> d
     encoder = network(widths, weights).encoder.eval()
     zscore = ZScored("image").normalize
 
-    def labelled(patients: list[str]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def labeled(patients: list[str]) -> list[tuple[torch.Tensor, torch.Tensor]]:
         scans = [cohort.scans[p] for p in patients]
         return [(zscore(s["image"].as_tensor()[None])[0], s["label"].as_tensor()[0].long()) for s in scans]
 
-    train, test = labelled(cohort.parts["labelled"][:20]), labelled(cohort.parts["test"])
+    train, test = labeled(cohort.parts["labeled"][:20]), labeled(cohort.parts["test"])
     return voxel_probe(encoder, train, test, points_per_class=100, roi_size=(48, 64, 64), seed=seed)
 
 
@@ -258,7 +258,7 @@ def main() -> None:
         return
     for seed in args.seeds:
         for labels in args.labels:
-            labels = min(labels, len(cohort.parts["labelled"]))
+            labels = min(labels, len(cohort.parts["labeled"]))
             for name, weights in arms.items():
                 cell = args.work / f"{name}_{labels}_{seed}_{args.steps}.json"
                 if cell.exists():

@@ -3,7 +3,7 @@
     python benchmarks/headneck_cubes.py ../shared/data/headneck_ct studies/data/headneck
 
 Scans are cropped to the body and brought to 4 mm. `scans/` has whole scans for pre-training, none of a test patient.
-`cubes/` has, for each patient with all four organs, four cubes of 24 voxels centred in each organ and four centred
+`cubes/` has, for each patient with all four organs, four cubes of 24 voxels centered in each organ and four centered
 elsewhere in the body, and `datalist.csv` with patients and sections. Test patients are those of
 `benchmarks/does_it_help.py`; eight others are for validation.
 """
@@ -76,8 +76,8 @@ def main() -> None:
     args = parser.parse_args()
     parts = split(args.data)
     section = dict.fromkeys(parts["test"], "test")
-    section |= dict.fromkeys(parts["labelled"][:-VALIDATION], "training")
-    section |= dict.fromkeys(parts["labelled"][-VALIDATION:], "validation")
+    section |= dict.fromkeys(parts["labeled"][:-VALIDATION], "training")
+    section |= dict.fromkeys(parts["labeled"][-VALIDATION:], "validation")
     patients = sorted({*parts["pretraining"], *parts["test"]})
     rows, load = [], reduce()
     for number, patient in enumerate(tqdm(patients)):

@@ -27,6 +27,7 @@ OTHER_NAME = {
     "dicom": "io.dicom.source",
     "image_files": "io.images",
     "itk_files": "io.itk",
+    "labelled": "data.labeled",
     "phantom_anatomy": "samples.anatomy",
     "samples": "samples.cohort",
     "word_discovery": "words.discovery",

@@ -1,4 +1,4 @@
-"""What the JSON of bundles names, and what a misspelt key says."""
+"""What the JSON of bundles names, and what a misspelled key says."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from PIL import Image
 
 from monai_ssl import bundle
 from monai_ssl.bundle.command_line import refuse_unknown_keys, refuse_unread, typed, understand_words
-from monai_ssl.data import LabelledImages, PretrainingScans
+from monai_ssl.data import LabeledImages, PretrainingScans
 from monai_ssl.errors import sentence_of
 from monai_ssl.handlers import Export
 from monai_ssl.methods import Exemplar, Jigsaw, Rubik
@@ -47,7 +47,7 @@ def test_keys_that_something_reads_pass(given):
     refuse_unknown_keys({})
 
 
-def test_a_misspelt_key_is_refused_with_the_nearest_one(given, tmp_path):
+def test_a_misspelled_key_is_refused_with_the_nearest_one(given, tmp_path):
     with pytest.raises(ValueError, match=r"Nothing in this bundle reads `epoch` \(did you mean `max_epochs`\?\)"):
         refuse_unknown_keys(given(epoch=3))
     with pytest.raises(ValueError, match=r"`qqq`. Keys that can be set: lr, max_epochs, model;"):
@@ -236,32 +236,32 @@ def test_scans_of_the_wrong_kind_are_refused(cohort, tmp_path):
         PretrainingScans(tmp_path / "o" / "store", tmp_path, 3, validation=1.0)
 
 
-def test_labelled_images_of_a_probe(cohort, tmp_path):
+def test_labeled_images_of_a_probe(cohort, tmp_path):
     files = sorted(p for p in cohort.rglob("*.nii.gz") if "label" not in str(p))[:3]
     listed = [{"image": str(p), "label": i % 2, "group": i} for i, p in enumerate(files)]
     (tmp_path / "list.json").write_text(json.dumps(listed))
-    images = LabelledImages(tmp_path / "list.json", (16, 16, 8), normalize=lambda x: x * 0 + 2)
+    images = LabeledImages(tmp_path / "list.json", (16, 16, 8), normalize=lambda x: x * 0 + 2)
     assert len(images) == 3 and images[1]["label"] == 1 and images[2]["group"] == 2
     assert torch.equal(images[0]["image"], torch.full((1, 16, 16, 8), 2.0))
-    plain = LabelledImages(tmp_path / "list.json", (16, 16, 8), channels=3)[0]["image"]
+    plain = LabeledImages(tmp_path / "list.json", (16, 16, 8), channels=3)[0]["image"]
     assert plain.shape == (3, 16, 16, 8) and 0 <= plain.min() < plain.max() <= 1
 
 
-def test_what_is_no_list_of_labelled_images_is_refused(tmp_path):
+def test_what_is_no_list_of_labeled_images_is_refused(tmp_path):
     nothing, infinite = '[{"image": "x"}]', '[{"image": "x", "label": Infinity}]'
     for text in ("{", '{"a": 1}', "7", nothing, infinite, "[" * 200_000):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(ValueError, match=r"`probe_list` .*bad.json must be a JSON list"):
-            LabelledImages(tmp_path / "bad.json", (8, 8))
+            LabeledImages(tmp_path / "bad.json", (8, 8))
     with pytest.raises(ValueError, match=r"`probe_list` .*none.json must be a JSON list"):
-        LabelledImages(tmp_path / "none.json", (8, 8))
+        LabeledImages(tmp_path / "none.json", (8, 8))
     for name in "ab":
         Image.fromarray(np.eye(9, dtype=np.uint8) * 200).save(tmp_path / f"{name}.png")
     for place, reason in [("gone.nii", "which does not exist"), (".", "not one image: 2 images found there")]:
         (tmp_path / "gone" / "list.json").parent.mkdir(exist_ok=True)
         (tmp_path / "gone" / "list.json").write_text(json.dumps([{"image": f"../{place}", "label": 0}]))
         with pytest.raises(ValueError, match=rf"`probe_list` .*list.json names .*{reason}"):
-            LabelledImages(tmp_path / "gone" / "list.json", (8, 8))[0]
+            LabeledImages(tmp_path / "gone" / "list.json", (8, 8))[0]
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

@@ -200,7 +200,7 @@ def test_targets_are_the_views_before_they_were_augmented(path, settings):
 
 
 @pytest.mark.slow
-def test_a_misspelt_override_of_the_stock_command_ends_in_a_sentence(settings, tmp_path):
+def test_a_misspelled_override_of_the_stock_command_ends_in_a_sentence(settings, tmp_path):
     path = BUNDLES / "pcrlv2/configs/pretrain.json"
     command, env = stock_command(path, settings(path))
     wrong = subprocess.run(

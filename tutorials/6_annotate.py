@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Annotate with MONAI Label
 #
-# Weights that were pre-trained on your unlabelled scans start the model that helps you to label them: it proposes,
+# Weights that were pre-trained on your unlabeled scans start the model that helps you to label them: it proposes,
 # you correct, it trains on what you corrected. This page makes the bundle and checks what the server will ask of it;
 # the server is a program of its own (`pip install monai-ssl[label]`, in another environment than this one).
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai_ssl.data import LabelledImages, PretrainingScans
+from monai_ssl.data import LabeledImages, PretrainingScans
 from monai_ssl.data.cases import Case as ListedCase
 from monai_ssl.data.cases import is_there, list_file, patient_of, read_list
 from monai_ssl.store import Scan, Store
@@ -120,7 +120,7 @@ def _with_classes(sections: Mapping[str, Sequence[ListedCase]]) -> CaseList:
 
 
 def _probe_list(path: Path) -> CaseList:
-    listed = LabelledImages(path, ())
+    listed = LabeledImages(path, ())
     groups = [str(i) if group is None else f"group {group}" for i, group in enumerate(listed.groups)]
     cases = [Case(*entry) for entry in zip(listed.files, groups, map(str, listed.labels), strict=True)]
     classes = tuple(map(str, sorted(set(listed.labels))))

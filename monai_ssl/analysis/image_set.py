@@ -15,7 +15,7 @@ from torch import Tensor
 from monai_ssl.analysis.cases import Case, CaseList
 from monai_ssl.analysis.trained_run import TrainedRun
 from monai_ssl.arguments import nearest_multiples
-from monai_ssl.data.labelled import read_listed
+from monai_ssl.data.labeled import read_listed
 from monai_ssl.store.statistics import intensity_statistics
 from monai_ssl.transforms.crops.cut import resize
 

@@ -11,7 +11,7 @@ from ignite.engine import Engine
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
-from monai_ssl.data import LabelledImages, PretrainingScans, WindowDataset
+from monai_ssl.data import LabeledImages, PretrainingScans, WindowDataset
 from monai_ssl.data.windows import collate_views, endless_loader
 from monai_ssl.engines import SSLTrainer
 from monai_ssl.handlers import Checkpoint, Diagnostics, Export, Pictures, Probe, Progress, Tracking, ValidationLoss
@@ -165,10 +165,10 @@ class Pretraining:
         )
 
     def probe(self, probe_list: str) -> Probe:
-        """Return the probe of a list of labelled images, which get the last normalization of the views."""
+        """Return the probe of a list of labeled images, which get the last normalization of the views."""
         last = [t for t in self.views.transforms if isinstance(t, (ZScored, ImageNetNormalized))]
         normalize = last[-1].normalize if last else None
-        return Probe(LabelledImages(probe_list, self.window_size, self.encoder.in_channels, normalize))
+        return Probe(LabeledImages(probe_list, self.window_size, self.encoder.in_channels, normalize))
 
     def parameters(self) -> dict[str, Any]:
         """Return the plain top-level settings, and hashes of the tables that views and method agree on."""

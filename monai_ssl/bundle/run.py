@@ -55,7 +55,7 @@ def setup(seed: int, references: MutableMapping[str, Any] | None = None) -> None
             and words of JSON mean what the user meant.
 
     Raises:
-        ValueError: when nothing reads a key that the user typed, as a misspelt one.
+        ValueError: when nothing reads a key that the user typed, as a misspelled one.
 
     >>> setup(seed=3)
     >>> drawn = torch.rand(4)

@@ -1,4 +1,4 @@
-"""Datasets and loaders: windows for pre-training, lists of labelled cases for what follows."""
+"""Datasets and loaders: windows for pre-training, lists of labeled cases for what follows."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
         imbalanced_subset,
         weighted_sampler,
     )
-    from monai_ssl.data.labelled import LabelledImages
+    from monai_ssl.data.labeled import LabeledImages
     from monai_ssl.data.windows import WindowDataset, collate_views, endless_loader
 
 # these need torch and MONAI, which take seconds to import: too long for `prepare`, its workers and `inspect`
 _IMPORTED_WHEN_USED = {
-    "LabelledImages": "labelled",
+    "LabeledImages": "labeled",
     "MeanResampler": "imbalance",
     "WindowDataset": "windows",
     "class_sampler": "imbalance",
@@ -29,7 +29,7 @@ _IMPORTED_WHEN_USED = {
 }
 
 __all__ = [
-    "LabelledImages",
+    "LabeledImages",
     "MeanResampler",
     "PretrainingScans",
     "WindowDataset",

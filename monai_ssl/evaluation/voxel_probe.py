@@ -24,7 +24,7 @@ def voxel_probe(
     k: int = 5,
     strength: float = 0.01,
 ) -> dict[str, float]:
-    """Classify sampled voxels of test patients from frozen multi-scale features, as learnt on training patients.
+    """Classify sampled voxels of test patients from frozen multi-scale features, as learned on training patients.
 
     From every volume up to ``points_per_class`` voxels of each class are drawn; the same seed draws the same voxels
     whatever the encoder, so that encoders compare in pairs. A voxel's vector is all feature maps of the encoder,
@@ -46,12 +46,12 @@ def voxel_probe(
         ``knn/class_<c>``; all in [0, 1].
 
     Raises:
-        ValueError: when image and label differ in shape, or a part has no labelled voxel of two classes.
+        ValueError: when image and label differ in shape, or a part has no labeled voxel of two classes.
     """
     train_x, train_y = _part(encoder, train, points_per_class, roi_size, seed)
     test_x, test_y = _part(encoder, test, points_per_class, roi_size, seed + len(train))
     if len(train_y.unique()) < 2 or len(test_y) == 0:
-        raise ValueError("A voxel probe needs labelled voxels of at least two classes to learn and some to test.")
+        raise ValueError("A voxel probe needs labeled voxels of at least two classes to learn and some to test.")
     mean, std = train_x.mean(0), train_x.std(0).clamp_min(1e-6)
     train_x, test_x = (train_x - mean) / std, (test_x - mean) / std
     predictions = {

@@ -17,11 +17,11 @@ from monai_ssl.handlers.preserving_state import preserving_state
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
 
-Labelled = Sequence[Mapping[str, Any]]
+Labeled = Sequence[Mapping[str, Any]]
 
 
 class Probe:
-    """Score frozen representations of labelled images: ``probe/knn`` and ``probe/linear`` in the metrics.
+    """Score frozen representations of labeled images: ``probe/knn`` and ``probe/linear`` in the metrics.
 
     The first is the accuracy of the nearest neighbors by cosine, the second the balanced accuracy of logistic
     regression; both in [0, 1], and the first choice to select a checkpoint by, since the loss of a pretext task does
@@ -32,7 +32,7 @@ class Probe:
     beside the others, and a warning says when training ends no better. A run that is continued does not repeat that.
 
     Args:
-        train: labelled images ``{"image": (C, *spatial), "label": int}``, all of one shape; with ``"group"``, such as a
+        train: labeled images ``{"image": (C, *spatial), "label": int}``, all of one shape; with ``"group"``, such as a
             patient number, images of one group never serve each other.
         test: as ``train``, to score on.
         every: epochs between two evaluations; the last epoch is always evaluated.
@@ -44,7 +44,7 @@ class Probe:
     """
 
     def __init__(
-        self, train: Labelled, test: Labelled | None = None, every: int = 1, *, k: int = 5, batch_size: int = 8
+        self, train: Labeled, test: Labeled | None = None, every: int = 1, *, k: int = 5, batch_size: int = 8
     ) -> None:
         if every < 1:
             raise ValueError(f"`every` of `Probe` is a number of epochs of at least 1, got {every}.")
@@ -74,7 +74,7 @@ class Probe:
             return
         warnings.warn(
             f"Frozen features tell the labels no better than before the training: probe/linear is {after:.3f}, and was "
-            f"{before:.3f} at the start. With few labelled images that may be chance; else train longer, or choose "
+            f"{before:.3f} at the start. With few labeled images that may be chance; else train longer, or choose "
             "another method with `python -m monai_ssl advise`.",
             UserWarning,
             stacklevel=2,
@@ -91,7 +91,7 @@ class Probe:
     def _scores(self, engine: SSLTrainer) -> tuple[float, float]:
         x, y, groups = self._represent(engine, self.train)
         if len(y.unique()) < 2:
-            raise ValueError("The labelled images of `Probe` are all of one class; a probe needs two at least.")
+            raise ValueError("The labeled images of `Probe` are all of one class; a probe needs two at least.")
         if self.test is not None:
             test_x, test_y, _ = self._represent(engine, self.test)
             linear = linear_probe(x, y, test_x, test_y)
@@ -100,7 +100,7 @@ class Probe:
         linear = cross_validated_linear_probe(x, y, folds, groups)
         return leave_one_out_knn(x, y, self.k, groups), linear["balanced_accuracy"]
 
-    def _represent(self, engine: SSLTrainer, items: Labelled) -> tuple[Tensor, Tensor, Tensor]:
+    def _represent(self, engine: SSLTrainer, items: Labeled) -> tuple[Tensor, Tensor, Tensor]:
         vectors, labels, groups = [], [], []
         with preserving_state(engine) as method:
             for at in range(0, len(items), self.batch_size):
@@ -115,7 +115,7 @@ class Probe:
 def _stacked(images: Sequence[Tensor]) -> Tensor:
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
-        raise ValueError(f"The labelled images of `Probe` must be of one shape, got {sorted(shapes)}; crop or resize.")
+        raise ValueError(f"The labeled images of `Probe` must be of one shape, got {sorted(shapes)}; crop or resize.")
     return torch.stack(list(images)).float()
 
 

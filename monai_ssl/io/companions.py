@@ -27,7 +27,7 @@ def beside(*endings: str, also: str) -> Companions:
 
 
 def _first(folder: Path, base: str, endings: tuple[str, ...]) -> Path | None:
-    places = (folder / (base + spelt) for ending in endings for spelt in (ending, ending.upper()))
+    places = (folder / (base + spelled) for ending in endings for spelled in (ending, ending.upper()))
     return next((place for place in places if place.is_file()), None)
 
 

@@ -77,7 +77,7 @@ def _check_end(file: Path, path: Path) -> None:
 
 
 def _load_pair(header: Path, data: Path) -> Any:
-    """Load a pair of which one may be packed, or be spelt otherwise, and the other not."""
+    """Load a pair of which one may be packed, or be spelled otherwise, and the other not."""
     kinds = (kind for kind in nib.imageclasses.all_image_classes if len(kind.files_types) > 1)
     kind = next(kind for kind in kinds if kind.path_maybe_image(header)[0])
     places = kind.filespec_to_file_map(header)

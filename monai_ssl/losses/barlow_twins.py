@@ -37,8 +37,8 @@ def barlow_twins(z1: Tensor, z2: Tensor, off_diagonal: float = 0.0051) -> Tensor
 
 def _standardize(z: Tensor) -> Tensor:
     mean = z.mean(0)
-    centred = z - mean
-    variance = centred.square().mean(0)
+    centered = z - mean
+    variance = centered.square().mean(0)
     # the mean of a constant feature is rounded, hence its variance is not exactly 0
     constant = variance <= (_ROUNDING * mean).square()
-    return centred * torch.where(constant, 0.0, variance.masked_fill(constant, 1.0).rsqrt())
+    return centered * torch.where(constant, 0.0, variance.masked_fill(constant, 1.0).rsqrt())

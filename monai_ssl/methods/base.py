@@ -87,7 +87,7 @@ class Method(nn.Module, ABC):
         return self.encoder.pooled(x)
 
     def after_step(self) -> None:
-        """Update what gradients do not (momentum encoders, queues, centres), after a real optimizer step only."""
+        """Update what gradients do not (momentum encoders, queues, centers), after a real optimizer step only."""
 
     def metrics(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return scalars that say how well the task is solved, such as its accuracy, by name; none by default.

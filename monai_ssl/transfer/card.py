@@ -43,7 +43,7 @@ class ModelCard:
         data_fingerprint: hash of the prepared data.
         epochs: trained.
         iterations: trained.
-        data_license: licence of the data, in the words of who trained.
+        data_license: license of the data, in the words of who trained.
         versions: of the packages.
         tensors_sha256: hash of names, types, shapes and values of all tensors; set by the export.
     """
@@ -116,7 +116,7 @@ class ModelCard:
             "Orientation": self.orientation,
             "Training": f"{self.epochs} epochs, {self.iterations} iterations",
             "Data fingerprint": f"`{self.data_fingerprint or 'not given'}`",
-            "Licence of the data": self.data_license,
+            "License of the data": self.data_license,
             "Versions": ", ".join(f"{name} {number}" for name, number in sorted(self.versions.items())),
             "SHA-256 of the tensors": f"`{self.tensors_sha256}`",
         }

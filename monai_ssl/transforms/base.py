@@ -20,7 +20,7 @@ Params = dict[str, Any]
 
 
 class RandBatchTransform(Randomizable, MapTransform):
-    """A dictionary transform that treats one sample or a batch with the same vectorised kernel.
+    """A dictionary transform that treats one sample or a batch with the same vectorized kernel.
 
     A subclass splits its work in two: :meth:`draw` makes the parameters of one sample, :meth:`kernel` applies the
     stacked parameters to a batch. Hence ``batch`` equals the stacked single results for the same parameters.

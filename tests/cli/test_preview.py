@@ -159,7 +159,7 @@ def test_columns_and_labels(tmp_path):
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
-def test_several_images_of_a_labelled_sample_share_its_row():
+def test_several_images_of_a_labeled_sample_share_its_row():
     """Shuffled cells without any other image: the labels say how many samples there are."""
     batch = {"cells": torch.rand(18, 1, 8, 8), "label": torch.tensor([7, 3])}
     (cells,) = columns_of(batch)

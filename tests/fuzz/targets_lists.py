@@ -18,7 +18,7 @@ from targets import SilentlyAcceptedError, Target, as_json
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from files import nifti, stored
 
-from monai_ssl.data.labelled import LabelledImages
+from monai_ssl.data.labeled import LabeledImages
 from monai_ssl.store import PrepareOptions, Split, Store, inspect_store, load_split, prepare, save_split
 from monai_ssl.store.store import _maps
 from monai_ssl.study.folder import StudyFolder
@@ -107,7 +107,7 @@ def _use_table(folder: Path) -> None:
 
 
 def _use_probe(folder: Path) -> None:
-    images = LabelledImages(folder / "probe.json", (8, 8))
+    images = LabeledImages(folder / "probe.json", (8, 8))
     for index in range(len(images)):
         images[index]
 

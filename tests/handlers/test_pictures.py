@@ -33,7 +33,7 @@ def test_the_same_batch_is_drawn_each_time(tmp_path):
     ssl_trainer([handler], 3, batches(4)).run()
     first = batches(4)[0]
     assert torch.equal(handler._batch["view1"], first["view1"][:2])
-    # nothing is learnt: the sheets are equal pixel by pixel
+    # nothing is learned: the sheets are equal pixel by pixel
     still(ssl_trainer([Pictures(tmp_path / "still", 1)], 2, batches(4))).run()
     one, two = (np.array(Image.open(tmp_path / "still" / "pictures" / f"epoch_000{e}.png")) for e in (1, 2))
     assert np.array_equal(one, two)

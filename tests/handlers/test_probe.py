@@ -5,14 +5,14 @@ import copy
 import pytest
 import torch
 from ignite.engine import Events
-from toy_training import labelled, said, ssl_trainer
+from toy_training import labeled, said, ssl_trainer
 
 from monai_ssl.handlers import Probe
 
 
-@pytest.mark.parametrize("test", [None, labelled(10, seed=1)])
+@pytest.mark.parametrize("test", [None, labeled(10, seed=1)])
 def test_what_can_be_seen_is_found(test):
-    trainer = ssl_trainer([Probe(labelled(), test, batch_size=7)])
+    trainer = ssl_trainer([Probe(labeled(), test, batch_size=7)])
     assert said(trainer.run) == [], "nothing is better than all"
     assert trainer.state.metrics["probe/knn"] == 1.0
     assert trainer.state.metrics["probe/linear"] == 1.0
@@ -44,7 +44,7 @@ def spoil(engine):
 
 
 def test_the_untrained_network_stands_beside_and_no_gain_is_said():
-    seen = labelled()
+    seen = labeled()
     trainer = ssl_trainer([Probe(seen)], epochs=2)
     untrained = Probe(seen)._scores(trainer)
     trainer.add_event_handler(Events.ITERATION_COMPLETED, spoil)
@@ -56,7 +56,7 @@ def test_the_untrained_network_stands_beside_and_no_gain_is_said():
 
 
 def test_a_gain_is_no_matter_and_a_continuation_has_no_start():
-    trainer = ssl_trainer([Probe(labelled(), every=2)], epochs=3)
+    trainer = ssl_trainer([Probe(labeled(), every=2)], epochs=3)
     trainer.add_event_handler(Events.STARTED, spoil)
     fresh = copy.deepcopy(trainer.method.encoder.state_dict())
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: engine.method.encoder.load_state_dict(fresh))

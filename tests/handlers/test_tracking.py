@@ -9,7 +9,7 @@ import pytest
 import torch
 from ignite.engine import Events
 from mlflow.tracking import MlflowClient
-from toy_training import Toy, batches, labelled, said, ssl_trainer, trainer
+from toy_training import Toy, batches, labeled, said, ssl_trainer, trainer
 from two_processes import free_port
 
 from monai_ssl.evaluation.spread import spread
@@ -144,7 +144,7 @@ def test_a_metric_is_recorded_where_it_was_measured_and_not_again(folder):
         CollapseMonitor(every=3),
         DataWait(),
         ValidationLoss(batches(1), every=2),
-        Probe(labelled(), every=2),
+        Probe(labeled(), every=2),
         Tracking(folder, every=2),
     ]
     trainer = ssl_trainer(handlers, epochs=3, data=batches(4, size=3), method=method)

@@ -2,7 +2,7 @@
 
 import pytest
 from mlflow.tracking import MlflowClient
-from toy_training import batches, labelled, ssl_trainer
+from toy_training import batches, labeled, ssl_trainer
 from two_processes import both
 
 from monai_ssl.handlers import Diagnostics, Pictures, Probe, Progress, Tracking, ValidationLoss
@@ -14,7 +14,7 @@ def train(rank, folder):
     tracking = Tracking(folder)
     handlers = [
         ValidationLoss(batches(2, seed=rank)),
-        Probe(labelled()),
+        Probe(labeled()),
         Diagnostics(),
         Pictures(folder, tracking=tracking),
         Progress(),

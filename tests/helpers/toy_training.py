@@ -67,7 +67,7 @@ class Healthy(Toy):
         return {"restoration": (restored - batch["target1"]).square().mean(), "size": restored.square().mean()}
 
 
-def labelled(n: int = 20, noise: float = 0.01, seed: int = 0):
+def labeled(n: int = 20, noise: float = 0.01, seed: int = 0):
     """Images of two classes that anybody can tell apart."""
     g = torch.Generator().manual_seed(seed)
     pattern = torch.stack([torch.zeros(1, 8, 8), torch.eye(8)[None]])

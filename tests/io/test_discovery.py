@@ -150,12 +150,12 @@ def test_broken_headers_are_reported_and_the_rest_goes_on(tmp_path):
     unreadable = series(stored())[0]
     unreadable.add_new("Rows", "LO", "many")
     save(unreadable, tmp_path / "rows.dcm")
-    (tmp_path / "picture.tif").touch()
+    (tmp_path / "picture.bmp").touch()
     sources, rejected = discover(tmp_path)
     reasons = {path.name: reason for path, reason in rejected}
     assert [s.name for s in sources] == ["good"]
-    assert set(reasons) == {"text.dcm", "empty.dcm", "short.dcm", "odd.dcm", "rows.dcm", "picture.tif"}
-    assert "not a DICOM file" in reasons["empty.dcm"] and "save it as PNG" in reasons["picture.tif"]
+    assert set(reasons) == {"text.dcm", "empty.dcm", "short.dcm", "odd.dcm", "rows.dcm", "picture.bmp"}
+    assert "not a DICOM file" in reasons["empty.dcm"] and "save it as PNG" in reasons["picture.bmp"]
     assert "ImageOrientationPatient in the DICOM header is not a number" in reasons["odd.dcm"]
     assert not any(str(tmp_path) in reason for reason in reasons.values())
 

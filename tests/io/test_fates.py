@@ -20,7 +20,7 @@ def test_every_file_has_a_fate(tmp_path):
     for name in ("mr/a.nii.bz2", "mr/copy.nii.bz2", "mr/a_seg.nii.gz", "mr/.a.nii", ".git/objects/a.nii"):
         nifti(src / name, noise)
     nib.save(nib.Nifti1Pair(noise + 1, np.eye(4)), src / "pair.hdr.gz")
-    junk = "alone.img alone.raw notes.txt 1.2.840.7 table.csv picture.tif scans.tar.gz x.mnc"
+    junk = "alone.img alone.raw notes.txt 1.2.840.7 table.csv picture.bmp scans.tar.gz x.mnc"
     for name in junk.split():
         (src / name).write_bytes(b"data")
     (src / "lost.mhd").write_text("ElementDataFile = lost.raw\n")

@@ -11,7 +11,7 @@ from monai.transforms import LoadImage
 from PIL import Image
 
 from monai_ssl.cli.main import main
-from monai_ssl.data import LabelledImages
+from monai_ssl.data import LabeledImages
 from monai_ssl.io import discover, read
 from monai_ssl.io.formats import FORMATS
 from monai_ssl.io.listing import images_in
@@ -67,7 +67,7 @@ def test_every_ending_in_every_list(entry, ending, tmp_path):
     load = LoadImage(reader="monai_ssl.io.monai_reader.ScanReader", dtype=None, ensure_channel_first=True)
     assert load(str(image)).shape == read(found)[0].array.shape
     (src / "probe.json").write_text(f'[{{"image": "{image.name}", "label": 1}}]')
-    assert LabelledImages(src / "probe.json", (8,) * (read(found)[0].array.ndim - 1))[0]["label"] == 1
+    assert LabeledImages(src / "probe.json", (8,) * (read(found)[0].array.ndim - 1))[0]["label"] == 1
     for number in range(2):
         write(entry, tasks / "imagesTr" / f"p{number}{ending}")
         write(entry, tasks / "labelsTr" / f"p{number}{ending}")

@@ -1,5 +1,8 @@
 """Pictures become arrays (C, columns, rows), or sentences that say why not."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from files import cut
@@ -34,6 +37,46 @@ def test_sixteen_bits_are_kept(tmp_path):
     assert np.array_equal(volume.array, deep.T[None]) and volume.array.dtype == np.uint16
 
 
+def png(path, pixels, kind):
+    """Write 16 bits a channel, which Pillow cannot: gray (0), color (2), with transparency (4, 6)."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in pixels)
+    size = (pixels.shape[1], pixels.shape[0])
+    head = struct.pack(">IIBBBBB", *size, 16, kind, 0, 0, 0)
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_sixteen_bits_of_every_kind_of_png(tmp_path, kind, channels):
+    pixels = np.random.default_rng(1).integers(0, 65536, (6, 9, channels)).astype(np.uint16)
+    png(tmp_path / "a.png", pixels, kind)
+    seen = 3 if channels > 2 else 1
+    assert np.array_equal(read_path(tmp_path / "a.png").array, pixels[..., :seen].transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float32", "bool"])
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
+def test_tiff_of_every_depth(tmp_path, dtype, compression):
+    pixels = (
+        (GRAY > 127) if dtype == "bool" else (GRAY.astype("float64") * 100 - 9000 * (dtype[0] != "u")).astype(dtype)
+    )
+    if dtype == "int16":
+        pixels = pixels.astype(np.int32)
+    Image.fromarray(pixels).save(tmp_path / "a.tif", compression=compression)
+    wanted = 255 * pixels if dtype == "bool" else pixels
+    assert np.array_equal(read_path(tmp_path / "a.tif").array, wanted.T[None])
+
+
+def test_a_tiff_of_several_pictures_is_refused(tmp_path):
+    Image.fromarray(GRAY).save(tmp_path / "a.tif", save_all=True, append_images=[Image.fromarray(GRAY)])
+    with pytest.raises(ReadError, match="holds 2 pictures"):
+        read_path(tmp_path / "a.tif")
+
+
 def test_color(tmp_path):
     Image.fromarray(COLOR).save(tmp_path / "a.png")
     volume = read_path(tmp_path / "a.png")
@@ -48,7 +91,7 @@ def test_gray_in_disguise_has_one_channel(tmp_path, mode):
 
 def test_black_and_white(tmp_path):
     Image.fromarray(GRAY > 127).save(tmp_path / "a.png")
-    assert np.array_equal(read_path(tmp_path / "a.png").array, (GRAY > 127).T[None])
+    assert np.array_equal(read_path(tmp_path / "a.png").array, 255 * (GRAY > 127).T[None])
 
 
 def test_palette_and_transparency_become_color(tmp_path):

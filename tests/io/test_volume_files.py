@@ -85,7 +85,7 @@ def test_compact_is_exact_or_float32(array):
 
 
 @pytest.mark.parametrize(("slope", "inter", "dtype"), [(2.0, -1024.0, np.int16), (0.5, 0.25, np.float32)])
-def test_scaling_of_nifti_is_honoured(tmp_path, slope, inter, dtype):
+def test_scaling_of_nifti_is_honored(tmp_path, slope, inter, dtype):
     image = nib.Nifti1Image(SCAN, np.eye(4))
     image.header.set_slope_inter(slope, inter)
     nib.save(image, tmp_path / "a.nii.gz")

@@ -25,7 +25,7 @@ def pair():
 
 
 def orthonormal(n=16, d=6):
-    """Centred features without correlation: columns of a Hadamard matrix but the first."""
+    """Centered features without correlation: columns of a Hadamard matrix but the first."""
     h = torch.ones(1, 1)
     while len(h) < n:
         h = torch.cat([torch.cat([h, h], 1), torch.cat([h, -h], 1)])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 from torch import nn
-from toy_training import Healthy, Toy, batches, labelled, said, ssl_trainer
+from toy_training import Healthy, Toy, batches, labeled, said, ssl_trainer
 
 from monai_ssl import handlers
 from monai_ssl.handlers import Diagnostic, Diagnostics, FrozenParts, Pictures, Probe, ValidationLoss, ZeroGradient
@@ -99,7 +99,7 @@ def test_watching_changes_nothing_of_the_run(tmp_path):
     """Bit for bit."""
     watchers = [
         ValidationLoss(batches(3, seed=5), BatchViews([Noise()])),
-        Probe(labelled(), every=10),
+        Probe(labeled(), every=10),
         Diagnostics(),
         Pictures(tmp_path, every=10),
     ]

@@ -20,7 +20,7 @@ from monai_ssl.store.intensity import default_intensity
 from monai_ssl.store.statistics import intensity_statistics
 
 
-class LabelledImages(Sequence[dict[str, Any]]):
+class LabeledImages(Sequence[dict[str, Any]]):
     """Images with a class each: body box, [0, 1], resized to one size, kept in memory.
 
     Args:
