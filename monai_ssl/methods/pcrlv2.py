@@ -6,7 +6,8 @@ Medical Image Analysis", TPAMI 2023. https://arxiv.org/abs/2301.00772
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import islice, product
 
 import torch
@@ -22,6 +23,8 @@ from monai_ssl.networks.heads import INTERPOLATION
 from monai_ssl.schedules import cosine
 
 TASKS = ("restoration", "comparison")
+Vectors = Callable[[int], tuple[Tensor, Tensor]]
+"""v and p, both (B, D), of views by level."""
 
 
 class PCRLv2(Method):
@@ -125,9 +128,10 @@ class PCRLv2(Method):
         if "restoration" in self.tasks:
             terms |= self._restoration(global1, global2, scale, batch)
         if "comparison" in self.tasks:
-            terms["comparison"] = self._compare(global1, global2, compared)
+            views = self._vectors(global1), self._vectors(global2)
+            terms["comparison"] = self._compare(*views, compared)
             if local_scales:
-                terms["local_comparison"] = self._compare_locals(batch["locals"], (global1, global2), local_scales)
+                terms["local_comparison"] = self._compare_locals(batch["locals"], views, local_scales)
         return terms
 
     def _restoration(
@@ -146,24 +150,28 @@ class PCRLv2(Method):
             "scale_restoration": fade * _mse(self._restore(global1, scale, target1), target1),
         }
 
-    def _compare(self, pyramid1: list[Tensor], pyramid2: list[Tensor], scale: int) -> Tensor:
+    def _compare(self, view1: Vectors, view2: Vectors, scale: int) -> Tensor:
         """L^C, eq. 5; crossed: the mean over all pairs of one view's drawn scale and the other's scales."""
         partners = [scale] if self.comparison == "pairwise" else self.compared_levels
         pairs = []
         for other in partners:
-            (v1, p1), (v2, p2) = self._vectors(pyramid1, scale), self._vectors(pyramid2, other)
+            (v1, p1), (v2, p2) = view1(scale), view2(other)
             pairs.append(symmetric_cosine(p1, p2, v1, v2))
         return torch.stack(pairs).mean()
 
-    def _compare_locals(self, views: Tensor, globals_: Sequence[list[Tensor]], scales: Sequence[int]) -> Tensor:
+    def _compare_locals(self, views: Tensor, globals_: Sequence[Vectors], scales: Sequence[int]) -> Tensor:
         """The local-global comparisons of eq. 9: one forward pass of all local views, none of them restored."""
-        batch_size = len(globals_[0][0])
-        count = len(views) // batch_size
-        stacked = self._pyramid(views, max(scales))
-        terms = []
-        for (k, pyramid), scale in zip(product(range(count), globals_), scales, strict=True):
-            local = [level.unflatten(0, (batch_size, count))[:, k] for level in stacked]
-            terms.append(self._compare(local, pyramid, scale))
+        count = len(scales) // len(globals_)
+        stacked = self._vectors(self._pyramid(views, max(scales)))
+
+        def local(k: int) -> Vectors:
+            # (B * L, D) -> (B, L, D) -> (B, D)
+            return lambda level: (stacked(level)[0][k::count], stacked(level)[1][k::count])
+
+        terms = [
+            self._compare(local(k), global_view, scale)
+            for (k, global_view), scale in zip(product(range(count), globals_), scales, strict=True)
+        ]
         total = torch.stack(terms)
         return total.mean() if self.local_reduction == "mean" else total.sum()
 
@@ -177,8 +185,9 @@ class PCRLv2(Method):
     def _restore(self, pyramid: list[Tensor], level: int, like: Tensor) -> Tensor:
         return self.restorers[str(level)](pyramid[level + 1], like.shape[2:])
 
-    def _vectors(self, pyramid: list[Tensor], level: int) -> tuple[Tensor, Tensor]:
-        return self.comparers[str(level)](pyramid[level + 1])
+    def _vectors(self, pyramid: list[Tensor]) -> Vectors:
+        """Return v and p of eq. 4 by level; the batch norm of a head sees all views of the pyramid, once."""
+        return cache(lambda level: self.comparers[str(level)](pyramid[level + 1]))
 
     def _draw(self, levels: Sequence[int]) -> int:
         """One random scale instead of all of them (Sec. 3.3), the same on every rank."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from monai.bundle import ConfigParser
 from torch import nn
 
@@ -80,7 +81,7 @@ def settled(method, data):
         for view in ("locals", "view2", "view1"):
             for level, features in enumerate(method._pyramid(data[view], 2)):
                 if str(level - 1) in method.comparers:
-                    method._vectors([features] * 4, level - 1)
+                    method._vectors([features] * 4)(level - 1)
         method.restore(data["view1"])
     return method.eval()
 
@@ -221,23 +222,27 @@ def test_local_term_averages_over_two_comparisons_a_local_view():
     assert six["restoration"].item() == three["restoration"].item()
 
 
-def test_local_views_are_compared_with_the_globals_of_their_own_sample():
-    method = forced([1])
-    data = batch(size=2, num_locals=3)
-    settled(method, data)
-    value = method.losses(data)["local_comparison"]
-    from monai_ssl.losses import symmetric_cosine
+@pytest.mark.parametrize("preset", ["paper", "reference"])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_local_term_and_its_gradient_are_those_of_one_head_over_all_local_views(dims, preset):
+    method = forced([1], preset=preset, dims=dims)
+    data = batch(dims, size=3, num_locals=4)
+    head, weight = method.comparers["1"], [p for p in method.encoder.parameters() if p.ndim > 2][-1]
 
     def vectors(x):
-        return method._vectors(method._pyramid(x, 1), 1)
+        return head(list(method.network.decoder.levels(method.encoder(x)))[1])
 
-    expected = []
-    for k in range(3):
-        local = torch.stack([data["locals"][k], data["locals"][3 + k]])
-        for view in ("view1", "view2"):
-            (v1, p1), (v2, p2) = vectors(local), vectors(data[view])
-            expected.append(symmetric_cosine(p1, p2, v1, v2))
-    assert value.item() == pytest.approx(torch.stack(expected).mean().item(), abs=1e-6)
+    def cosine(p, v):
+        return F.cosine_similarity(p, v.detach(), dim=1).mean()
+
+    # 12 = 3 samples of 4 views, sample by sample
+    (v, p), globals_ = vectors(data["locals"]), [vectors(data[view]) for view in ("view1", "view2")]
+    rows = [[4 * sample + k for sample in range(3)] for k in range(4)]
+    wanted = -torch.stack([(cosine(p[k], w) + cosine(q, v[k])) / 2 for k in rows for w, q in globals_]).mean()
+    found = method.losses(data)["local_comparison"]
+    assert found.item() == pytest.approx(wanted.item(), abs=1e-6)
+    gradients = [torch.autograd.grad(loss, weight)[0] for loss in (found, wanted)]
+    assert (gradients[0] - gradients[1]).norm() < 1e-5 * gradients[1].norm()
 
 
 @pytest.mark.parametrize("preset", ["paper", "reference"])
@@ -392,7 +397,7 @@ def test_overfits_one_batch_without_collapse():
     assert mean_of(history, "comparison", last) < -0.8
     pyramid = method._pyramid(data["view1"], 2)
     for level in range(3):
-        v = nn.functional.normalize(method._vectors(pyramid, level)[0], dim=1)
+        v = nn.functional.normalize(method._vectors(pyramid)(level)[0], dim=1)
         assert v.std(0).mean() > 0.2 / v.shape[1] ** 0.5
 
 
