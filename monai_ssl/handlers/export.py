@@ -1,4 +1,4 @@
-"""Export: the encoder as safetensors with its model card, and the whole method for inference."""
+"""Export: encoder and decoder as safetensors with their model card, and the whole method for inference."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ _logger = logging.getLogger(__name__)
 class Export:
     """Write ``encoder.safetensors`` with its model card, and ``model.pt``, whenever an epoch ends.
 
-    The encoder is what the downstream bundles load by ``--weights``; ``model.pt`` is the state of the whole method,
-    which ``inference.json`` loads, and ``model.json`` says how the method is built and what it expects of images.
+    The encoder is what the downstream bundles load by ``--weights``. A method that trains a decoder leaves both in
+    ``unet.safetensors``, for ``--weights`` with ``--part both`` or ``decoder``. ``model.pt`` is the state of the
+    whole method, which ``inference.json`` loads; ``model.json`` says how it is built and what it expects of images.
 
     Args:
         output_dir: where the files go.
@@ -72,6 +73,8 @@ class Export:
             **self.facts,
         )
         self.directory.mkdir(parents=True, exist_ok=True)
+        if trainer.method.decoder is not None:
+            export_weights(trainer.method, self.directory / "unet.safetensors", card, ("encoder", "decoder"))
         export_weights(trainer.method, self.directory / "encoder.safetensors", card)
         save_atomically(trainer.method.state_dict(), self.directory / "model.pt")
         if self.window_size:

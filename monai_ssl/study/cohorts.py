@@ -14,8 +14,8 @@ from monai_ssl.files import read_json, write_json
 from monai_ssl.io.listing import files_at
 from monai_ssl.store.convert import content_hash
 from monai_ssl.store.splits import label_fractions
-from monai_ssl.study.bundle_files import digest
 from monai_ssl.study.plan import StudyTask
+from monai_ssl.study.plan.bundle_files import digest
 
 _SPLIT_SEED = 0
 

@@ -13,7 +13,7 @@ from filelock import FileLock
 from monai_ssl.study.execution import Status
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import Job
-from monai_ssl.study.matrix import arms
+from monai_ssl.study.matrix import Arm, arms
 from monai_ssl.study.mlflow_nesting import StudyRun
 from monai_ssl.study.parallel import Launch, Processes, pool, run_jobs, visible_gpus
 from monai_ssl.study.plan import Study
@@ -88,10 +88,10 @@ def conduct(
 
 def table_of(study: Study) -> str:
     """Return the matrix in words, without a look at any data."""
-    rows: list[Sequence[str]] = [("method", "task", "scheme", "encoder")]
+    rows: list[Sequence[str]] = [("method", "task", "scheme", "part", "encoder")]
     found = arms(study)
-    rows += [(a.method, a.task.name, a.scheme, str(a.encoder["_target_"]).rsplit(".", 1)[-1]) for a in found]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    rows += [(a.method, a.task.name, a.scheme, _part(a), str(a.encoder["_target_"]).rsplit(".", 1)[-1]) for a in found]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     repeats = len(study.labels) * len(study.seeds)
     trained = sum(method.bundle is not None for method in study.pretraining)
@@ -101,6 +101,13 @@ def table_of(study: Study) -> str:
         f"({', '.join(map(str, study.labels))}) x {len(study.seeds)} seeds = {len(found) * repeats} cells"
     )
     return "\n".join(lines)
+
+
+def _part(arm: Arm) -> str:
+    if arm.pretraining is None:
+        return "none"
+    other = f", decoder of {arm.pretraining.decoder}" if arm.pretraining.decoder else ""
+    return f"{arm.part or arm.task.overrides.get('part', 'encoder')}{other}"
 
 
 def _account(study: Study, prepared: Prepared) -> dict[str, object]:
@@ -124,6 +131,8 @@ def _account(study: Study, prepared: Prepared) -> dict[str, object]:
                 "config": method.config,
                 "overrides": dict(method.overrides),
                 "encoder": dict(method.encoder),
+                "part": method.part,
+                "decoder": method.decoder,
                 "test_patients_held_back": prepared.held_back.get(method.name),
             }
             for method in study.pretraining

@@ -36,6 +36,11 @@ class JobFolder:
         return self.root / "encoder.safetensors"
 
     @property
+    def unet(self) -> Path:
+        """Weights of encoder and decoder that a pre-training leaves which trains both; the bundle names them."""
+        return self.root / "unet.safetensors"
+
+    @property
     def checkpoint(self) -> Path:
         """What a pre-training continues from; the bundle names it."""
         return self.root / "checkpoint.pt"

@@ -26,8 +26,8 @@ class PretrainingJob:
     overrides: Mapping[str, Any]
     seed: int | None = None
 
-    needs: ClassVar[str | None] = None
-    """Key of the job that must be done before."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Keys of the jobs that must be done before."""
 
     @property
     def title(self) -> str:
@@ -59,9 +59,11 @@ class CellJob:
         evaluate: the one that is laid over it to test.
         overrides: of the task's bundle, all but its folders, weights and encoder.
         recipe: ``_target_`` and arguments of the encoder.
-        weights: file to start from, where no pre-training of the study makes it.
+        weights: file to start from; a pre-training of the study may still have to make it.
+        decoder_weights: file that the decoder starts from, where it is another one.
+        part: of the weights to start from; ``None``: as the overrides or the bundle say.
         target_bn_batches: of the target, to collect batch norm statistics from for a second test; 0 for none.
-        needs: key of the pre-training that it starts from.
+        needs: keys of the pre-trainings that it starts from.
     """
 
     key: str
@@ -81,8 +83,10 @@ class CellJob:
     overrides: Mapping[str, Any]
     recipe: Mapping[str, Any]
     weights: Path | None = None
+    decoder_weights: Path | None = None
+    part: str | None = None
     target_bn_batches: int = 0
-    needs: str | None = None
+    needs: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -120,5 +124,8 @@ def job_from_json(content: Mapping[str, Any]) -> Job:
     rest = {name: value for name, value in content.items() if name != "job"}
     if kind is None or rest.keys() != {field.name for field in fields(kind)}:
         raise ValueError(f"Job {content.get('key')} was written by another version of monai_ssl: run the study again.")
-    paths = {name: Path(rest[name]) for name in ("config", "train", "evaluate", "weights") if rest.get(name)}
-    return kind(**rest | paths)
+    files = ("config", "train", "evaluate", "weights", "decoder_weights")
+    typed: dict[str, Any] = {name: Path(rest[name]) for name in files if rest.get(name)}
+    if "needs" in rest:
+        typed["needs"] = tuple(rest["needs"])
+    return kind(**rest | typed)

@@ -11,11 +11,12 @@ from typing import Any
 
 from monai_ssl import __version__
 from monai_ssl.bundle_folders import config_file
-from monai_ssl.study.bundle_files import digest, encoder_name, spatial_dims
 from monai_ssl.study.cohorts import Cohort, ContentHashes, fingerprint, subsets, write_list
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import CellJob, PretrainingJob
 from monai_ssl.study.plan import Pretraining, Study, StudyTask
+from monai_ssl.study.plan.bundle_files import digest, encoder_name, spatial_dims
+from monai_ssl.study.plan.decoders import part_for
 
 SCRATCH = "scratch"
 PAPER_ENCODERS = {
@@ -38,6 +39,7 @@ class Arm:
         scheme: name of the scheme.
         encoder: recipe.
         pretraining: what it starts from; ``None`` from scratch.
+        part: of that; ``None``: as the task's bundle says.
     """
 
     method: str
@@ -45,19 +47,24 @@ class Arm:
     scheme: str
     encoder: Mapping[str, Any]
     pretraining: Pretraining | None
+    part: str | None = None
 
 
 def arms(study: Study) -> list[Arm]:
     """Return the arms; each kind of encoder on each task has its own from scratch, which moves all of the network.
 
     Raises:
-        ValueError: when a method fits no task.
+        ValueError: when a method fits no task, or its decoder is asked for and does not fit.
     """
     found: list[Arm] = []
+    by_name = {method.name: method for method in study.pretraining}
     for task in study.tasks:
         fitting = [method for method in study.pretraining if spatial_dims(method.encoder) == task.dims]
         found += _from_scratch(task, fitting)
-        found += [Arm(m.name, task, scheme, m.encoder, m) for m in fitting for scheme in study.schemes]
+        for method in fitting:
+            part = part_for(method, by_name[method.decoder or method.name], task)
+            schemes = method.schemes or study.schemes
+            found += [Arm(method.name, task, scheme, method.encoder, method, part) for scheme in schemes]
     for method in study.pretraining:
         if not any(arm.pretraining is method for arm in found):
             raise ValueError(
@@ -104,6 +111,27 @@ def pretraining_job(
 
 
 @dataclass(frozen=True)
+class Start:
+    """What a cell starts from; from scratch without anything.
+
+    Args:
+        weights: file.
+        identity: key of the pre-training that makes it, or hash of its content.
+        needs: keys of pre-trainings.
+        part: of the weights; ``None``: as the task's bundle says.
+        decoder_weights: file of the decoder, where it is another one.
+        decoder_identity: of that.
+    """
+
+    weights: Path | None = None
+    identity: str | None = None
+    needs: tuple[str, ...] = ()
+    part: str | None = None
+    decoder_weights: Path | None = None
+    decoder_identity: str | None = None
+
+
+@dataclass(frozen=True)
 class CellMaker:
     """Makes the cells of a study.
 
@@ -141,16 +169,15 @@ class CellMaker:
 
     def _cell(self, arm: Arm, seed: int, count: int, data: str, listed: Path, trained: Trained) -> CellJob:
         task, method = arm.task, arm.pretraining
-        source = trained.get((arm.method, seed)) if method is not None else None
-        weights = method.weights if method is not None else None
+        start = self._start(arm, seed, trained) if method is not None else Start()
         options = self.study.schemes[arm.scheme] if method is not None else {"scheme": "full"}
         train, evaluate = (config_file(task.bundle, name) for name in ("train", "evaluate"))
-        identity = {
+        identity: dict[str, Any] = {
             "names": [arm.method, task.name, arm.scheme],
             "bundle": [_text_digest(train), _text_digest(evaluate)],
             "overrides": dict(task.overrides),
             "data": data,
-            "start": source.key if source else self.hashes.of(weights) if weights else None,
+            "start": start.identity,
             "encoder": dict(arm.encoder),
             "scheme": dict(options),
             "seed": seed,
@@ -158,6 +185,8 @@ class CellMaker:
             "select": self.study.select,
             "version": __version__,
         }
+        if start.part is not None:
+            identity["part"] = [start.part, start.decoder_identity]
         if self.study.target_bn_batches:
             identity["target_bn_batches"] = self.study.target_bn_batches
         return CellJob(
@@ -177,10 +206,36 @@ class CellMaker:
             evaluate=evaluate,
             overrides={**task.overrides, **options, "datalist": str(listed.resolve()), "seed": seed},
             recipe=dict(arm.encoder),
-            weights=weights,
+            weights=start.weights,
+            decoder_weights=start.decoder_weights,
+            part=start.part,
             target_bn_batches=self.study.target_bn_batches,
-            needs=source.key if source else None,
+            needs=start.needs,
         )
+
+    def _start(self, arm: Arm, seed: int, trained: Trained) -> Start:
+        """Return what an arm starts from: files of its own pre-training, or also of that whose decoder it takes."""
+        method = arm.pretraining
+        assert method is not None
+        asked = arm.part or arm.task.overrides.get("part")
+        other = method.decoder if asked == "both" else None
+        weights, key = self._weights(method.name, seed, trained, asked if other is None else "encoder")
+        if other is None:
+            return Start(weights, key or self.hashes.of(weights), (key,) if key else (), arm.part)
+        decoder, decoder_key = self._weights(other, seed, trained, "decoder")
+        needs = tuple(name for name in (key, decoder_key) if name)
+        identity, decoder_identity = key or self.hashes.of(weights), decoder_key or self.hashes.of(decoder)
+        return Start(weights, identity, needs, arm.part, decoder, decoder_identity)
+
+    def _weights(self, name: str, seed: int, trained: Trained, part: str | None) -> tuple[Path, str | None]:
+        """Return the file with a part of a method's weights, and the key of the pre-training that makes it."""
+        job = trained.get((name, seed))
+        if job is None:
+            (given,) = (method.weights for method in self.study.pretraining if method.name == name)
+            assert given is not None
+            return given, None
+        made = self.folder.pretraining(job.key)
+        return (made.unet if part in ("decoder", "both") else made.encoder).resolve(), job.key
 
 
 def _text_digest(path: Path) -> str:

@@ -56,11 +56,11 @@ def run_jobs(
             if folder.is_done(job):
                 status[job.key] = "done"
                 del waiting[job.key]
-            elif job.needs and status.get(job.needs) == "failed":
-                folder.write_failure(job, f"its pre-training failed: {folder.pretraining(job.needs).failure()}")
+            elif broken := [key for key in job.needs if status.get(key) == "failed"]:
+                folder.write_failure(job, f"its pre-training failed: {folder.pretraining(broken[0]).failure()}")
                 status[job.key] = "failed"
                 tell(waiting.pop(job.key), "failed")
-            elif free and (job.needs is None or status.get(job.needs) == "done"):
+            elif free and all(status.get(key) == "done" for key in job.needs):
                 slot = free.pop()
                 running[executor.submit(launch, folder, job, slot)] = (waiting.pop(job.key), slot)
         if not running:

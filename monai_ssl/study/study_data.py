@@ -64,10 +64,11 @@ def prepare_study(study: Study, folder: StudyFolder) -> Prepared:
     cells = CellMaker(study, cohorts, hashes, folder).cells(trained)
     hashes.save()
     jobs: list[Job] = [*trained.values(), *cells]
-    unique = {job.key: job for job in jobs}
+    # methods that take other parts of one pre-training share its job
+    unique = {job.key: job for job in reversed(jobs)}
     for job in unique.values():
         folder.write_job(job)
-    return Prepared(tuple(unique.values()), cohorts, found)
+    return Prepared(tuple(reversed(unique.values())), cohorts, found)
 
 
 def look_at_data(study: Study) -> tuple[list[str], list[str]]:

@@ -134,3 +134,12 @@ def _pick(stored: Mapping[str, Tensor], part: str, origin: str) -> tuple[dict[st
 def _find(name: str, part: str) -> int:
     """Position of ``part`` as a whole component of a dotted name, or -1."""
     return f".{name}".find(f".{part}.")
+
+
+def part_shapes(path: Path, part: str) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of a part of a safetensors file by its header, none where it has none."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), "pt") as file:
+        names = [name for name in file.keys() if name.startswith(f"{part}.")]  # noqa: SIM118 -- no mapping
+        return {name.removeprefix(f"{part}."): tuple(file.get_slice(name).get_shape()) for name in names}

@@ -34,6 +34,7 @@ def start_from(
     intensity: Mapping[str, Any] | None = None,
     spacing: Sequence[float] | None = None,
     part: Part = "encoder",
+    decoder_weights: Source | None = None,
 ) -> tuple[LoadAccount, ...]:
     """Fill ``part`` of ``network`` with pre-trained weights; without any, training starts from scratch.
 
@@ -48,6 +49,7 @@ def start_from(
         spacing: in mm; ``None`` for that of the scans.
         part: ``"encoder"``, ``"decoder"``, ``"both"``, or ``"none"``: the network is built like that of ``weights``
             and starts from scratch, as a fair baseline does.
+        decoder_weights: file for the decoder, where it is not ``weights``.
 
     Returns:
         The account of the tensors of each part, also logged; none from scratch.
@@ -77,7 +79,10 @@ def start_from(
         "intensity": intensity or default_intensity(modality).to_dict(),
         "spacing": spacing,
     }
-    accounts = tuple(_load(network, weights, name, channels, expected) for name in PARTS[part])
+    if decoder_weights and "decoder" not in PARTS[part]:
+        raise ValueError(f"`decoder_weights` are given, and `part` is {part!r}: set it to 'both', or leave them out.")
+    sources = {"encoder": weights, "decoder": decoder_weights or weights}
+    accounts = tuple(_load(network, sources[name], name, channels, expected) for name in PARTS[part])
     for account in accounts:
         _logger.info(account.table())
     return accounts

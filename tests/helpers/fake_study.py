@@ -21,7 +21,7 @@ def jobs(methods=3, cells=4):
         found.append(PretrainingJob(f"pre{method}", f"m{method}", Path("p.json"), {}))
         for number in range(cells):
             content = result(f"m{method}", labels=number)
-            found.append(replace(cell(content, f"cell{method}{number}"), needs=f"pre{method}"))
+            found.append(replace(cell(content, f"cell{method}{number}"), needs=(f"pre{method}",)))
     return found
 
 

@@ -1,0 +1,77 @@
+"""Whether the decoder that a method trains fits into the network of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from monai_ssl.study.plan.bundle_files import read_config
+from monai_ssl.study.plan.methods import Pretraining
+from monai_ssl.study.plan.tasks import StudyTask, parsed
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def part_for(method: Pretraining, decoder_from: Pretraining, task: StudyTask) -> str | None:
+    """Return the part of a pre-trained network that the task's network starts from; ``None``: as its bundle says.
+
+    A network without a decoder, as of a classification, starts from the encoder, whatever the method says.
+
+    Args:
+        method: whose encoder is meant.
+        decoder_from: whose decoder is meant.
+        task: downstream.
+
+    Raises:
+        ValueError: when a decoder is asked for that is not trained or does not fit.
+    """
+    asked = method.part or task.overrides.get("part")
+    if asked not in ("decoder", "both"):
+        return method.part
+    wanted = _of_task(task, method.encoder)
+    if not wanted:
+        if method.part is None:
+            raise ValueError(f"`tasks#{task.name}#overrides#part` is {asked!r}, but its network has no decoder.")
+        return "encoder"
+    trained = _of_method(decoder_from)
+    place = f"`pretraining#{decoder_from.name}`"
+    if not trained:
+        raise ValueError(
+            f"{place} trains no decoder, and {asked!r} of it is asked for on {task.name}: set `part` of "
+            f"`pretraining#{method.name}` to 'encoder'."
+        )
+    differing = sorted(name for name in wanted if trained.get(name) != wanted[name])
+    if differing:
+        name = differing[0]
+        raise ValueError(
+            f"The decoder of {place} does not fit that of {task.name}: its `{name}` is {trained.get(name, 'missing')}, "
+            f"where the task's is {wanted[name]}; give both the same `skips` and widths, or set `part` to 'encoder'."
+        )
+    return method.part
+
+
+def _of_task(task: StudyTask, encoder: Mapping[str, Any]) -> Shapes:
+    key = f"tasks#{task.name}"
+    overrides = {**task.overrides, "encoder": {**encoder, "in_channels": "@in_channels"}}
+    parser = read_config(task.bundle, "train", overrides, key)
+    with torch.device("meta"):
+        return _shapes(getattr(parsed(parser, "network_def", key), "decoder", None))
+
+
+def _of_method(method: Pretraining) -> Shapes:
+    if method.weights is not None:
+        from monai_ssl.transfer.source import part_shapes
+
+        return part_shapes(method.weights, "decoder")
+    assert method.bundle is not None
+    key = f"pretraining#{method.name}"
+    parser = read_config(method.bundle, method.config, method.overrides, key)
+    with torch.device("meta"):
+        return _shapes(parsed(parser, "network_def", key).decoder)
+
+
+def _shapes(decoder: nn.Module | None) -> Shapes:
+    return {} if decoder is None else {name: tuple(tensor.shape) for name, tensor in decoder.state_dict().items()}

@@ -1,0 +1,127 @@
+"""Tasks of a study file: a downstream bundle on some data, as its defaults and the overrides make it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_ssl.arguments import check_choice
+from monai_ssl.bundle_folders import config_file
+from monai_ssl.study.execution import reason_of
+from monai_ssl.study.plan import checks
+from monai_ssl.study.plan.bundle_files import read_config, shared_for
+from monai_ssl.study.plan.places import named_bundle, place
+from monai_ssl.tasks import Task
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigParser
+
+_TASK = {"bundle", "dataset_dir", "overrides", "metric", "higher_is_better", "test_share", "val_share"}
+_TASK |= {"imbalance", "hard_cutoff"}
+_DOWNSTREAM = ("task", "metric", "spatial_dims")
+"""Keys by which a bundle says that it trains on labels, and what."""
+
+
+@dataclass(frozen=True)
+class StudyTask:
+    """A downstream task on some data.
+
+    Args:
+        name: in the table.
+        bundle: folder of ``segmentation`` or another bundle whose ``train.json`` names a task.
+        dataset_dir: what the bundle reads, or ``phantoms:...``.
+        overrides: of the bundle.
+        task: that the bundle names, as its defaults and the overrides make it.
+        metric: short name of one of the task's.
+        test_share: of the patients, where the data has no test section of its own.
+        val_share: of the rest, where it has no validation section; they give the learning curve.
+        dims: spatial dimensions of the network.
+        datalist: of the bundle.
+        imbalance: ratio of the rare class to the other one among the training images; ``labels`` then count images.
+        hard_cutoff: score up to which a test patient is hard for scratch; the report then tells gains on hard ones.
+    """
+
+    name: str
+    bundle: Path
+    dataset_dir: str
+    overrides: Mapping[str, Any]
+    task: Task
+    metric: str
+    test_share: float
+    val_share: float
+    dims: int
+    datalist: str | None = None
+    imbalance: float | None = None
+    hard_cutoff: float | None = None
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.task.metric(self.metric).higher_is_better
+
+
+def read_task(name: str, entry: Mapping[str, Any], base: Path, shared: Mapping[str, Any]) -> StudyTask:
+    """Return a task of a study.
+
+    Raises:
+        ValueError: naming the key that is missing, unknown or wrong.
+    """
+    key = f"tasks#{name}"
+    entry = checks.known(entry, _TASK, f"`{key}`")
+    for needed in ("bundle", "dataset_dir"):
+        if needed not in entry:
+            raise ValueError(f"`{key}` needs `{needed}`.")
+        checks.text(entry[needed], f"{key}#{needed}")
+    folder = _downstream_bundle(entry["bundle"], base, f"{key}#bundle")
+    overrides = shared_for(folder, "train", shared) | checks.overrides(entry, key)
+    ours = {"dataset_dir", "output_dir", "ckpt_dir", "weights", "seed", "train_cases", "scheme", "metric"}
+    checks.free(overrides, ours, key)
+    parser = read_config(folder, "train", overrides, key)
+    task, metric, dims, datalist = (parsed(parser, part, key) for part in (*_DOWNSTREAM, "datalist"))
+    metric = str(entry.get("metric", metric))
+    check_choice(task.metrics, **{f"{key}#metric": metric})
+    found = StudyTask(
+        name=name,
+        bundle=folder,
+        dataset_dir=place(entry["dataset_dir"], base),
+        overrides=overrides,
+        task=task,
+        metric=metric,
+        test_share=checks.share(entry.get("test_share", 0.2), f"{key}#test_share"),
+        val_share=checks.share(entry.get("val_share", 0.2), f"{key}#val_share"),
+        dims=dims,
+        datalist=datalist,
+        imbalance=checks.share(entry["imbalance"], f"{key}#imbalance") if "imbalance" in entry else None,
+        hard_cutoff=checks.share(entry["hard_cutoff"], f"{key}#hard_cutoff") if "hard_cutoff" in entry else None,
+    )
+    higher = found.higher_is_better
+    if entry.get("higher_is_better", higher) is not higher:
+        raise ValueError(f"`{key}#higher_is_better` must be {str(higher).lower()} for {metric}; it may be left out.")
+    if found.hard_cutoff is not None and not higher:
+        raise ValueError(f"`{key}#hard_cutoff` is for metrics of which more is better; leave it out for {metric}.")
+    return found
+
+
+def _downstream_bundle(named: str, base: Path, key: str) -> Path:
+    folder = named_bundle(named, base, key)
+    path = config_file(folder, "train")
+    if not path.is_file() or not set(_DOWNSTREAM) <= json.loads(path.read_text()).keys():
+        raise ValueError(
+            f"`{key}` is {named!r}, which trains on no labels: its `configs/train.json` must have "
+            f"{', '.join(_DOWNSTREAM)}, as that of `segmentation`."
+        )
+    return folder
+
+
+def parsed(parser: ConfigParser, part: str, key: str) -> Any:
+    """Return what a configuration makes of one of its entries.
+
+    Raises:
+        ValueError: with the first reason, when it cannot be made; ``key`` names the place.
+    """
+    try:
+        return parser.get_parsed_content(part)
+    except Exception as error:
+        raise ValueError(f"`{key}`: {reason_of(error)}") from error

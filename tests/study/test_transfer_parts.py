@@ -1,0 +1,89 @@
+"""Which parts of which pre-training a task starts from: encoder, decoder or both, of one method or of two."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from monai_ssl.study.conduct import conduct, table_of
+from monai_ssl.study.folder import StudyFolder
+from monai_ssl.study.matrix import arms
+from monai_ssl.study.plan import check_study
+
+SMOKE = json.loads((Path(__file__).parents[2] / "studies/smoke.json").read_text())
+WIDTHS = {"widths": [4, 8, 16, 32]}
+GENESIS = {"bundle": "models_genesis", "dataset_dir": "phantoms:ct"}
+METHODS = {
+    "genesis": {**GENESIS, "part": "both"},
+    "its decoder": {"from": "genesis", "part": "decoder", "schemes": ["fixed"]},
+    "rotation": {"dataset_dir": "phantoms:ct", "overrides": {"roi_size": [16, 16, 16]}},
+    "two": {"from": "rotation", "decoder": "genesis"},
+}
+
+
+def check(base, tasks=None, schemes=("full", "fixed"), **methods):
+    tasks = tasks or SMOKE["tasks"]
+    return check_study({**SMOKE, "pretraining": methods, "tasks": tasks, "schemes": list(schemes)}, base)
+
+
+def test_methods_say_what_is_transferred_and_how(tmp_path):
+    study = check(tmp_path, **METHODS)
+    found = [(arm.method, arm.scheme, arm.part) for arm in arms(study) if arm.pretraining]
+    assert found == [
+        ("genesis", "full", "both"),
+        ("genesis", "fixed", "both"),
+        ("its decoder", "fixed", "decoder"),
+        ("rotation", "full", None),
+        ("rotation", "fixed", None),
+        ("two", "full", "both"),
+        ("two", "fixed", "both"),
+    ]
+    assert "both, decoder of genesis" in table_of(study)
+
+
+def test_a_network_without_decoder_starts_from_the_encoder(tmp_path):
+    lesions = {"bundle": "classification", "dataset_dir": "phantoms:ct", "overrides": {"image_size": [32, 32, 16]}}
+    study = check(tmp_path, {"lesions": lesions}, genesis=METHODS["genesis"])
+    assert {arm.part for arm in arms(study) if arm.pretraining} == {"encoder"}
+
+
+@pytest.mark.parametrize(
+    ("methods", "task", "match"),
+    [
+        ({"rotation": {**METHODS["rotation"], "part": "both"}}, {}, "`pretraining#rotation` trains no decoder"),
+        ({"rotation": METHODS["rotation"]}, {"part": "decoder"}, "`pretraining#rotation` trains no decoder"),
+        ({"genesis": METHODS["genesis"]}, {"skips": False}, "does not fit that of lungs.*give both the same `skips`"),
+        ({"a": {"from": "b"}}, {}, "`pretraining#a#from` must name another entry"),
+        ({"genesis": {**GENESIS, "decoder": "nobody"}}, {}, "`pretraining#genesis#decoder` must name an entry"),
+        ({"genesis": {**GENESIS, "part": "all"}}, {}, "`pretraining#genesis#part` must be one of"),
+        ({"genesis": {**GENESIS, "schemes": ["slow"]}}, {}, "schemes` names 'slow'; the study has full, fixed"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(methods, task, match, tmp_path):
+    lungs = SMOKE["tasks"]["lungs"]
+    tasks = {"lungs": {**lungs, "overrides": {**lungs["overrides"], **task}}}
+    with pytest.raises(ValueError, match=match):
+        table_of(check(tmp_path, tasks, **methods))
+
+
+@pytest.mark.slow
+def test_decoders_arrive(tmp_path):
+    study = check(tmp_path, schemes=["full"], **{**METHODS, "its decoder": {"from": "genesis", "part": "decoder"}})
+    object.__setattr__(study, "labels", (1,))
+    object.__setattr__(study, "output_dir", tmp_path / "out")
+    outcome = conduct(study, workers=2, say=lambda line: None)
+    assert outcome.failed == () and outcome.done == 5
+    folder = StudyFolder(tmp_path / "out")
+    logs = {}
+    for cell in folder.done_cells():
+        logs[json.loads(cell.result.read_text())["method"]] = (folder.root / f"logs/{cell.key}.log").read_text()
+    assert len(list((folder.root / "pretraining").iterdir())) == 2, "methods share what they start from"
+    loaded = {name: [part for part in ("encoder", "decoder") if f"{part} from " in text] for name, text in logs.items()}
+    assert loaded == {
+        "scratch": [],
+        "genesis": ["encoder", "decoder"],
+        "its decoder": ["decoder"],
+        "rotation": ["encoder"],
+        "two": ["encoder", "decoder"],
+    }
+    assert all("100% of" in text for name, text in logs.items() if name != "scratch")
