@@ -2,11 +2,14 @@
 
 import pytest
 import torch
-from method_cases import method_tests, terms_of
+from method_cases import method_tests, name, terms_of
 
 from monai_ssl.methods import Method
+from monai_ssl.methods.base import SharesFeatures
+from monai_ssl.networks import MomentumNetwork
 
 pytestmark = pytest.mark.bundle
+COMPARING = ("barlow_twins", "byol", "c2l", "exemplar", "moco", "pcrlv", "simclr", "simsiam", "tower", "dira-pretrain_")
 
 
 def moved(method, step, batch, term):
@@ -45,8 +48,19 @@ def test_frozen_parameters_never_get_a_gradient(case):
     assert all(p.grad is None for p in method.parameters() if not p.requires_grad)
 
 
-def test_validation_changes_nothing(case):
-    method, batch = case.copy().eval(), case.batch()
+def trained_a_step(method, batch):
+    """A step of each optimizer, but not what follows it."""
+    torch.manual_seed(0)
+    for step in method.steps:
+        optimizer = torch.optim.SGD(method.step_parameters(step), 0.1)
+        torch.stack(list(method(batch, step).values())).sum().backward()
+        optimizer.step()
+        method.zero_grad(set_to_none=True)
+    return method
+
+
+def test_validation_changes_nothing_and_leaves_nothing_behind(case):
+    method, other, batch = case.copy().eval(), case.copy(), case.batch()
     before = {k: v.clone() for k, v in method.state_dict().items()}
     with torch.no_grad():
         for step in method.steps:
@@ -54,6 +68,57 @@ def test_validation_changes_nothing(case):
         method.panels(batch)
         method.representation(next(v for v in batch.values() if isinstance(v, torch.Tensor) and v.ndim >= 4))
     assert all(torch.equal(before[k], v) for k, v in method.state_dict().items())
+    method.generator.manual_seed(0)
+    for m in (method.train(), other):
+        trained_a_step(m, batch).after_step()
+    assert all(map(torch.equal, method.state_dict().values(), other.state_dict().values()))
+
+
+def test_a_network_that_follows_starts_as_a_copy_and_moves_after_a_step_only(case, monkeypatch):
+    """By the formula that ``tests/networks/test_momentum.py`` holds, and towards a network that is trained."""
+    method, followed = case.copy(), []
+
+    def follow(self, online, momentum):
+        assert 0 <= momentum <= 1 and all(p.requires_grad for p in online.parameters())
+        followed.append((self, dict(online.named_parameters())))
+
+    monkeypatch.setattr(MomentumNetwork, "follow", follow)
+    trained_a_step(method, case.batch())
+    assert not followed
+    method.after_step()
+    assert [copied for copied, _ in followed] == [m for m in method.modules() if isinstance(m, MomentumNetwork)]
+    start = {id(p): built for p, built in zip(method.parameters(), case.copy().parameters(), strict=True)}
+    for copied, online in followed:
+        for key, own in copied.network.named_parameters():
+            assert torch.equal(own, start[id(own)]), "neither gradient nor optimizer moves it"
+            assert torch.equal(own, start[id(online[key])]), "a copy of what it follows"
+
+
+def test_features_may_come_from_the_caller(case):
+    method, shared, batch = case.copy(), case.copy(), case.batch()
+    if not isinstance(method, SharesFeatures):
+        return
+    torch.manual_seed(0)
+    whole = method.losses(batch)
+    torch.manual_seed(0)
+    given = shared.losses_from(shared.encoder(batch[method.shared_view]), batch)
+    assert whole.keys() == given.keys() and all(torch.allclose(whole[k], given[k], atol=1e-6) for k in whole)
+    for terms in (whole, given):
+        torch.stack(list(terms.values())).sum().backward()
+    for a, b in zip(method.parameters(), shared.parameters(), strict=True):
+        assert (a.grad is None) == (b.grad is None)
+        assert a.grad is None or torch.allclose(a.grad, b.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_a_batch_of_one_is_refused_where_samples_are_compared(case):
+    """In training and validation; else its loss would be 0 or batch norm fail, without a word."""
+    one = {k: v[: len(v) // 2] for k, v in case.batch().items()}
+    for method in (case.copy(), case.copy().eval()):
+        if name(case.path).startswith(COMPARING):
+            with pytest.raises(ValueError, match=r"compares samples .*`batch_size` of at least 2, got 1"):
+                terms_of(method, one)
+        elif not method.training:
+            assert all(term.isfinite() for term in terms_of(method, one).values())
 
 
 def test_labels_and_tables_of_a_task_are_told(case):

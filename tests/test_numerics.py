@@ -21,12 +21,12 @@ def is_image(x):
 
 
 def not_finite(method, batch, dtype):
-    """Views, terms and gradients that are not finite."""
+    """Views, terms and gradients that are not finite, or terms that are not in float32."""
     found = [f"views of {k}" for k, v in batch.items() if is_image(v) and not v.isfinite().all()]
     for step in method.steps:
         with torch.autocast("cpu", dtype, enabled=dtype is not None):
             terms = method(batch, step)
-        found += [f"{term} = {value.item()}" for term, value in terms.items() if not value.isfinite()]
+        found += [f"{k}: {v}" for k, v in terms.items() if not v.isfinite() or v.dtype != torch.float32]
         # gradients of float16 may overflow where batch norm divides by nothing: the scaler leaves out such a step
         if dtype is not torch.float16:
             torch.stack(list(terms.values())).sum().backward()

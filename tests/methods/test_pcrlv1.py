@@ -74,32 +74,6 @@ def total(terms):
 # PCRLv1-1, PCRLv1-2 -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("preset", ["paper", "reference"])
-def test_no_gradient_reaches_the_momentum_branch_and_no_optimizer_knows_it(preset):
-    method = make(preset)
-    total(method.losses(batch())).backward()
-    own = list(method.momentum_branch.parameters())
-    assert own and all(p.grad is None and not p.requires_grad for p in own)
-    assert not {id(p) for p in own} & {id(p) for p in method.step_parameters("losses")}
-    assert len(own) == len([*method.encoder.parameters(), *method.projector.parameters()])
-
-
-@pytest.mark.parametrize("momentum", [0.0, 0.9, 1.0])
-def test_momentum_branch_follows_the_weights_after_the_step(momentum):
-    method = make(momentum=momentum)
-    before = [p.clone() for p in method.momentum_branch.parameters()]
-    optimizer = torch.optim.SGD(method.step_parameters("losses"), 0.5)
-    total(method.losses(batch())).backward()
-    optimizer.step()
-    online = [*method.encoder.parameters(), *method.projector.parameters()]
-    assert not all(torch.equal(a, b) for a, b in zip(before, online, strict=True))
-    method.after_step()
-    for old, new, now in zip(before, online, method.momentum_branch.parameters(), strict=True):
-        torch.testing.assert_close(now, momentum * old + (1 - momentum) * new, atol=1e-7, rtol=2e-7)
-        assert momentum or torch.equal(now, new)
-        assert momentum < 1 or torch.equal(now, old)
-
-
 def test_momentum_is_the_presets_unless_given():
     assert [make(p).momentum for p in ("paper", "reference")] == [0.99, 0.999] and make(momentum=0.5).momentum == 0.5
 
@@ -473,13 +447,7 @@ def test_bad_options_are_refused(options, message):
         make(**options)
 
 
-def test_bad_batches_are_refused():
-    with pytest.raises(ValueError, match=r"PCRLv1 compares samples .* `batch_size` of at least 2, got 1"):
-        make().losses(batch(size=1))
-    method = make(queue_size=2)
-    method.losses(batch())
-    with pytest.raises(ValueError, match="batch of 3 keys does not fit into a queue of 2: raise `queue_size`"):
-        method.after_step()
+def test_images_that_cannot_be_turned_are_refused():
     data = {name: x[:, :, :, :8] for name, x in batch().items()}
     with pytest.raises(ValueError, match=r"\(16, 8, 8\) cannot be turned by 90 degrees"):
         for _ in range(20):

@@ -348,12 +348,7 @@ def test_crossed_comparison_couples_all_scales():
     assert all(head.project.weight.grad.abs().sum() > 0 for head in method.comparers.values())
 
 
-def test_a_single_sample_is_refused():
-    with pytest.raises(ValueError, match="`batch_size` of at least 2"):
-        make().losses(batch(size=1))
-
-
-# PCRLv2-16 --------------------------------------------------------------------------------------------------------
+# PCRLv2-16 -----------------------------------------------------------------------------------------------------------
 
 
 def smooth_batch(seed=0):

@@ -88,12 +88,8 @@ def test_accuracy_and_skipped_cubes():
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_half_precision_is_finite_and_panels_show_masked_cubes(dims):
-    method, data = make(dims=dims), puzzle(dims)
-    with torch.autocast("cpu", torch.bfloat16):
-        terms = method.losses(data)
-    assert all(t.isfinite() and t.dtype == torch.float32 for t in terms.values())
-    panels = method.eval().panels(data)
+def test_panels_show_masked_cubes(dims):
+    panels = make(dims=dims).eval().panels(puzzle(dims))
     assert list(panels) == ["shuffled", "solved", "target"] and (panels["target"] == 0).any()
 
 

@@ -140,28 +140,11 @@ def test_every_pair_of_the_bundle_overlaps_before_it_is_resized():
 # the rest --------------------------------------------------------------------------------------------------------
 
 
-def test_shared_features_give_the_same_loss_and_gradient():
-    whole, shared = make(), make()
-    data = views()
-    first, second = whole(data)["contrast"], shared.losses_from(shared.encoder(data["view1"]), data)["contrast"]
-    assert torch.equal(first, second)
-    first.backward()
-    second.backward()
-    for a, b in zip(whole.parameters(), shared.parameters(), strict=True):
-        assert torch.equal(a.grad, b.grad)
-
-
 def test_the_head_is_that_of_the_study():
     method = SimCLR(ConvEncoder())
     assert [tuple(p.shape) for p in method.network.projector.parameters()] == [(512, 512), (512,), (256, 512), (256,)]
     assert method.temperature == 0.07
     assert SimCLR(ResNetEncoder(width=4)).network.projector[0].in_features == 32
-
-
-def test_a_single_sample_is_refused():
-    for method in (make(), make().eval()):
-        with pytest.raises(ValueError, match="needs `batch_size` of at least 2, got 1"):
-            method(views(size=1))
 
 
 def test_it_learns_to_find_the_other_view():

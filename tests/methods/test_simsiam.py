@@ -105,21 +105,6 @@ def test_the_stop_gradient_cannot_be_turned_off():
         SimSiam(ConvEncoder(widths=(2, 4, 8, 16)), stop_gradient=False)
 
 
-def test_features_may_come_from_the_caller():
-    method, data = make(), batch()
-    features = method.encoder(data["view1"])
-    calls = []
-    method.encoder.register_forward_hook(lambda *_: calls.append(1))
-    shared = method.losses_from(features, data)["similarity"]
-    assert len(calls) == 1, "the second view only"
-    assert shared.item() == pytest.approx(method.losses(data)["similarity"].item(), abs=1e-6)
-
-
-def test_one_sample_is_refused():
-    with pytest.raises(ValueError, match=r"SimSiam compares samples .*at least 2, got 1"):
-        make().losses(batch(size=1))
-
-
 def test_learns_without_collapse():
     """The similarity falls while the projections of different images stay apart, about 1 / sqrt(d) (Sec. 4.1)."""
     method = make()

@@ -250,11 +250,6 @@ def test_errors(options, message):
         make(**options)
 
 
-def test_a_batch_of_one_sample_cannot_be_contrasted():
-    with pytest.raises(ValueError, match="`batch_size` of at least 2, got 1"):
-        make().losses(batch(count=1))
-
-
 @pytest.mark.parametrize("dims", [2, 3])
 def test_encoder_and_decoder_move_into_a_segmentation_network(dims):
     """All but the output: the head that restores stays behind, the head that segments starts anew."""

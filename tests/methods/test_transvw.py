@@ -99,13 +99,6 @@ def test_evaluation_is_deterministic_and_sees_each_sample_alone(dims):
     assert not torch.allclose(together[0], together[1])
 
 
-def test_losses_from_shared_features_are_the_losses():
-    method, data = make(), batch()
-    expected = method.losses(data)
-    given = method.losses_from(method.encoder(data["view"]), data)
-    assert all(torch.equal(given[name], term) for name, term in expected.items())
-
-
 def test_the_encoder_transfers_whole_and_the_head_stays_behind(tmp_path):
     method = make()
     export_weights(method, tmp_path / "encoder.safetensors", ModelCard("transvw", "paper", {}, "ct"))

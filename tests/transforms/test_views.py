@@ -5,10 +5,12 @@ import monai.transforms
 import numpy as np
 import pytest
 import torch
+from contract import SHAPES, check_contract
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandGaussianNoised, Randomizable, ScaleIntensityd
 
 import monai_ssl.transforms
+from monai_ssl.data.windows import collate_views
 from monai_ssl.engines.randomness import seed_iteration
 from monai_ssl.methods import Exemplar
 from monai_ssl.networks import ConvEncoder
@@ -24,6 +26,7 @@ from monai_ssl.transforms import (
     ZScored,
     permutation_table,
 )
+from monai_ssl.transforms.intensity.bezier import TOWER_CURVES
 
 CUBES = {"cube": (4, 4, 4), "gap": 1, "jitter": 1}
 ARGUMENTS = {
@@ -38,6 +41,43 @@ RANDOM = {
     for name, kind in vars(monai_ssl.transforms).items()
     if inspect.isclass(kind) and issubclass(kind, (RandBatchTransform, RandTask)) and not inspect.isabstract(kind)
 }
+
+
+CONTRACT = {
+    "RandBezierd": [{"curves": "random"}, {"curves": TOWER_CURVES[1:]}],
+    "RandBlockMaskd": [{"grid": 4}],
+    "RandElasticBatchd": [{"alpha": 100.0, "sigma": 4.0}],
+    "RandFlipBatchd": [{"axis_prob": 0.9}],
+    "RandFlipChaind": [{"round_prob": 1.0}],
+    "RandLocalShufflingd": [{"max_fraction": 0.3}],
+    "RandPatchSwapd": [{"patch_size": 4}],
+    "RandPlaneRotationd": [{"plane_prob": 1.0, "quarter_prob": 0.0}],
+}
+"""With which every sample changes."""
+COLORED = {"RandColorJitterd": [(3, 20, 17), (3, 9, 8, 7), (1, 20, 17)], "RandGrayscaled": [(3, 20, 17)]}
+
+
+@pytest.mark.parametrize("name", [name for name, kind in RANDOM.items() if issubclass(kind, RandBatchTransform)])
+def test_every_random_transform_of_images_keeps_the_contract(name):
+    """That of ``helpers/contract.py``, in 2-D and 3-D and for several channels."""
+    for options in CONTRACT.get(name, [{}]):
+        for shape in COLORED.get(name, SHAPES):
+            # smoothing and sampling of a batch may round differently from those of its samples
+            atol = 1e-4 if name == "RandElasticBatchd" else 1e-5
+            check_contract(lambda prob, o=options: RANDOM[name]("image", prob=prob, **o), shape, atol)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in RANDOM.items() if issubclass(kind, RandTask)])
+def test_every_task_treats_a_batch_as_its_samples(name):
+    count = 8 if name == "RandCubeMaskd" else 1
+    x = torch.rand(4 * count, 1, 24, 24, 24, generator=torch.Generator().manual_seed(0))
+    task = RANDOM[name]("image", **ARGUMENTS.get(name, {}))
+    batch = task.set_random_state(3).batch({"image": x, "other": "kept"})
+    task.set_random_state(3)
+    samples = [list(some) for some in x.split(count)] if count > 1 else [MetaTensor(one) for one in x]
+    joined = collate_views([task({"image": sample, "other": "kept"}) for sample in samples])
+    assert batch.pop("other") == "kept" and joined.pop("other") == ["kept"] * 4 and batch.keys() == joined.keys()
+    assert all(torch.equal(value, joined[key]) for key, value in batch.items())
 
 
 def treated(name, image, prob=1.0, rounds=1, seed=0):

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from monai_ssl.data.windows import collate_views
 from monai_ssl.transforms import BatchViews, RandCubeMaskd, RandRubikd, permutation_table
 
 SHAPES = [(1, 12, 11, 10), (3, 40, 33)]
@@ -75,15 +74,3 @@ def test_cubes_that_are_not_masked_are_those_of_the_puzzle():
     assert masked.shape == (40,) and masked.any() and not masked.all()
     assert torch.equal(both["cells"][~masked], plain["cells"][~masked])
     assert (both["cells"][masked] != plain["cells"][masked]).flatten(1).any(1).all()
-
-
-def test_a_batch_is_its_samples_and_the_input_stays():
-    """A sample holds its cubes in a list."""
-    x = cubes((1, 6, 5, 4), count=24)
-    before, done = x.clone(), mask(x)
-    transform = RandCubeMaskd("cells", params_key="did").set_random_state(0)
-    singles = [transform({"cells": list(sample)}) for sample in x.unflatten(0, (3, 8))]
-    assert torch.equal(x, before) and singles[0]["did"]["seed"].shape == (8,)
-    joined = collate_views([{k: s[k] for k in ("cells", "masked", "skipped")} for s in singles])
-    assert all(torch.equal(joined[key], done[key]) for key in joined)
-    assert torch.equal(torch.cat([s["did"]["chosen"] for s in singles]), done["did"]["chosen"])

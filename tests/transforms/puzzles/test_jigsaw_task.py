@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from monai_ssl.data.windows import collate_views
 from monai_ssl.transforms import RandJigsawd, permutation_table, permute_cells, restore_cells
 
 TABLES = {3: permutation_table(8, 20), 2: permutation_table(9, 20)}
@@ -54,17 +53,6 @@ def test_gap_and_labels_over_ten_thousand_draws(dims):
     for axis in range(dims):
         gaps = np.diff(at, axis=1 + axis)[..., axis] - CUBES[dims][axis]
         assert gaps.min() == 2 and gaps.max() == 8
-
-
-def test_a_batch_is_its_samples_and_the_input_stays():
-    made, x, done = ask(3, seed=4)
-    before = x.clone()
-    made.set_random_state(4)
-    singles = [made({"view": sample}) for sample in x]
-    assert torch.equal(x, before)
-    assert set(singles[0]) == {"cells", "label", "did"} and isinstance(singles[0]["cells"], list)
-    joined = collate_views([{k: s[k] for k in ("cells", "label")} for s in singles])
-    assert torch.equal(joined["cells"], done["cells"]) and torch.equal(joined["label"], done["label"])
 
 
 def test_other_grids():

@@ -64,21 +64,6 @@ def test_gap_over_ten_thousand_draws(dims):
     assert np.abs(counts - 10_000 * share).max() < 3.3 * np.sqrt(10_000 * share * (1 - share))
 
 
-def test_a_batch_is_its_samples_and_the_input_stays():
-    made = task(3, names=("a", "b"))
-    x = torch.rand(6, 2, *made.grid.extent)
-    before = x.clone()
-    done = made.set_random_state(5).batch({"view": x})
-    made.set_random_state(5)
-    singles = [made({"view": sample}) for sample in x]
-    assert set(done) == {"a", "b", "label", "did"} == set(singles[0])
-    for key in ("a", "b", "label"):
-        assert torch.equal(torch.stack([s[key] for s in singles]), done[key])
-    assert torch.equal(x, before) and done["label"].dtype == torch.int64
-    for cube, starts in zip(done["b"], done["did"]["starts"][:, 1].tolist(), strict=True):
-        assert (before == cube.reshape(-1)[0]).nonzero()[0, 2:].tolist() == starts
-
-
 def test_refusals():
     with pytest.raises(ValueError, match=r"3 x 3 cubes of 8 x 8 voxels .* needs a view of 40 x 40 voxels, got 39 x 40"):
         RandRelativeLocationd("view", (8, 8), gap=2, jitter=4).batch({"view": torch.rand(2, 1, 39, 40)})

@@ -5,7 +5,6 @@ from itertools import combinations, permutations, product
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor
 
 from monai_ssl.transforms import RandRotationTaskd, num_rotations, rotate, rotate_back, valid_rotations
 
@@ -98,21 +97,6 @@ def test_voxels_move_and_none_is_lost(shape):
     labels, turned = every(shape)
     x = asymmetric(shape, len(labels))
     assert torch.equal(turned.flatten(2).sort(2).values, x.flatten(2).sort(2).values)
-
-
-@pytest.mark.parametrize("shape", [CUBE, SQUARE])
-def test_a_batch_is_its_samples_and_the_input_stays(shape):
-    x = asymmetric(shape, 8)
-    before = x.clone()
-    task = RandRotationTaskd("view", params_key="did")
-    done = task.set_random_state(3).batch({"view": x, "other": "kept"})
-    task.set_random_state(3)
-    singles = [task({"view": MetaTensor(sample)}) for sample in x]
-    assert torch.equal(torch.stack([s["view"] for s in singles]), done["view"])
-    assert torch.equal(torch.stack([s["label"] for s in singles]), done["label"])
-    assert not isinstance(singles[0]["view"], MetaTensor) and done["other"] == "kept"
-    assert torch.equal(x, before) and torch.equal(rotate_back(done["view"], done["did"]["label"]), x)
-    assert torch.equal(torch.stack([s["did"]["label"] for s in singles]), done["label"])
 
 
 def test_refusals():

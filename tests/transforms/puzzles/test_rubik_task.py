@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor
 
-from monai_ssl.data.windows import collate_views
 from monai_ssl.transforms import RandRubikd, half_turn, permutation_table, restore_cells
 
 TABLES = {3: permutation_table(8, 20), 2: permutation_table(9, 20)}
@@ -103,20 +101,6 @@ def test_gap_and_labels_over_ten_thousand_draws():
     for axis in range(3):
         gaps = np.diff(at, axis=1 + axis)[..., axis] - CUBES[3][axis]
         assert gaps.min() == 2 and gaps.max() == 8
-
-
-@pytest.mark.parametrize("dims", [2, 3])
-def test_a_batch_is_its_samples_and_the_input_stays(dims):
-    made, x, done = ask(dims, seed=4)
-    before = x.clone()
-    made.set_random_state(4)
-    singles = [made({"view": MetaTensor(sample)}) for sample in x]
-    assert torch.equal(x, before)
-    assert set(singles[0]) == {"cells", "label", "turns", "did"} and isinstance(singles[0]["cells"], list)
-    joined = collate_views([{k: s[k] for k in ("cells", "label", "turns")} for s in singles])
-    assert all(torch.equal(joined[key], done[key]) for key in joined)
-    again = task(dims, 5).batch({"view": x})
-    assert not torch.equal(again["turns"], done["turns"])
 
 
 def test_refusals():
