@@ -33,7 +33,9 @@ def test_each_term_moves_what_it_should_and_nothing_else(case):
         own = {n for n, p in method.named_parameters() if id(p) in trained}
         for term in method(batch, step):
             seen.add(term)
-            got = moved(method, step, batch, term) & own
+            reached = moved(method, step, batch, term)
+            assert step == "losses" or reached <= own, f"`{term}` of the adversary's step reaches the network"
+            got = reached & own
             assert got, f"`{term}` moves nothing"
             allowed = tuple(table[term])
             assert all(n.startswith(allowed) for n in got), sorted(n for n in got if not n.startswith(allowed))[:5]
@@ -42,8 +44,10 @@ def test_each_term_moves_what_it_should_and_nothing_else(case):
     assert seen == set(table), "`MOVES` names other terms than the method has"
 
 
-def test_frozen_parameters_never_get_a_gradient(case):
+def test_steps_share_no_parameter_and_frozen_ones_never_get_a_gradient(case):
     method = case.copy()
+    trained = [id(p) for step in method.steps for p in method.step_parameters(step)]
+    assert sorted(trained) == sorted(id(p) for p in method.parameters() if p.requires_grad)
     torch.stack(list(terms_of(method, case.batch()).values())).sum().backward()
     assert all(p.grad is None for p in method.parameters() if not p.requires_grad)
 

@@ -37,7 +37,7 @@ def not_finite(method, batch, dtype):
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16], ids=str)
 def test_extreme_batches_stay_finite(case, dtype):
-    """In half precision, too."""
+    """X-6: in half precision, too."""
     for kind, change in INPUTS.items():
         windows = {k: change(v) if is_image(v) else v for k, v in case.windows.items()}
         views = case.views.set_random_state(0)(windows)

@@ -33,36 +33,11 @@ def by_kernels(x, y):
     return float((a * b).sum() / ((a * a).sum() * (b * b).sum()).sqrt())
 
 
-def test_a_representation_is_like_itself():
-    assert linear_cka(*[gaussian(30, 6)] * 2) == pytest.approx(1, abs=1e-12)
-
-
-def test_rotation_scale_and_translation_do_not_count():
-    x, y = related()
-    turn = torch.linalg.qr(gaussian(7, 7, 3))[0]
-    value = linear_cka(x, y)
-    assert linear_cka(7.5 * x @ turn + 40, y) == pytest.approx(value, abs=1e-9)
-    assert linear_cka(x, y - 1e4) == pytest.approx(value, abs=1e-6)
-
-
-def test_other_linear_maps_do_count():
-    x, y = related()
-    stretched = x * torch.tensor([20.0, 1, 1, 1, 1, 1, 1])
-    assert abs(linear_cka(stretched, y) - linear_cka(x, y)) > 0.05
-    assert linear_cka(stretched, x) < 0.9
-
-
 def test_symmetric_and_equal_to_kernels():
     for x, y in (related(), related(9, 20, 30), (gaussian(12, 5), gaussian(12, 8, 1))):
         value = linear_cka(x, y)
         assert value == pytest.approx(linear_cka(y, x), abs=1e-12)
         assert value == pytest.approx(by_kernels(x, y), abs=1e-10)
-
-
-@pytest.mark.parametrize(("n", "p"), [(64, 512), (500, 512), (5000, 64)])
-def test_independent_representations(n, p):
-    x, y = gaussian(n, p), gaussian(n, p, 1)
-    assert linear_cka(x, y) == pytest.approx(0, abs=0.1 if n == 64 else 0.02)
 
 
 def test_batches_and_their_order_do_not_matter():

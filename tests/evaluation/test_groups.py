@@ -68,13 +68,6 @@ def test_gains_are_means_of_pairs():
     assert second.gain == pytest.approx(-0.2) and math.isnan(second.low)
 
 
-def test_gain_of_a_class_is_the_difference_of_its_accuracies():
-    truth = {"a": "nodule", "b": "nodule", "c": "other", "d": "other"}
-    right, before = {"a": 1, "b": 1, "c": 0, "d": 1}, {"a": 0, "b": 1, "c": 1, "d": 1}
-    groups = {kind: [case for case in truth if truth[case] == kind] for kind in ("nodule", "other")}
-    assert [gain.gain for gain in gains_by_group(right, before, groups)] == [0.5, -0.5]
-
-
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="Case `a` is in the groups `x` and `y`"):
         gains_by_group({"a": 1.0}, {"a": 1.0}, {"x": ["a"], "y": ["a"]})

@@ -76,12 +76,6 @@ def test_linear_probe_separates_blobs_and_ignores_scale_and_dead_dimensions():
     torch.testing.assert_close(linear_scores(dead[0], y, dead[1]), linear_scores(x, y, t), atol=1e-3, rtol=1e-3)
 
 
-def test_scores_of_labels_without_meaning_are_at_chance():
-    g = torch.Generator().manual_seed(0)
-    x, y = torch.randn(200, 4, generator=g), torch.arange(200) % 2
-    assert 0.35 < cross_validated_linear_probe(x, y)["auc"] < 0.65
-
-
 def test_balanced_accuracy_counts_classes_alike():
     scores = torch.tensor([[1.0, 0.0]] * 10)
     y = torch.tensor([0] * 8 + [1] * 2)

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from monai.losses import PatchAdversarialLoss
 
 from monai_ssl.losses import discriminator_loss, generator_loss
@@ -15,13 +14,6 @@ from monai_ssl.losses import discriminator_loss, generator_loss
 def logits():
     torch.manual_seed(0)
     return torch.randn(2, 1, 4, 5), torch.randn(2, 1, 4, 5)
-
-
-def test_least_squares_equals_the_definition(logits):
-    real, fake = (x.double().numpy() for x in logits)
-    assert generator_loss(logits[1]).item() == pytest.approx(np.mean((fake - 1) ** 2), rel=1e-6)
-    expected = (np.mean((real - 1) ** 2) + np.mean(fake**2)) / 2
-    assert discriminator_loss(*logits).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_cross_entropy_equals_the_definition(logits):
@@ -48,30 +40,6 @@ def test_closed_forms():
 
 
 @pytest.mark.parametrize("criterion", ["lsgan", "bce"])
-def test_every_logit_counts_the_same_wherever_it_stands(criterion, logits):
-    real, fake = logits
-    order = torch.randperm(real.numel())
-    shuffled = [x.flatten()[order].view(4, 10) for x in logits]
-    assert discriminator_loss(real, fake, criterion).item() == pytest.approx(
-        discriminator_loss(*shuffled, criterion).item(), rel=1e-5
-    )
-
-
-def test_the_two_want_the_opposite_of_a_fake(logits):
-    for criterion in ("lsgan", "bce"):
-        fake = torch.full((4,), 0.5, requires_grad=True)
-        (up,) = torch.autograd.grad(generator_loss(fake, criterion), fake)
-        (down,) = torch.autograd.grad(discriminator_loss(logits[0], fake, criterion), fake)
-        assert (up < 0).all() and (down > 0).all()
-
-
-def test_generator_does_not_saturate_where_the_discriminator_is_sure():
-    fake = torch.full((4,), -30.0, requires_grad=True)
-    (gradient,) = torch.autograd.grad(generator_loss(fake, "bce"), fake)
-    assert torch.allclose(gradient, torch.full((4,), -0.25))
-
-
-@pytest.mark.parametrize("criterion", ["lsgan", "bce"])
 @pytest.mark.parametrize(("dtype", "size"), [(torch.float16, 6e4), (torch.bfloat16, 1e6)])
 def test_is_finite_and_in_float32_under_autocast(criterion, dtype, size):
     real = (torch.sign(torch.randn(4, 8)) * size).to(dtype).requires_grad_()
@@ -80,13 +48,6 @@ def test_is_finite_and_in_float32_under_autocast(criterion, dtype, size):
     for value in values:
         (gradient,) = torch.autograd.grad(value, real, retain_graph=True)
         assert value.dtype == torch.float32 and value.isfinite() and gradient.isfinite().all()
-
-
-def test_gradient_of_cross_entropy_equals_torch(logits):
-    fake = logits[1].clone().requires_grad_()
-    (ours,) = torch.autograd.grad(generator_loss(fake, "bce"), fake)
-    (theirs,) = torch.autograd.grad(F.binary_cross_entropy_with_logits(fake, torch.ones_like(fake)), fake)
-    assert torch.equal(ours, theirs)
 
 
 def test_another_criterion_is_refused(logits):

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from monai.losses import ContrastiveLoss
 
 from monai_ssl.losses import nt_xent
@@ -47,40 +46,6 @@ def test_closed_forms(n, t):
     basis = torch.eye(8)[:n]
     expected = math.log(1 + (2 * n - 2) * math.exp(-1 / t))
     assert nt_xent(basis, basis, t).item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
-
-
-def test_is_blind_to_length_rotation_order_and_which_view_is_first(pair):
-    z1, z2 = pair
-    value = nt_xent(z1, z2).item()
-    rotation = torch.linalg.qr(torch.randn(9, 9))[0]
-    order = torch.randperm(6)
-    for other in (
-        (z1 * torch.rand(6, 1).add(0.1), 7 * z2),
-        (z1 @ rotation, z2 @ rotation),
-        (z1[order], z2[order]),
-        (z2, z1),
-    ):
-        assert nt_xent(*other).item() == pytest.approx(value, rel=1e-4)
-
-
-def test_one_sided_form_has_the_first_views_as_anchors(pair):
-    z1, z2 = pair
-    both = [nt_xent(a, b, symmetric=False).item() for a, b in ((z1, z2), (z2, z1))]
-    assert both[0] != pytest.approx(both[1], rel=1e-3)
-    assert nt_xent(z1, z2).item() == pytest.approx(sum(both) / 2, rel=1e-5)
-
-
-def test_gradient_pulls_partners_together_and_pushes_others_apart():
-    torch.manual_seed(0)
-    z1, z2 = torch.randn(4, 16, requires_grad=True), torch.randn(4, 16, requires_grad=True)
-    for _ in range(200):
-        nt_xent(z1, z2, 0.2).backward()
-        with torch.no_grad():
-            for z in (z1, z2):
-                z -= 0.5 * z.grad
-                z.grad = None
-    similarity = (F.normalize(z1, dim=1) @ F.normalize(z2, dim=1).T).detach()
-    assert similarity.diagonal().min() > 0.8 > 0.3 > (similarity - 2 * torch.eye(4)).max()
 
 
 @pytest.mark.parametrize(("dtype", "size"), [(torch.float16, 6e4), (torch.bfloat16, 1e6), (torch.bfloat16, 0.0)])

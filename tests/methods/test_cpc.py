@@ -47,23 +47,6 @@ def random_vectors(columns=6, steps=2, dim=5, seed=0):
 # CPC-1 and CPC-2: geometry ----------------------------------------------------------------------------------------
 
 
-def number(x, y, z):
-    return 16 * x + 4 * y + z
-
-
-def test_context_of_an_inner_column():
-    rows = context_cells((4, 4, 4))
-    for y, z in product((1, 2), repeat=2):
-        far = [number(0, y + dy, z + dz) for dy in (-1, 0, 1) for dz in (-1, 0, 1)]
-        assert rows[4 * y + z].tolist() == [*far, number(1, y, z)], "far level first, apex last"
-
-
-def test_context_at_the_border_is_mirrored():
-    assert context_cells((4, 4, 4))[0].tolist() == [number(0, y, z) for y in (1, 0, 1) for z in (1, 0, 1)] + [16]
-    corner = [number(0, y, z) for y in (2, 3, 2) for z in (2, 3, 2)]
-    assert context_cells((4, 4, 4))[15].tolist() == [*corner, number(1, 3, 3)]
-
-
 @settings(max_examples=60, deadline=None)
 @given(st.one_of(st.tuples(*[st.integers(2, 7)] * 2), st.tuples(*[st.integers(2, 6)] * 3)))
 def test_context_and_targets_by_brute_force(cells):
@@ -91,11 +74,6 @@ def test_context_and_targets_by_brute_force(cells):
         assert targets[column].tolist() == [index((x, *place)) for x in range(apex + 1, cells[0])]
     assert not set(context.flatten().tolist()) & set(targets.flatten().tolist())
     assert len(targets) == len(context) == math.prod(sides)
-
-
-def test_the_grid_of_the_paper_has_ten_terms_and_two_targets_a_column():
-    assert context_cells((4, 4, 4)).shape == (16, 10) and target_cells((4, 4, 4)).shape == (16, 2)
-    assert target_cells((4, 4, 4))[5].tolist() == [number(2, 1, 1), number(3, 1, 1)]
 
 
 def test_predictions_see_the_context_and_codes_the_targets_only():
@@ -163,12 +141,6 @@ def test_binary_loss_is_that_of_the_code():
 # CPC-4: InfoNCE ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("columns", [2, 16, 32])
-def test_equal_scores_lose_the_logarithm_of_the_candidates(columns):
-    same = torch.ones(columns, 2, 5)
-    assert given_vectors(make(), same, same).item() == pytest.approx(math.log(columns), rel=1e-5)
-
-
 def test_the_loss_is_that_of_the_paper():
     predicted, codes = random_vectors()
     terms = []
@@ -177,15 +149,6 @@ def test_the_loss_is_that_of_the_paper():
             scores = [math.exp(float(predicted[i, k] @ codes[j, k])) for j in range(6)]
             terms.append(-math.log(scores[i] / sum(scores)))
     assert given_vectors(make(), predicted, codes).item() == pytest.approx(sum(terms) / len(terms), rel=1e-5)
-
-
-def test_the_order_of_columns_and_a_common_rotation_do_not_matter():
-    predicted, codes = random_vectors()
-    expected = given_vectors(make(), predicted, codes).item()
-    order, turn = torch.randperm(6), torch.linalg.qr(torch.randn(5, 5))[0]
-    assert given_vectors(make(), predicted[order], codes[order]).item() == pytest.approx(expected, rel=1e-4)
-    assert given_vectors(make(), predicted @ turn, codes @ turn).item() == pytest.approx(expected, rel=1e-4)
-    assert given_vectors(make(), predicted, codes.flip(0)).item() != pytest.approx(expected, rel=1e-2)
 
 
 def test_scores_are_float32_under_autocast():

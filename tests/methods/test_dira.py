@@ -163,40 +163,6 @@ def test_any_base_shares_its_encoder_and_trains(base, dims):
     assert torch.allclose(run.state.output["loss"], total({k: run.state.output[k] for k in list(MOVES)[:3]}))
 
 
-@pytest.mark.parametrize("base", BASES)
-def test_the_networks_step_leaves_the_discriminator_alone_and_goes_through_it(base):
-    method, data = make(base, weights=(0.0, 0.0, 1.0)), batch(base)
-    run = trainer(method, data)
-    before = copy.deepcopy(method.discriminator.state_dict())
-    seen = {}
-
-    def look(step, optimizer, batch, last):
-        out = SSLTrainer._minimize(run, step, optimizer, batch, last)
-        seen[step] = copy.deepcopy(method.discriminator.state_dict())
-        assert all(p.grad is None for p in method.discriminator.parameters())
-        return out
-
-    head = method.network.head[0].weight.detach().clone()
-    run._minimize = look
-    run.run()
-    assert all(torch.equal(before[k], v) for k, v in seen["losses"].items())
-    assert not all(torch.equal(before[k], v) for k, v in seen["discriminator_losses"].items())
-    assert not torch.equal(method.network.head[0].weight, head), "the adversarial term alone moves the restoration"
-
-
-def test_the_discriminators_step_gives_the_networks_no_gradient():
-    method, data = make(), batch()
-    method.losses(data)
-    assert all(name.startswith("discriminator.") for name in gradients(method, data, "discriminator_losses"))
-
-
-def test_each_step_trains_its_own_parameters_and_together_all():
-    method = make()
-    own, adversary = ({id(p) for p in method.step_parameters(s)} for s in method.steps)
-    assert adversary == {id(p) for p in method.discriminator.parameters()} and not own & adversary
-    assert own | adversary == {id(p) for p in method.parameters() if p.requires_grad}
-
-
 def test_optimizers_keep_the_rates_that_the_base_and_the_authors_keep():
     method = make("simsiam")
     rest, predictor = method.parameter_groups("losses")

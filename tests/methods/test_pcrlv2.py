@@ -280,12 +280,6 @@ def test_parameter_counts(preset, encoder, expected):
     assert count(PCRLv2(PyramidUNet(encoder()), preset)) == expected
 
 
-def test_predictor_counts():
-    method = PCRLv2(PyramidUNet(ResNetEncoder()))
-    counts = [count(method.comparers[str(level)].predictor) for level in range(5)]
-    assert counts == [263_936, 66_432, 16_832, 4_320, 1_136]
-
-
 # PCRLv2-13 --------------------------------------------------------------------------------------------------------
 
 

@@ -81,29 +81,6 @@ def test_contrast_is_equation_4(symmetric, temperature):
     assert got.item() == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("temperature", [0.1, 0.5, 2.0])
-def test_contrast_of_two_orthogonal_pairs_is_not_scaled(temperature):
-    """-log(e^(1/T) / (e^(1/T) + 2)), without the factor T / 0.07 of the authors' code; the two negatives count once."""
-    eye = torch.eye(6)[:2]
-    e = math.exp(1 / temperature)
-    got = contrast_of(eye, eye, temperature=temperature).item()
-    assert got == pytest.approx(-math.log(e / (e + 2)), rel=1e-3)
-
-
-def test_number_of_negatives():
-    """All vectors orthogonal: every one of 2N - 1 candidates is as likely."""
-    eye = torch.eye(6)
-    assert contrast_of(eye[:3], eye[3:]).item() == pytest.approx(math.log(5), rel=1e-5)
-
-
-def test_contrast_keeps_under_permutation_and_scaling():
-    clean, transformed = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(3))
-    reference = contrast_of(clean, transformed)
-    order = torch.randperm(5)
-    torch.testing.assert_close(contrast_of(clean[order], transformed[order]), reference)
-    torch.testing.assert_close(contrast_of(3 * clean, 0.2 * transformed), reference)
-
-
 def test_the_vector_is_of_the_averaged_map():
     method = make()
     features = method.encoder(batch()["view"])

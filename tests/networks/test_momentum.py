@@ -45,16 +45,6 @@ def test_follows_by_the_formula(momentum):
         assert all(torch.equal(a, b) for a, b in zip(exact, copy.parameters(), strict=True))
 
 
-def test_many_steps_are_a_geometric_average():
-    network = nn.Linear(1, 1, bias=False)
-    network.weight.data.fill_(0.0)
-    copy = MomentumNetwork(network)
-    network.weight.data.fill_(1.0)
-    for _ in range(50):
-        copy.follow(network, 0.9)
-    assert copy.network.weight.item() == pytest.approx(1 - 0.9**50, abs=1e-5)
-
-
 def test_keeps_running_statistics_of_its_own_batches():
     network = online()
     copy = MomentumNetwork(network)

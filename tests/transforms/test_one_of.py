@@ -2,15 +2,13 @@
 
 import pytest
 import torch
-from contract import SHAPES, check_contract, images
+from contract import SHAPES, check_contract
 
 from monai_ssl.transforms import (
     RandBezierd,
     RandFlipBatchd,
     RandGaussianNoiseBatchd,
-    RandLocalShufflingd,
     RandOneOfd,
-    RandPaintingd,
     Snapshotd,
 )
 
@@ -45,33 +43,6 @@ def test_shares(weights, shares):
     one_of = RandOneOfd([adding(float(n)) for n in range(4)], weights, params_key="done").set_random_state(0)
     choice = one_of.batch({"image": torch.zeros(6000, 1, 1, 1)})["done"]["choice"]
     assert torch.allclose(choice.bincount(minlength=4) / 6000, torch.tensor(shares), atol=0.02)
-
-
-def test_the_four_of_transvw_augment_every_sample():
-    keys = "image"
-    transforms = [
-        RandLocalShufflingd(keys, 1.0),
-        RandBezierd(keys, 1.0),
-        RandPaintingd(keys, 1.0, 1.0, max_boxes=1, box_prob=1.0),
-        RandPaintingd(keys, 1.0, 0.0, max_boxes=1),
-    ]
-    x = images((1, 24, 21, 22), batch=24)
-    one_of = RandOneOfd(transforms, params_key="done").set_random_state(0)
-    out = one_of.batch({"image": x})
-    changed = (out["image"] != x).flatten(1).float().mean(1)
-    choice = out["done"]["choice"]
-    assert (changed > 0).all() and len(choice.unique()) == 4
-    # what tells them apart: a small box, or all but a small box
-    assert changed[choice == 2].max() < 0.05 and changed[choice == 3].min() > 0.5
-
-
-def test_a_sample_keeps_its_choice():
-    one_of = RandOneOfd([adding(1.0), adding(10.0)], params_key="done")
-    batch = one_of.set_random_state(3).batch({"image": torch.zeros(8, 1, 2, 2)})
-    one_of.set_random_state(3)
-    singles = [one_of({"image": torch.zeros(1, 2, 2)}) for _ in range(8)]
-    assert torch.equal(torch.stack([s["done"]["choice"] for s in singles]), batch["done"]["choice"])
-    assert torch.equal(torch.stack([s["image"] for s in singles]), batch["image"])
 
 
 def test_absent_keys_are_left_alone():

@@ -5,7 +5,7 @@ import monai.transforms
 import numpy as np
 import pytest
 import torch
-from contract import SHAPES, check_contract
+from contract import SHAPES, check_contract, images
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandGaussianNoised, Randomizable, ScaleIntensityd
 
@@ -65,6 +65,27 @@ def test_every_random_transform_of_images_keeps_the_contract(name):
             # smoothing and sampling of a batch may round differently from those of its samples
             atol = 1e-4 if name == "RandElasticBatchd" else 1e-5
             check_contract(lambda prob, o=options: RANDOM[name]("image", prob=prob, **o), shape, atol)
+
+
+NOTHING = {
+    "RandAffineBatchd": {"degrees": 0, "scale": (1, 1)},
+    "RandColorJitterd": {"strength": 0.0},
+    "RandFlipBatchd": {"axis_prob": 0},
+    "RandFlipChaind": {"round_prob": 1.0, "max_rounds": 0},
+    "RandGaussianBlurd": {"sigma": (0, 0)},
+    "RandGaussianNoiseBatchd": {"std": (0, 0)},
+    "RandPatchSwapd": {"patch_size": 4, "num_swaps": 0},
+    "RandSignedGammad": {"log_gamma": (0, 0)},
+}
+"""Strengths at which nothing changes."""
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_no_strength_no_change(name):
+    for shape in SHAPES if name != "RandColorJitterd" else COLORED[name]:
+        x = images(shape) - (0.5 if name == "RandSignedGammad" else 0)
+        done = RANDOM[name]("image", **NOTHING[name]).set_random_state(0).batch({"image": x})["image"]
+        torch.testing.assert_close(done, x, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", [name for name, kind in RANDOM.items() if issubclass(kind, RandTask)])

@@ -20,11 +20,6 @@ def test_mean():
     assert (out == 0.5).all()
 
 
-def test_identity_at_zero():
-    x = images((1, 9, 8))
-    assert torch.equal(run(RandGaussianNoiseBatchd("image", (0, 0)), x), x)
-
-
 def test_keys_get_the_same_noise():
     x = images((1, 9, 8))
     out = RandGaussianNoiseBatchd(["a", "b"]).batch({"a": x, "b": x + 1})

@@ -92,17 +92,6 @@ def test_slots_are_turned_on_their_own():
     assert np.abs(between).max() < 4 / np.sqrt(4000)
 
 
-def test_gap_and_labels_over_ten_thousand_draws():
-    made = task(3)
-    drawn = [made.draw((1, *made.grid.extent)) for _ in range(10_000)]
-    counts = np.bincount([d["label"] for d in drawn], minlength=20)
-    assert np.abs(counts - 500).max() < 3.3 * np.sqrt(10_000 * 0.05 * 0.95)
-    at = np.stack([d["starts"] for d in drawn]).reshape(-1, 2, 2, 2, 3)
-    for axis in range(3):
-        gaps = np.diff(at, axis=1 + axis)[..., axis] - CUBES[3][axis]
-        assert gaps.min() == 2 and gaps.max() == 8
-
-
 def test_refusals():
     with pytest.raises(ValueError, match="`permutations` order 8 cells, but the grid has 9: make the table"):
         RandRubikd("view", (8, 8), TABLES[3])

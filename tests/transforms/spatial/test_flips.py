@@ -32,11 +32,6 @@ def test_frequencies():
     torch.testing.assert_close(drawn, torch.tensor([0.5, 0.0, 0.2]), atol=0.03, rtol=0)
 
 
-def test_identity_at_zero():
-    x = images((1, 6, 5))
-    assert torch.equal(run(RandFlipBatchd("image", 0), x), x)
-
-
 def test_errors():
     with pytest.raises(ValueError, match="`axis_prob` has 3 numbers, but the image has 2 spatial axes"):
         run(RandFlipBatchd("image", (0.5, 0, 0)), images((1, 6, 5)))

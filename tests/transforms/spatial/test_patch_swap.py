@@ -37,11 +37,6 @@ def test_pairs_never_overlap_and_reach_every_corner(spatial, patch):
     assert corners.flatten(0, 1).amax(0).tolist() == (torch.tensor(spatial) - size).tolist()
 
 
-def test_identity_at_zero():
-    x = images((1, 20, 17, 14))
-    assert torch.equal(run(RandPatchSwapd("image", num_swaps=0), x), x)
-
-
 def test_errors():
     for patch in (5, 10):
         with pytest.raises(ValueError, match=r"is too large for an image of \(9, 9\): two patches must fit"):
