@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from monai_ssl.methods import BarlowTwins
 from monai_ssl.networks import ConvEncoder
@@ -47,20 +46,3 @@ def test_projector_is_that_of_the_paper():
     layers = list(BarlowTwins(ConvEncoder(widths=(2, 4, 8, 16)), widths=(64, 64, 64)).network.projector)
     assert [type(x).__name__ for x in layers] == ["Linear", "BatchNorm1d", "ReLU"] * 2 + ["Linear"]
     assert all(x.bias is None and x.out_features == 64 for x in layers[::3]) and layers[0].in_features == 16
-
-
-def test_learns_to_tell_images_apart():
-    method = make()
-    optimizer = torch.optim.SGD(method.parameters(), lr=0.01, momentum=0.9)
-    torch.manual_seed(0)
-    data = nn.functional.interpolate(torch.rand(16, 1, 4, 4, 2), size=(16, 16, 8), mode="trilinear")
-    losses = []
-    for step in range(40):
-        torch.manual_seed(step)
-        views = {k: data + 0.05 * torch.randn_like(data) for k in ("view1", "view2")}
-        optimizer.zero_grad()
-        loss = method.losses(views)["cross_correlation"]
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert sum(losses[-5:]) < 0.3 * sum(losses[:5])
