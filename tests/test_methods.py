@@ -1,4 +1,8 @@
-"""What holds for every method: which parameters a term moves, and what validation must not touch."""
+"""What holds for every method: which parameters a term moves, and what validation must not touch.
+
+BYOL-1 to BYOL-3, C2L-3, DiRA-2, DiRA-3, DiRA-13, MoCo-1, MoCo-2, MoCo-7, MoCo-8, PCRLv1-1 and PCRLv1-2 of
+docs/properties.md.
+"""
 
 import pytest
 import torch

@@ -38,6 +38,18 @@ def test_equals_a_double_loop(pair, weight):
     assert barlow_twins(*pair, weight).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_is_zero_when_the_correlation_is_the_identity():
+    z = orthonormal()
+    assert barlow_twins(z, z).item() < 1e-8
+    assert barlow_twins(z, 3 * z + 7).item() < 1e-8
+
+
+def test_equal_views_leave_the_redundancy_only(pair):
+    z = pair[0]
+    assert barlow_twins(z, z, 0.0).item() < 1e-8
+    assert barlow_twins(z, z, 1.0).item() > 0.1
+
+
 def test_closed_forms():
     z = orthonormal(d=4)
     # opposite views: four times (1 - -1)^2

@@ -25,6 +25,19 @@ def test_equals_the_definition(vectors):
     assert symmetric_cosine(*vectors).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_is_symmetric_bounded_and_blind_to_length(vectors):
+    p1, p2, v1, v2 = vectors
+    value = symmetric_cosine(p1, p2, v1, v2)
+    assert -1 <= value <= 1
+    assert symmetric_cosine(p2, p1, v2, v1).item() == pytest.approx(value.item())
+    assert symmetric_cosine(3 * p1, p2, v1, 0.2 * v2).item() == pytest.approx(value.item(), rel=1e-5)
+
+
+def test_is_minus_one_when_predictions_point_at_the_other_view(vectors):
+    p1, p2, _, _ = vectors
+    assert symmetric_cosine(p1, p2, 2 * p2, 5 * p1).item() == pytest.approx(-1)
+
+
 def test_gradient_reaches_predictions_only(vectors):
     p1, p2, v1, v2 = vectors
     symmetric_cosine(p1, p2, v1, v2).backward()

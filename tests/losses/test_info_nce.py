@@ -1,4 +1,4 @@
-"""InfoNCE and its queue: MoCo-3, MoCo-5, MoCo-6, MoCo-8, MoCo-9 and PCRLv1-8 of docs/properties.md."""
+"""InfoNCE and its queue: MoCo-3, MoCo-5, MoCo-6, MoCo-9 and PCRLv1-8 of docs/properties.md."""
 
 import math
 
@@ -40,6 +40,12 @@ def test_closed_forms(vectors):
     basis = torch.eye(8)
     expected = math.log(1 + 7 * math.exp(-1 / 0.2))
     assert info_nce(basis[:1], 3 * basis[:1], basis[1:], 0.2).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_starts_near_the_logarithm_of_the_number_of_keys():
+    torch.manual_seed(0)
+    value = info_nce(torch.randn(64, 128), torch.randn(64, 128), FeatureQueue(128, 4096).features, 1.0).item()
+    assert value == pytest.approx(math.log(4097), abs=0.5)
 
 
 def test_no_gradient_reaches_the_negatives(vectors):

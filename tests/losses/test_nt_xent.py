@@ -48,6 +48,20 @@ def test_closed_forms(n, t):
     assert nt_xent(basis, basis, t).item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
+def test_is_blind_to_length_rotation_order_and_which_view_is_first(pair):
+    z1, z2 = pair
+    value = nt_xent(z1, z2).item()
+    rotation = torch.linalg.qr(torch.randn(9, 9))[0]
+    order = torch.randperm(6)
+    for other in (
+        (z1 * torch.rand(6, 1).add(0.1), 7 * z2),
+        (z1 @ rotation, z2 @ rotation),
+        (z1[order], z2[order]),
+        (z2, z1),
+    ):
+        assert nt_xent(*other).item() == pytest.approx(value, rel=1e-4)
+
+
 @pytest.mark.parametrize(("dtype", "size"), [(torch.float16, 6e4), (torch.bfloat16, 1e6), (torch.bfloat16, 0.0)])
 def test_is_finite_and_in_float32_under_autocast(dtype, size):
     z = (torch.sign(torch.randn(4, 8)) * size).to(dtype).requires_grad_()

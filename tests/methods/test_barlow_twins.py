@@ -1,4 +1,4 @@
-"""Barlow Twins as a method: Barlow-4 to Barlow-6 of docs/properties.md; its loss in tests/losses."""
+"""Barlow Twins as a method: Barlow-5 and Barlow-6 of docs/properties.md; its loss in tests/losses."""
 
 import numpy as np
 import pytest

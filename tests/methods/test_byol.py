@@ -1,4 +1,4 @@
-"""BYOL: BYOL-1 to BYOL-5 of docs/properties.md."""
+"""BYOL: BYOL-4 and BYOL-5 of docs/properties.md."""
 
 from pathlib import Path
 
@@ -53,6 +53,23 @@ def test_momentum_stays_or_rises_to_its_end():
     method.progress = 1.0
     method.after_step()
     assert all(torch.equal(a, b) for a, b in zip(before, method.target.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(1, 0.0), (-1, 8.0)])
+def test_is_zero_for_aligned_and_four_a_direction_for_opposite_vectors(sign, expected):
+    method, data = make(), batch()
+    method.predictor = Times(sign)
+    value = method.losses({"view1": data["view1"], "view2": data["view1"]})["regression"].item()
+    assert value == pytest.approx(expected, abs=1e-5)
+
+
+class Times(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x
 
 
 def test_state_names_both_encoders_and_the_user_says_which_is_kept():

@@ -1,4 +1,4 @@
-"""C2L: C2L-1 to C2L-10 of docs/properties.md."""
+"""C2L: C2L-1, C2L-2, C2L-4 to C2L-10 of docs/properties.md."""
 
 import copy
 import json
@@ -108,6 +108,15 @@ def test_the_loss_is_that_of_the_paper():
         assert terms[name].item() == pytest.approx(contrast(queries, keys) / 3, rel=1e-4), name
 
 
+def test_nothing_mixed_is_the_plain_contrast():
+    terms = with_mix(make(), 1.0, [1, 0, 3, 2])(views())
+    torch.testing.assert_close(terms["mixed_contrast"], terms["contrast"])
+    torch.testing.assert_close(terms["mixed_feature_contrast"], terms["contrast"])
+    terms = with_mix(make(), 0.6, [1, 0, 3, 2])(views())
+    assert terms["mixed_contrast"] != terms["contrast"]
+    assert terms["mixed_feature_contrast"] != terms["mixed_contrast"]
+
+
 # C2L-4, C2L-5: the queue ---------------------------------------------------------------------------------------------
 
 
@@ -134,6 +143,19 @@ def test_no_key_of_the_step_is_among_its_negatives():
     mixed = {k: mix(v, 0.7, torch.tensor([2, 0, 3, 1])) for k, v in views().items()}
     query, key = frozen.student(mixed["view1"]), frozen.teacher(mixed["view2"])
     torch.testing.assert_close(got["mixed_contrast"], info_nce(query, key, before, 0.07) / 3)
+
+
+def test_random_vectors_lose_the_logarithm_of_the_choices():
+    torch.manual_seed(0)
+    method = make(dim=128, queue_size=16384, temperature=1.0)
+    method.student.projector = Random()
+    method.teacher.network.projector = Random()
+    assert total(method(views(size=8))).item() == pytest.approx(math.log(16385), abs=0.2)
+
+
+class Random(nn.Module):
+    def forward(self, x):
+        return torch.randn(len(x), 128, requires_grad=True)
 
 
 # C2L-8: cutout ----------------------------------------------------------------------------------------------------

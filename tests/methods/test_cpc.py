@@ -138,6 +138,12 @@ def test_binary_loss_is_that_of_the_code():
     assert got.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("columns", [2, 16, 32])
+def test_equal_scores_lose_the_logarithm_of_the_candidates(columns):
+    same = torch.ones(columns, 2, 5)
+    assert given_vectors(make(), same, same).item() == pytest.approx(math.log(columns), rel=1e-5)
+
+
 # CPC-4: InfoNCE ---------------------------------------------------------------------------------------------------
 
 

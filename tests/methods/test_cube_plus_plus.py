@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from spy import Spy
 
 from monai_ssl.methods import CubePlusPlus
 from monai_ssl.networks import ConvEncoder, Discriminator, ResNetEncoder, RestorationUNet
@@ -30,19 +30,6 @@ def batch(dims=3, size=2, seed=0):
     image = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
     turn = RandCubeTurnsd("view", (4,) * dims)
     return BatchViews([Snapshotd("view", "target"), turn]).set_random_state(seed)({"view": image})
-
-
-class Spy(nn.Module):
-    """A discriminator that remembers what it was shown, and answers what it is told."""
-
-    def __init__(self, *answers):
-        super().__init__()
-        self.gain = nn.Parameter(torch.ones(()))
-        self.answers, self.seen = answers, []
-
-    def forward(self, x):
-        self.seen.append(x)
-        return self.gain * self.answers[len(self.seen) - 1] * torch.ones(len(x), 1, 2, 2) + 0 * x.mean()
 
 
 @pytest.mark.parametrize("dims", [2, 3])

@@ -1,4 +1,4 @@
-"""MoCo: MoCo-1 to MoCo-10 of docs/properties.md."""
+"""MoCo: MoCo-4, MoCo-5, MoCo-10 of docs/properties.md."""
 
 import copy
 import math
@@ -45,7 +45,7 @@ def train(method, seeds, lr=0.1, accumulate=1):
     return losses
 
 
-# MoCo-3, MoCo-4, MoCo-9: the queue -----------------------------------------------------------------------------------
+# MoCo-4: the queue ------------------------------------------------------------------------------------------------
 
 
 def test_the_loss_sees_the_queue_before_its_own_keys_enter():
@@ -58,7 +58,7 @@ def test_the_loss_sees_the_queue_before_its_own_keys_enter():
     torch.testing.assert_close(got, info_nce(query, key, before, 0.2))
 
 
-# MoCo-5, MoCo-6: the loss --------------------------------------------------------------------------------------------
+# MoCo-5: the loss -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("version", "temperature"), [("v1", 0.07), ("v2", 0.2)])
@@ -135,7 +135,7 @@ def test_samples_are_dealt_among_processes_in_training_only(monkeypatch):
     assert len(calls) == 1
 
 
-# MoCo-7, MoCo-8: accumulation; the rest is asked of every method by tests/test_methods.py ----------------------------
+# accumulation; the rest is asked of every method by tests/test_methods.py -----------------------------------------
 
 
 def test_accumulated_batches_see_one_queue_and_all_enter_it():

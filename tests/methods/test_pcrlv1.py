@@ -1,4 +1,4 @@
-"""PCRLv1: PCRLv1-1, PCRLv1-2, PCRLv1-5 to PCRLv1-9, PCRLv1-11 to PCRLv1-15 of docs/properties.md."""
+"""PCRLv1: PCRLv1-5 to PCRLv1-9, PCRLv1-11 to PCRLv1-15 of docs/properties.md."""
 
 import copy
 import math
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from monai_ssl.losses import info_nce
 from monai_ssl.methods import PCRLv1
 from monai_ssl.methods.pcrlv1 import BRANCHES
-from monai_ssl.networks import ConvEncoder, ResNetEncoder, RestorationUNet
+from monai_ssl.networks import ConvEncoder, ResNetEncoder, RestorationUNet, SkipUNet, batch_to_group_norm
 from monai_ssl.transforms.spatial.orientation import Orientation
 
 SMALL = {
@@ -71,7 +71,7 @@ def total(terms):
     return torch.stack(list(terms.values())).sum()
 
 
-# PCRLv1-1, PCRLv1-2 -----------------------------------------------------------------------------------------------
+# momentum ----------------------------------------------------------------------------------------------------------
 
 
 def test_momentum_is_the_presets_unless_given():
@@ -87,6 +87,27 @@ def test_at_the_ends_the_hybrid_is_one_of_the_two(share, branch):
     terms = method.losses(batch())
     assert torch.equal(terms["restore_hybrid"], terms[f"restore_{branch}"])
     assert terms["restore_online"] != terms["restore_momentum"]
+
+
+def test_a_momentum_skip_reaches_the_mix_but_not_the_ordinary_branch():
+    method, data = settled(make()), batch()
+    before = scripted(method, [0.3], turns(1, 2, 3)).losses(data)
+    embed = method._embed_momentum
+
+    def perturbed(x):
+        features, key = embed(x)
+        return [features[0] + 1, *features[1:]], key
+
+    method._embed_momentum = perturbed
+    after = scripted(method, [0.3], turns(1, 2, 3)).losses(data)
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert same == {"contrast", "restore_online"}
+
+
+def test_contrast_does_not_know_the_transformation():
+    method, data = settled(make()), batch()
+    one, other = (scripted(method, [0.3], turns(*k)).losses(data) for k in ((0, 0, 0), (1, 2, 3)))
+    assert torch.equal(one["contrast"], other["contrast"]) and one["restore_online"] != other["restore_online"]
 
 
 def test_the_transformation_is_told_to_the_decoder():
@@ -254,6 +275,16 @@ def test_synchronized_batch_norm_and_validation_need_no_dealing(monkeypatch):
     method.encoder.forward = lambda x: [torch.zeros(3, w, 2, 2, 2) for w in WIDTHS]
     method.momentum_branch.network.encoder.forward = method.encoder.forward
     assert len(method._embed_momentum(data["view2"])[0]) == 4
+
+
+def test_encoder_goes_into_a_downstream_network_with_group_norm():
+    method = make()
+    network = SkipUNet(ConvEncoder(widths=WIDTHS), 2)
+    network.encoder.load_state_dict(method.encoder.state_dict(), strict=True)
+    batch_to_group_norm(network.encoder, 2)
+    own = dict(method.encoder.named_parameters())
+    assert all(torch.equal(p, own[n]) for n, p in network.encoder.named_parameters())
+    assert not any("running" in name for name in network.encoder.state_dict())
 
 
 # the reference preset -------------------------------------------------------------------------------------------

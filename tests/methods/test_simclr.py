@@ -1,4 +1,4 @@
-"""SimCLR: SIM-1 to SIM-5 of docs/properties.md."""
+"""SimCLR: SIM-4 of docs/properties.md."""
 
 import json
 import math
@@ -26,9 +26,6 @@ def make(seed=0, norm="batch", **options) -> SimCLR:
 def views(size=4, seed=0, shape=(1, 16, 16, 8)):
     g = torch.Generator().manual_seed(seed)
     return {name: torch.rand(size, *shape, generator=g) for name in ("view1", "view2")}
-
-
-# SIM-2 -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_loss_is_that_of_the_paper():

@@ -1,4 +1,4 @@
-"""SimSiam: SimSiam-1 to SimSiam-8 of docs/properties.md."""
+"""SimSiam: SimSiam-1, SimSiam-4 to SimSiam-8 of docs/properties.md."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""TOWER: TOWER-7 to TOWER-12 of docs/properties.md."""
+"""TOWER: TOWER-7, TOWER-10 to TOWER-12 of docs/properties.md."""
 
 import math
 from pathlib import Path

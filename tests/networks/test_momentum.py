@@ -1,4 +1,4 @@
-"""The momentum encoder: MoCo-1, MoCo-2, BYOL-1 to BYOL-3, and ShuffleBN, C2L-9 of docs/properties.md."""
+"""The momentum encoder: MoCo-1, MoCo-2, BYOL-1 to BYOL-3, C2L-3, and ShuffleBN, C2L-9 of docs/properties.md."""
 
 import pytest
 import torch

@@ -92,6 +92,13 @@ def test_subsets_keep_the_shape():
     assert set(draws(CUBE, 200, labels=[0, 4]).tolist()) == {0, 4}
 
 
+@pytest.mark.parametrize("shape", [CUBE, (4, 4, 6), SQUARE])
+def test_voxels_move_and_none_is_lost(shape):
+    labels, turned = every(shape)
+    x = asymmetric(shape, len(labels))
+    assert torch.equal(turned.flatten(2).sort(2).values, x.flatten(2).sort(2).values)
+
+
 def test_refusals():
     with pytest.raises(ValueError, match=r"`labels` of rotations must be some of 0 to 9, got \[0, 10\]"):
         RandRotationTaskd("view", labels=[0, 10])
