@@ -44,7 +44,7 @@ ALLOWED = {
         "transforms",
         "schedules",
     },
-    "tasks": {"io", "data", "networks", "transforms", "transfer", "evaluation", "handlers"},
+    "tasks": {"io", "store", "data", "networks", "transforms", "transfer", "evaluation", "handlers"},
     "analysis": {"pages", "io", "data", "store", "networks", "transforms", "evaluation", "transfer", "tasks"},
     "zoo": {"bundle_folders", "data", "store", "networks", "transfer", "tasks"},
     "study": {

@@ -22,6 +22,7 @@ class Format:
         title: what messages call it.
         endings: of file names, in lower case, with their dots.
         reader: dotted name of ``reader(files, options) -> list[Volume]``, imported when it is needed.
+        grid: dotted name of ``grid(files) -> Grid``, by the header alone; ``None`` where the whole file is read for it.
         headers: for endings of headers whose data are in another file, the rule that finds it.
         extra: what ``pip install monai-ssl[...]`` must name, if more than the core is needed.
         is_picture: whether it holds nothing but pictures; other formats may hold either.
@@ -31,6 +32,7 @@ class Format:
     title: str
     endings: tuple[str, ...]
     reader: str
+    grid: str | None = None
     headers: Mapping[str, Companions] = field(default_factory=dict)
     extra: str | None = None
     is_picture: bool = False
@@ -61,14 +63,16 @@ FORMATS = (
         "NIfTI",
         (".nii", ".nii.gz", ".nii.bz2", ".hdr", ".hdr.gz", ".hdr.bz2"),
         "monai_ssl.io.nifti.read_nifti",
+        "monai_ssl.io.nifti.nifti_grid",
         headers=dict.fromkeys((".hdr", ".hdr.gz", ".hdr.bz2"), beside(".img", ".img.gz", ".img.bz2", also=".mat")),
     ),
-    Format("mgh", "MGH", (".mgz", ".mgh"), "monai_ssl.io.mgh.read_mgh"),
+    Format("mgh", "MGH", (".mgz", ".mgh"), "monai_ssl.io.mgh.read_mgh", "monai_ssl.io.mgh.mgh_grid"),
     Format(
         "nrrd",
         "NRRD",
         (".nrrd", ".nhdr"),
         "monai_ssl.io.itk.read_nrrd",
+        "monai_ssl.io.itk.nrrd_grid",
         headers={".nhdr": named_in_header("datafile", ":")},
         extra="itk",
     ),
@@ -77,6 +81,7 @@ FORMATS = (
         "MetaImage",
         (".mha", ".mhd"),
         "monai_ssl.io.itk.read_metaimage",
+        "monai_ssl.io.itk.metaimage_grid",
         headers={".mhd": named_in_header("elementdatafile", "=")},
         extra="itk",
     ),

@@ -14,7 +14,7 @@ from monai_ssl.io.check_sums import GZIP, check_packed
 from monai_ssl.io.formats import Format, by_kind
 from monai_ssl.io.geometry import LPS_TO_RAS, canonical, check_affine, flat_affine, spacing_of
 from monai_ssl.io.metaimage import check_metaimage
-from monai_ssl.io.volume import ReadError, ReadOptions, Volume, compact, reading
+from monai_ssl.io.volume import Grid, ReadError, ReadOptions, Volume, compact, reading
 
 DAMAGED = "copy the file again or leave it out"
 
@@ -43,6 +43,32 @@ def read_metaimage(files: Sequence[Path], options: ReadOptions) -> list[Volume]:
     return _volumes(*_by_itk(path, by_kind("metaimage"), "MetaImageIO"), path, options.four_d)
 
 
+def nrrd_grid(files: Sequence[Path]) -> Grid:
+    """Return where the voxels lie, by the header; without ITK by the whole file."""
+    if find_spec("itk") is None and find_spec("nrrd") is not None:
+        array, affine = _by_pynrrd(files[0])
+        return Grid(array.shape[:3], affine)
+    return _grid(files[0], by_kind("nrrd"), "NrrdImageIO")
+
+
+def metaimage_grid(files: Sequence[Path]) -> Grid:
+    """Return where the voxels lie, by the header."""
+    check_metaimage(files[0])
+    return _grid(files[0], by_kind("metaimage"), "MetaImageIO")
+
+
+def _grid(path: Path, entry: Format, by: str) -> Grid:
+    _need_itk(path, entry)
+    header = _header(path, by)
+    dims = min(3, header.GetNumberOfDimensions())
+    return Grid(tuple(int(header.GetDimensions(axis)) for axis in range(dims)), _affine(header))
+
+
+def _need_itk(path: Path, entry: Format) -> None:
+    if find_spec("itk") is None:
+        raise ReadError(f"{path}: {entry.title} files need ITK; {entry.remedy}.")
+
+
 def _volumes(array: NDArray[Any], affine: NDArray[np.float64], path: Path, four_d: str) -> list[Volume]:
     """Make volumes of an array (X, Y[, Z[, T]])."""
     if not array.size or not 2 <= array.ndim <= 4:
@@ -68,15 +94,11 @@ def _volumes(array: NDArray[Any], affine: NDArray[np.float64], path: Path, four_
 
 def _by_itk(path: Path, entry: Format, by: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Return the array (X, Y[, Z[, T]]) and the affine to RAS."""
-    if find_spec("itk") is None:
-        raise ReadError(f"{path}: {entry.title} files need ITK; {entry.remedy}.")
+    _need_itk(path, entry)
     import itk
 
     with reading(path, f"this {entry.title} file cannot be read, it is cut off or damaged", DAMAGED):
-        # ITK's own choice goes by the ending, and knows it in small letters only
-        header = getattr(itk, by).New()
-        header.SetFileName(str(path))
-        header.ReadImageInformation()
+        header = _header(path, by)
         if header.GetNumberOfComponents() != 1:
             raise ReadError(_several_values(path, header.GetNumberOfComponents()))
         # the wheels of ITK hold no images of other types
@@ -85,13 +107,27 @@ def _by_itk(path: Path, entry: Format, by: str) -> tuple[NDArray[Any], NDArray[n
         kind = itk.Image[pixel, header.GetNumberOfDimensions()]
         reader = itk.ImageFileReader[kind].New(FileName=str(path), ImageIO=header)
         reader.Update()
-        image = reader.GetOutput()
-        array = itk.array_from_image(image).T
-        axes = np.asarray(image.GetDirection())[:3, :3] * np.asarray(image.GetSpacing())[:3]
-        origin = np.asarray(image.GetOrigin())[:3]
+        array = itk.array_from_image(reader.GetOutput()).T
+        return array, _affine(header)
+
+
+def _header(path: Path, by: str) -> Any:
+    import itk
+
+    # ITK's own choice goes by the ending, and knows it in small letters only
+    header = getattr(itk, by).New()
+    header.SetFileName(str(path))
+    header.ReadImageInformation()
+    return header
+
+
+def _affine(header: Any) -> NDArray[np.float64]:
+    dims = min(3, header.GetNumberOfDimensions())
     affine = np.eye(4)
-    affine[: len(axes), : len(axes)], affine[: len(origin), 3] = axes, origin
-    return array, LPS_TO_RAS @ affine
+    for axis in range(dims):
+        affine[:dims, axis] = np.asarray(header.GetDirection(axis))[:dims] * header.GetSpacing(axis)
+        affine[axis, 3] = header.GetOrigin(axis)
+    return LPS_TO_RAS @ affine
 
 
 def _check_gzip(path: Path) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_ssl.io.check_sums import opener_of
-from monai_ssl.io.nifti import DAMAGED, UNPLACED, decode
-from monai_ssl.io.volume import ReadOptions, Volume, reading
+from monai_ssl.io.nifti import DAMAGED, UNPLACED, decode, grid_by
+from monai_ssl.io.volume import Grid, ReadOptions, Volume, reading
 
 _FLAG = 28
 """Where the header says, in two bytes, whether it knows the directions; nibabel overwrites a no."""
@@ -24,9 +24,17 @@ def read_mgh(files: Sequence[Path], options: ReadOptions) -> list[Volume]:
     Raises:
         ReadError: when the file is no MGH file, is cut off, or has an absurd affine.
     """
-    with reading(files[0], "this is not an MGH file, whatever its name says, or it is damaged", DAMAGED):
-        image = nib.MGHImage.from_filename(files[0])
-    return decode(image, files, options, lambda image: _place(image, files[0]))
+    return decode(_opened(files[0]), files, options, lambda image: _place(image, files[0]))
+
+
+def mgh_grid(files: Sequence[Path]) -> Grid:
+    """Return where the voxels lie, by the header."""
+    return grid_by(_opened(files[0]), lambda image: _place(image, files[0]))
+
+
+def _opened(path: Path) -> Any:
+    with reading(path, "this is not an MGH file, whatever its name says, or it is damaged", DAMAGED):
+        return nib.MGHImage.from_filename(path)
 
 
 def _place(image: Any, path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:

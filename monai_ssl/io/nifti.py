@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from monai_ssl.io.check_sums import opener_of, read_to_end
 from monai_ssl.io.geometry import canonical, check_affine, flat_affine, shear_degrees, spacing_of
-from monai_ssl.io.volume import ReadError, ReadOptions, Volume, compact, reading
+from monai_ssl.io.volume import Grid, ReadError, ReadOptions, Volume, compact, reading
 
 DAMAGED = "copy the file again or leave it out"
 UNPLACED = "the header does not say how the patient lies, left and right may be exchanged"
@@ -33,10 +33,23 @@ def read_nifti(files: Sequence[Path], options: ReadOptions) -> list[Volume]:
     Raises:
         ReadError: when the file is no NIfTI file, is cut off, holds colors or complex numbers, or has an absurd affine.
     """
-    path = files[0]
-    with reading(path, "this is not a NIfTI file, whatever its name says, or it is damaged", DAMAGED):
-        image: Any = nib.load(path) if len(files) == 1 else _load_pair(*files[:2])
-    return decode(image, files, options, _affine)
+    return decode(_opened(files), files, options, _affine)
+
+
+def nifti_grid(files: Sequence[Path]) -> Grid:
+    """Return where the voxels lie, by the header."""
+    return grid_by(_opened(files), _affine)
+
+
+def grid_by(image: Any, place: Place) -> Grid:
+    """Return the grid of what nibabel opened; ``place`` as for :func:`decode`."""
+    affine, notes = place(image)
+    return Grid(tuple(int(n) for n in image.shape[:3]), affine, UNPLACED not in notes)
+
+
+def _opened(files: Sequence[Path]) -> Any:
+    with reading(files[0], "this is not a NIfTI file, whatever its name says, or it is damaged", DAMAGED):
+        return nib.load(files[0]) if len(files) == 1 else _load_pair(*files[:2])
 
 
 def decode(image: Any, files: Sequence[Path], options: ReadOptions, place: Place) -> list[Volume]:

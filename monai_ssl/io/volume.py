@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,20 @@ from numpy.typing import NDArray
 
 class ReadError(ValueError):
     """A scan cannot be read: one sentence that names the file, what is wrong with it and what to do."""
+
+
+class Grid(NamedTuple):
+    """Where voxels lie.
+
+    Args:
+        shape: voxels along each of the 2 or 3 axes, as the file stores them.
+        affine: (4, 4) from indices to millimeters in RAS.
+        known: whether the file says so.
+    """
+
+    shape: tuple[int, ...]
+    affine: NDArray[np.float64]
+    known: bool = True
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,12 @@ def content_hash(files: tuple[Path, ...]) -> str:
     return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
 
 
+def file_signature(source: Source) -> str:
+    """Identify the files of a source as they stand on the disk, without reading them."""
+    stats = sorted((str(file.resolve()), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in source.files)
+    return hashlib.sha256(repr(stats).encode()).hexdigest()
+
+
 def scan_key(content: str, options: Mapping[str, Any]) -> str:
     """Return the name of a scan: short, and the same for the same content, options and format."""
     return hashlib.sha256(json.dumps([FORMAT, content, options], sort_keys=True).encode()).hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections import Counter
@@ -17,7 +16,7 @@ from monai_ssl.files import read_json, sweep, write_json
 from monai_ssl.io.discovery import Findings, Source, survey
 from monai_ssl.io.formats import FORMATS, TITLES, by_kind
 from monai_ssl.machine import cores
-from monai_ssl.store.convert import Job, Outcome, convert, finished, scan_key
+from monai_ssl.store.convert import Job, Outcome, convert, file_signature, finished, scan_key
 from monai_ssl.store.layout import (
     MANIFEST,
     PRIVATE,
@@ -186,7 +185,7 @@ class _Preparation:
                 self._count("left out", source)
                 self.bar.update()
                 continue
-            content = self.hashes.get(_signature(source))
+            content = self.hashes.get(file_signature(source))
             done = finished(self.store, scan_key(str(content), self.options.identity())) if content else []
             if done:
                 self._take(source, Outcome(content, done, already=True))
@@ -198,7 +197,7 @@ class _Preparation:
     def _take(self, source: Source, outcome: Outcome) -> None:
         self.bar.update()
         if outcome.content is not None:
-            self.hashes[_signature(source)] = outcome.content
+            self.hashes[file_signature(source)] = outcome.content
         if outcome.reason is not None:
             is_label = "label map" in outcome.reason
             (self.report.left_out if is_label else self.report.failed).append((source.name, outcome.reason))
@@ -287,12 +286,6 @@ def _all_records(store: Path) -> dict[str, dict[str, Any]]:
     """Read the records of every scan that is wholly there."""
     keys = {path.stem.split("-")[0] for path in (store / "scans").glob("*.json")}
     return {record["key"]: record for key in sorted(keys) for record in finished(store, key)}
-
-
-def _signature(source: Source) -> str:
-    """Identify the files as they stand on the disk, without reading them."""
-    stats = sorted((str(file.resolve()), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in source.files)
-    return hashlib.sha256(repr(stats).encode()).hexdigest()
 
 
 __all__ = ["PrepareOptions", "prepare"]

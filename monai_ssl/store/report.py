@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sized
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class Report:
 
     def table(self) -> str:
         """Return a summary for people; what failed comes last, where it is seen."""
-        counts = (self.prepared, range(self.already), self.duplicates, self.left_out, self.failed)
+        counts: tuple[Sized, ...] = (self.prepared, range(self.already), self.duplicates, self.left_out, self.failed)
         lines = [f"{'':<20}{'entries':>8}{'files':>8}"]
         lines += [f"{fate:<20}{len(of):>8}{self.files[fate]:>8}" for fate, of in zip(FATES, counts, strict=True)]
         lines += [f"{'':<28}{sum(self.files.values()):>8} below the source"]

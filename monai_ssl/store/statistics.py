@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 PERCENTILES = (0.5, 1.0, 50.0, 99.0, 99.5)
-_OFFSET, _BINS = 32768, 32768 + 65536
-"""The histogram covers every int16 and uint16."""
+OFFSET, _BINS = 32768, 32768 + 65536
+"""The histogram covers every int16 and uint16; its entry of that number counts zeros."""
 
 
 def intensity_statistics(array: np.ndarray, foreground_above: float | None) -> dict[str, float]:
@@ -33,14 +33,14 @@ def histogram(array: np.ndarray) -> np.ndarray:
     # slab by slab: bincount works on 64-bit copies, eight times an 8-bit scan
     for channel in array:
         for slab in channel:
-            counts += np.bincount(slab.ravel().astype(np.int64) + _OFFSET, minlength=_BINS)
+            counts += np.bincount(slab.ravel().astype(np.int64) + OFFSET, minlength=_BINS)
     return counts
 
 
 def _of_histogram(counts: np.ndarray, foreground_above: float | None) -> dict[str, float]:
     values = np.flatnonzero(counts)
     counts = counts[values]
-    values = values - _OFFSET
+    values = values - OFFSET
     mean, std = _moments(values, counts)
     chosen = slice(None) if foreground_above is None else values > foreground_above
     inner_mean, inner_std = _moments(values[chosen], counts[chosen])
@@ -87,4 +87,4 @@ def _of_floats(array: np.ndarray, foreground_above: float | None) -> dict[str, f
     }
 
 
-__all__ = ["PERCENTILES", "histogram", "intensity_statistics"]
+__all__ = ["OFFSET", "PERCENTILES", "histogram", "intensity_statistics"]

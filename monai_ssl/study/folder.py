@@ -121,6 +121,11 @@ class StudyFolder:
         return self.root / "hashes.json"
 
     @property
+    def data_check(self) -> Path:
+        """What fine-tunings found in the files of the tasks, remembered."""
+        return self.root / "data_check.json"
+
+    @property
     def preparing(self) -> Path:
         """Lock of who prepares the data."""
         return self.root / ".preparing"

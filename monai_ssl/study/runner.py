@@ -112,6 +112,8 @@ def _overrides(job: CellJob) -> dict[str, Any]:
         **{name: value for name, value in transfer.items() if value is not None},
         "weights": str(job.weights or ""),
         "metric": job.metric,
+        # all cells read the same files
+        "memory": str(folder.data_check),
         # from scratch: the network that the compared methods have
         "encoder": {**job.recipe, "in_channels": "@in_channels"},
     }

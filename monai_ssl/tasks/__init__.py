@@ -3,6 +3,7 @@
 from monai_ssl.tasks.augmentation import AUGMENTATION_LEVELS, AugmentationLevel, augmentations
 from monai_ssl.tasks.base import Metric, Scores, Task
 from monai_ssl.tasks.classification import Classification
+from monai_ssl.tasks.data_check import check_data
 from monai_ssl.tasks.description import DescribeModel
 from monai_ssl.tasks.labels import DecodeLabelsd, EncodeLabelsd
 from monai_ssl.tasks.regression import Regression
@@ -24,6 +25,7 @@ __all__ = [
     "Task",
     "Validated",
     "augmentations",
+    "check_data",
     "distributed",
     "loader",
     "seed_ranks",

@@ -15,9 +15,11 @@ from monai.transforms import Transform
 from torch import Tensor, nn
 
 from monai_ssl.arguments import check_choice
+from monai_ssl.data.case_facts import CaseFacts
 from monai_ssl.data.cases import Case, list_file, patient_of, select_section
 from monai_ssl.files import write_json
 from monai_ssl.networks import Encoder
+from monai_ssl.tasks.finding import Finding
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,16 @@ class Task(ABC):
     @abstractmethod
     def draw(self, metric: str, kept: Sequence[Any], scores: Scores, folder: Path) -> list[str]:
         """Write pictures of a test, none or a few, and return their names."""
+
+    def check(self, cases: Sequence[Case], facts: CaseFacts) -> list[Finding]:
+        """Return what is wrong with the truth of cases, before they are trained on; of numbers and classes nothing.
+
+        Args:
+            cases: of all sections that are used.
+            facts: looks files up.
+        """
+        del cases, facts
+        return []
 
     def handlers(self, *names: str) -> dict[str, IgniteMetric]:
         """Return the handlers of some metrics by their keys, for ``key_val_metric`` of MONAI's evaluator.

@@ -13,11 +13,15 @@ from torch import Tensor
 Labels = Mapping[str, int | Sequence[int]]
 """Value in the label files by name of the structure; several values are merged. Background is not listed."""
 
+WHOLE = 0.01
+"""By how much a label may differ from a whole number."""
+
 
 class EncodeLabelsd(MapTransform):
     """Turn values of label files into classes: 0 for background and all that is not listed, else 1, 2, ...
 
-    Classes are numbered by their first value in the files, whatever the order in which they are listed.
+    Classes are numbered by their first value in the files, whatever the order in which they are listed. Fractions that
+    a scale in the header leaves, as 0.999, are rounded.
 
     Args:
         keys: label maps (1, *spatial).
@@ -39,7 +43,7 @@ class EncodeLabelsd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         out = dict(data)
         for key in self.key_iterator(out):
-            stored = out[key]
+            stored = _whole(out[key])
             encoded = torch.zeros_like(stored)
             for index, values in enumerate(self.values, start=1):
                 for value in values:
@@ -75,6 +79,13 @@ class DecodeLabelsd(MapTransform):
                 decoded[classes == index] = value
             out[key] = decoded
         return out
+
+
+def _whole(stored: Tensor) -> Tensor:
+    if not stored.is_floating_point():
+        return stored
+    rounded = stored.round()
+    return torch.where((stored - rounded).abs() <= WHOLE, rounded, stored)
 
 
 def class_values(labels: Labels) -> list[tuple[int, ...]]:

@@ -20,11 +20,15 @@ from monai.transforms import (
 )
 from torch import Tensor, nn
 
+from monai_ssl.data.case_facts import CaseFacts
 from monai_ssl.data.cases import Case, read_list
 from monai_ssl.io.listing import scans_below
 from monai_ssl.io.monai_reader import ScanReader
 from monai_ssl.networks import Encoder, SkipUNet
 from monai_ssl.tasks.base import Metric, Scores, Task, by_patient, mean
+from monai_ssl.tasks.finding import Finding
+from monai_ssl.tasks.label_check import check_labels
+from monai_ssl.tasks.label_grid import LabelGrid, SameGridd, onto_image
 from monai_ssl.tasks.labels import EncodeLabelsd, Labels, class_values
 from monai_ssl.tasks.networks import Normalize, check_sizes, normalize_inputs, with_norm
 from monai_ssl.tasks.overlay import Slice, draw, thickest_slice
@@ -116,6 +120,7 @@ class Segmentation(Task):
         intensity: Mapping[str, Any] | None = None,
         spacing: Sequence[float] | None = None,
         keys: Sequence[str] = ("image", "label"),
+        label_grid: LabelGrid = "refuse",
     ) -> list[Transform]:
         """Return the transforms that make whole scans of files: RAS, in [0, 1], with classes 0, 1, 2, ... as label.
 
@@ -124,18 +129,26 @@ class Segmentation(Task):
             intensity: a preset as the model card records it; ``None`` for that of the modality.
             spacing: in mm; ``None`` keeps that of the scan.
             keys: ``("image",)`` for inference.
+            label_grid: what is done with a label that is not on the grid of its image: ``"refuse"``, ``"resample"`` to
+                the nearest neighbor, or take its ``"voxels"`` for those of the image.
         """
         mode = {"image": "bilinear", "label": "nearest"}
         dtype = {"image": torch.float32, "label": torch.uint8}
+        labeled = "label" in keys
         return [
             LoadImaged(keys, reader=ScanReader, dtype=None),
             EnsureChannelFirstd(keys),
+            *(onto_image(label_grid) if labeled else []),
             Orientationd(keys, axcodes="RAS", labels=None),
             ScaleIntensityByPresetd("image", modality, intensity),
-            *([EncodeLabelsd("label", self.labels)] if "label" in keys else []),
+            *([SameGridd(), EncodeLabelsd("label", self.labels)] if labeled else []),
             *([Spacingd(keys, spacing, mode=[mode[key] for key in keys])] if spacing is not None else []),
             EnsureTyped(keys, dtype=[dtype[key] for key in keys]),
         ]
+
+    def check(self, cases: Sequence[Case], facts: CaseFacts, label_grid: LabelGrid = "refuse") -> list[Finding]:
+        """Return what is wrong with label files: grids, values, channels; ``label_grid`` as for :meth:`loading`."""
+        return check_labels(cases, facts, self.labels, label_grid)
 
     def keep(self, sample: Mapping[str, Tensor]) -> Slice:
         image, pred, label = (torch.as_tensor(sample[name]).detach().cpu() for name in ("image", "pred", "label"))
