@@ -29,7 +29,7 @@ from monai_ssl.store.layout import (
     write_manifest,
 )
 from monai_ssl.store.pool import JobPool, WorkerKilledError
-from monai_ssl.store.report import Report
+from monai_ssl.store.report import Report, mixed_modalities
 from monai_ssl.store.selection import refusal
 
 _MODALITIES = ("auto", "ct", "mr", "xray", "us")
@@ -265,6 +265,7 @@ class _Preparation:
         report.patients = len({record["patient"] for record in records})
         how = {"option": "as you said", "file": "says the file", "values": "judged by the values"}
         report.modalities = dict(Counter(f"{r['modality']}, {how[r['modality_from']]}" for r in records))
+        report.warnings += mixed_modalities(records)
         if report.patients == 1 and report.scans > 3:
             report.warnings.append(
                 f"all {report.scans} scans seem to be of one patient; if not, put each patient into a folder of its own"

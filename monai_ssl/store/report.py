@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from monai_ssl.store.intensity import default_intensity
 
 _LISTED = 30
 FATES = ("prepared", "already there", "same content twice", "left out", "FAILED")
@@ -66,6 +68,27 @@ class Report:
         return "\n".join(lines)
 
 
+def mixed_modalities(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a warning where scans of a store are scaled to [0, 1] in different ways, as CT and MR; else nothing.
+
+    Args:
+        records: of the manifest.
+    """
+    counts = Counter(record["modality"] for record in records)
+    if len({default_intensity(modality).kind for modality in counts}) < 2:
+        return []
+    usual = counts.most_common(1)[0][0]
+    rare = [record for record in records if record["modality"] != usual]
+    shown = ", ".join(f"{count} {modality}" for modality, count in counts.most_common())
+    judged = sum(record["modality_from"] == "values" for record in rare)
+    named = ", ".join(record["key"] for record in rare[:3]) + (", ..." if len(rare) > 3 else "")
+    return [
+        f"the modalities are mixed, {shown}, and each is scaled to [0, 1] in its own way; {judged} of the {len(rare)} "
+        f"that are not {usual} were judged by their values ({named}; private/sources.json names the files): if all are "
+        "of one modality, prepare anew with --modality, else prepare each into a store of its own"
+    ]
+
+
 def _reasons(entries: list[tuple[str, str]]) -> list[tuple[str, int]]:
     return Counter(reason for _, reason in entries).most_common()
 
@@ -81,4 +104,4 @@ def _section(title: str, lines: list[str]) -> list[str]:
     return ["", f"{title}:", *(f"  {line}" for line in lines[:_LISTED]), *more]
 
 
-__all__ = ["Report"]
+__all__ = ["Report", "mixed_modalities"]
