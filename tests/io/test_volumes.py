@@ -4,7 +4,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from monai_ssl.io.dicom.marks import DIMENSIONS, Slice
@@ -126,15 +126,25 @@ def test_passes_between_each_others_slices(told):
     assert len(split(series(1.5))) == 1
 
 
-def test_phases_of_other_extent_and_between_slices():
-    phases = {1: range(5, 20), 2: range(30), 3: range(10, 25)}
-    for offset in (0.0, 0.4):
-        slices = [
-            a_slice(1.25 * z + offset * phase, phase, number=n, AcquisitionNumber=phase, clock=f"{100 * phase + z}")
-            for phase, heights in phases.items()
-            for n, z in enumerate(heights)
-        ]
-        assert sizes(split(slices)) == [15, 30, 15]
+@given(
+    st.lists(st.tuples(st.integers(0, 27), st.integers(3, 30)), min_size=1, max_size=3),
+    st.sampled_from([0.0, 0.1, 0.4]),
+    st.sampled_from(["AcquisitionNumber", "TemporalPositionIdentifier", "EchoTime"]),
+    st.integers(0, 99),
+)
+@example([(5, 15), (10, 15)], 0.4, "AcquisitionNumber", 0)
+@example([(0, 6), (12, 7)], 0.0, "AcquisitionNumber", 0)
+def test_phases_of_other_extent_and_between_slices(parts, offset, told, seed):
+    """What a tag tells apart is believed where each is a regular stack and one reaches as far as all others do."""
+    phases = [*(range(start, min(30, start + size)) for start, size in parts), range(30)]
+    assume(all(len(heights) > 2 for heights in phases))
+    slices = [
+        a_slice(1.25 * z + offset * p, p, number=n, clock=f"{1000 + 100 * p + z}", **{told: p + 1})
+        for p, heights in enumerate(phases)
+        for n, z in enumerate(heights)
+    ]
+    Random(seed).shuffle(slices)
+    assert sorted(sizes(split(slices))) == sorted(map(len, phases))
 
 
 def test_turns_of_a_scanner_and_bands_measured_at_once_are_no_volumes():

@@ -90,6 +90,12 @@ class Places:
         a, b = self.heights[list(one)], self.heights[list(two)]
         return bool(2 * (min(a.max(), b.max()) - max(a.min(), b.min())) >= min(np.ptp(a), np.ptp(b)))
 
+    def spans(self, part: Sequence[int], whole: Sequence[int]) -> bool:
+        """Whether a part of several slices reaches as far as all do, to one distance of its slices."""
+        inner, outer = self.heights[list(part)], self.heights[list(whole)]
+        slack = np.ptp(inner) / max(1, len(inner) - 1) + SAME_POSITION
+        return bool(inner.min() <= outer.min() + slack and inner.max() >= outer.max() - slack)
+
     def do_overlap(self, part: Sequence[int]) -> bool:
         """Whether some evenly spaced slices are thicker than they are apart."""
         grid = self._grid(part)

@@ -170,14 +170,18 @@ class _Stack:
             yield [turns[turn] for turn in sorted(turns)]
 
     def whole_ones(self, parts: Parts, whole: Indices) -> Parts:
-        """Return the parts that have a slice at every place, or are stacks of their own, not the rest of a scan."""
+        """Return the parts that have a slice at every place, or are stacks of their own, not the rest of a scan.
+
+        Stacks are of their own if all overlap, or if one reaches as far as all others do.
+        """
         size = len({self.places.of[i] for i in whole})
         complete = [part for part in parts if len(part) == size]
         stacks = [part for part in parts if len(part) > 2 and self.places.are_regular(part)]
         if len(complete) > 1 and parts[-1] in stacks:
             # the scan was broken off
             stacks.remove(parts[-1])
-        own = [part for part in stacks if all(self.places.overlap(part, other) for other in stacks)]
+        spanning = [part for part in stacks if self.places.spans(part, whole)][:1]
+        own = [part for part in stacks if all(self.places.overlap(part, other) for other in spanning or stacks)]
         return [part for part in parts if part in complete or part in own]
 
     def problem(self, part: Indices, size: int) -> str | None:
