@@ -116,8 +116,16 @@ def _rescaling(header: Header) -> Rescaling:
         padding=None if is_color(header) else _padding(header),
         outside=AIR if ct else 0,
         invert=header.get("PhotometricInterpretation") == "MONOCHROME1" and not ct,
-        notes=() if factor else (NO_SLOPE,),
+        notes=(*(() if factor else (NO_SLOPE,)), *_colored(header)),
     )
+
+
+def _colored(header: Header) -> tuple[str, ...]:
+    """Say so where a supplemental palette shows high numbers in color; they are no measurements, but stay."""
+    first = header.get("RedPaletteColorLookupTableDescriptor")
+    if is_color(header) or not first or header.get("PixelPresentation") not in ("COLOR", "MIXED"):
+        return ()
+    return (f"stored numbers from {first[1]} on are colors of a supplemental palette and were kept as numbers",)
 
 
 def _first(*values: Any) -> Any:
@@ -180,4 +188,7 @@ def looked_up(stored: NDArray[Any], dataset: FileDataset, path: Path) -> NDArray
     from pydicom.pixels.processing import apply_color_lut
 
     with reading(path, "the palette of the colors cannot be read", "export the picture again"):
-        return apply_color_lut(stored, dataset)
+        colors = apply_color_lut(stored, dataset)
+        # the third number of a descriptor are its bits; some write each entry of 8 into 16
+        eight = dataset.RedPaletteColorLookupTableDescriptor[2] == 8
+        return colors.astype(np.uint8) if eight and colors.max() <= 255 else colors
