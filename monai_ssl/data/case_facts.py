@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -118,7 +119,9 @@ class CaseFacts:
         with ThreadPoolExecutor(self.workers) as pool:
             found = pool.map(lambda path: self._one(look, kind, path), unique)
             # silent where nothing takes long
-            facts = dict(zip(unique, tqdm(found, f"check {title}", len(unique), delay=2.0, leave=False), strict=True))
+            often = 0.2 if sys.stderr.isatty() else 30.0
+            bar = tqdm(found, f"check {title}", len(unique), mininterval=often, delay=2.0, leave=False)
+            facts = dict(zip(unique, bar, strict=True))
         if self.memory is not None and len(self.known) > before:
             write_json(self.memory, self.known, mode=0o600)
         return facts

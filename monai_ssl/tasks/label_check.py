@@ -35,7 +35,7 @@ def check_labels(cases: Sequence[Case], facts: CaseFacts, labels: Labels, how: L
         *grouped(broken, len(cases), "files cannot be read", remedy="repair or leave them out"),
         *_check_grids(pairs, grids, readable, how),
         *_check_content(readable),
-        *_check_values(readable, labels),
+        *_check_values({path: found for path, found in readable.items() if not _fractions(found)}, labels),
     ]
 
 

@@ -16,6 +16,20 @@ from monai_ssl.io.volume import ReadError
 
 with_dcm2niix = pytest.mark.skipif(shutil.which("dcm2niix") is None, reason="dcm2niix is not installed")
 
+ANSWERS = {
+    "1.1_Routine_Brain": "161 of 165 slices are missing",
+    "20030805115747": "a dose distribution, not an image",
+    "20040826185059_1a": "MR_truncated.dcm: the pixels (Explicit VR Little Endian) cannot be decoded",
+    "Liver_Segmentation": "a segmentation, not an image",
+    "Scout": "a localizer, not a scan",
+    "Whole_Body_Bone": "the slices have no position or orientation in space",
+    "194": "differs: the header says signed and JPEG 2000 says unsigned, which is right",
+    "20110525142825": "differs: theirs are the indices of a palette, ours its colors",
+    "Cervical": "differs: ours are bright on dark",
+    "t1_vibe_fs_tra_bh_dyn_20051130132646_18_ROI1": "differs: theirs is an overlay",
+}
+"""Of pydicom's files: what we say where dcm2niix makes a volume and we do not, or why both make another one."""
+
 
 def folder_of(package):
     return Path(find_spec(package).origin).parent
@@ -133,5 +147,7 @@ def test_dcm2niix_makes_the_same_of_real_files(tmp_path):
         (tmp_path / f"{name}.dcm").write_bytes(gzip.decompress(packed.read_bytes()))
     assert str(compare(tmp_path)) == "3 equal, 0 only of dcm2niix, 0 only ours"
     found = compare(folder_of("pydicom") / "data")
-    # the others are inverted radiographs, copies of which one is cut off, and what we give a reason for
-    assert found.equal >= 32 and len(found.only_theirs) <= 16, str(found)
+    assert found.equal >= 32, str(found)
+    for scan in found.only_theirs:
+        (reason,) = [reason for name, reason in ANSWERS.items() if f"_{name}" in scan.name]
+        assert reason.startswith("differs: ") or any(reason in said for said in found.reasons), str(scan.name)
