@@ -14,6 +14,7 @@ from monai_ssl.cli.main import main
 from monai_ssl.data import LabeledImages
 from monai_ssl.io import discover, read
 from monai_ssl.io.formats import FORMATS
+from monai_ssl.io.grid import grid_of, stored_grid
 from monai_ssl.io.listing import images_in
 from monai_ssl.io.patient_hints import patient_hints
 from monai_ssl.io.volume import ReadError
@@ -58,6 +59,8 @@ def test_every_ending_in_every_list(entry, ending, tmp_path):
     write(entry, src / f"t1_seg{ending}", seed=1)
     (found, _), rejected = discover(src)
     assert (found.name, found.kind, rejected) == (image.name, entry.kind, [])
+    of_header, of_voxels = grid_of(found), stored_grid(read(found)[0])
+    assert of_header.shape == of_voxels.shape and np.allclose(of_header.affine, of_voxels.affine, atol=1e-5)
     report = prepare(src, tmp_path / "store", PrepareOptions(workers=0))
     assert len(report.prepared) == 1 and not report.failed
     ((left_out, reason),) = report.left_out
