@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import sys
 import time
 import traceback
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +51,16 @@ def sentence_of(error: BaseException) -> str | None:
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
 
 
+def printable(text: str) -> str:
+    r"""Return a text that a stranger wrote without what steers a terminal, and addresses without their passwords.
+
+    >>> printable("a\x1b[31m red\nline"), printable("no answer from https://ann:s3cret@host:5000/api")
+    ('a[31m red\nline', 'no answer from https://host:5000/api')
+    """
+    visible = "".join(sign for sign in text if sign in "\n\t" or unicodedata.category(sign) not in ("Cc", "Cf"))
+    return re.sub(r"(?<=://)[^\s'\"]*@", "", visible)
+
+
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the one of the ``known`` names that a user who wrote ``name`` probably meant, if any.
 
@@ -80,6 +92,7 @@ def _explain(kind: type[BaseException], error: BaseException, trace: TracebackTy
         print("\nAnother process of this job has ended; the reason is in what it printed.", file=sys.stderr)
         return
     sentence = sentence_of(error)
+    sentence = None if sentence is None else printable(sentence)
     _tell_torchrun(sentence or f"{kind.__name__}: {error}")
     if sentence is None or os.environ.get(TRACEBACK_VARIABLE):
         sys.__excepthook__(kind, error, trace)

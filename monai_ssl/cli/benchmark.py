@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from monai_ssl.engines.benchmark import Timing
+    from monai_ssl.errors import printable
+from monai_ssl.engines.benchmark import Timing
 
 
 def add_parser(subparsers: Any) -> None:
@@ -125,7 +126,7 @@ def _record(name: str, output_dir: Path, result: Mapping[str, Any]) -> str:
     uri = checked_uri(record_uri(output_dir))
     numbers = {k: float(v) for k, v in result.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
     run_name = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-    where = uri.split("@")[-1]
+    where = printable(uri)
     try:
         prepare_mlflow()
         run = MLflowRun(uri, "monai_ssl", run_name)
@@ -135,5 +136,5 @@ def _record(name: str, output_dir: Path, result: Mapping[str, Any]) -> str:
         run.client.log_dict(run.id, dict(result), "benchmark.json")
         run.finish("FINISHED")
     except (MlflowException, OSError) as error:
-        return f"Not recorded in MLflow at {where}: {str(error).splitlines()[0]}"
+        return f"Not recorded in MLflow at {where}: {printable(str(error)).splitlines()[0]}"
     return f"Recorded in MLflow at {where} as {run_name}"

@@ -9,6 +9,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from monai_ssl.errors import printable
+
 COMMANDS = (
     "prepare",
     "inspect_store",
@@ -75,4 +77,4 @@ def _parser() -> argparse.ArgumentParser:
 
 def _sentence(error: Exception) -> str:
     # str() of a KeyError is the repr of its message
-    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return printable(str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error))

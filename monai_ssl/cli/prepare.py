@@ -45,6 +45,12 @@ def add_parser(subparsers: Any) -> None:
     add("--missing-slices", choices=("refuse", "fill"), default="refuse", help="gaps in series; default: refuse")
     add("--include", action="append", default=[], metavar="GLOB", help="only these, even if they look like labels")
     add("--exclude", action="append", default=[], metavar="GLOB", help="not these; both may be repeated")
+    add(
+        "--patients",
+        metavar="CSV|REGEX",
+        help="who is a patient: a table with columns image and patient, or an expression for paths with a group; "
+        "default: by DICOM tags, names of BIDS and known data sets, folders, file names",
+    )
     add("--samples", nargs="?", const="default", metavar="default|all", help="get the sample cohort into SRC first")
     add("--json", action="store_true", help="print the report as JSON")
 
@@ -62,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         include=tuple(args.include),
         exclude=tuple(args.exclude),
+        patients=args.patients,
     )
     if args.samples:
         from monai_ssl.samples.cohort import fetch_samples

@@ -5,16 +5,17 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from monai_ssl.arguments import check_choice, check_interval
-from monai_ssl.io.formats import stem
-from monai_ssl.io.listing import place_of
+from monai_ssl.io.listing import patient_id, place_of
+from monai_ssl.io.patient_hints import LIST, Hint, Place, Rule, describe, doubt, patient_hints, patient_of_name
 
 Case = dict[str, Any]
 """``image``, ``label`` and, where listed, ``patient``."""
@@ -91,8 +92,94 @@ def pick_patients(
 
 
 def patient_of(case: Case) -> str:
-    """Return the patient of a case: its entry ``patient``, else the name of its image."""
-    return str(case.get("patient") or stem(Path(case["image"]).name))
+    """Return the patient of a case: its entry ``patient``, else what the name of its image alone says."""
+    return str(case.get("patient") or patient_of_name(str(case["image"])))
+
+
+def name_patients(
+    sections: Mapping[str, Sequence[Case]],
+    root: Path,
+    listed: Path | None = None,
+    rule: Rule | None = None,
+    collections: Collection[str] = (),
+) -> dict[str, list[Case]]:
+    """Return the cases, each with its ``patient``; say how they were found where the list does not tell.
+
+    Args:
+        sections: cases by section.
+        root: folder of the data.
+        listed: the data list, if there is one.
+        rule: the user's way to tell patients by the path of an image.
+        collections: names of folders that hold many patients, such as classes.
+
+    Raises:
+        ValueError: when a patient is in two sections of a list, or, for sure, of folders.
+    """
+    cases = [(section, case) for section, of in sections.items() for case in of]
+    hints = _hints([case for _, case in cases], root, rule, collections)
+    twice = _in_two([(section, hint) for (section, _), hint in zip(cases, hints, strict=True)])
+    if twice is not None:
+        text = f"{listed or root} has the {twice}"
+        if listed or twice.is_sure:
+            raise ValueError(text)
+        _say(f"look: {text}")
+    guessed = [(hint, Path(c["image"]).name) for (_, c), hint in zip(cases, hints, strict=True) if hint.basis != LIST]
+    if guessed:
+        found, *examples = describe(*map(list, zip(*guessed, strict=True)))
+        doubts = doubt([hint for hint, _ in guessed])
+        _say("\n  ".join([f"{listed or root}: {found}, such as", *examples, *([f"look: {doubts}"] if doubts else [])]))
+    named: dict[str, list[Case]] = {section: [] for section in sections}
+    for (section, case), hint in zip(cases, hints, strict=True):
+        named[section].append({**case, "patient": hint.patient})
+    return named
+
+
+def _hints(cases: Sequence[Case], root: Path, rule: Rule | None, collections: Collection[str]) -> list[Hint]:
+    places = [Path(case["image"]).absolute() for case in cases]
+    # a folder that holds all of them tells nobody apart
+    base = Path(os.path.commonpath([place.parent for place in places])) if places else root
+    found = [
+        Place(p.relative_to(base).as_posix(), p.is_dir(), "" if case.get("patient") else patient_id(p))
+        for p, case in zip(places, cases, strict=True)
+    ]
+    hints = patient_hints(found, base.resolve().name, rule, collections)
+    return [Hint(str(c["patient"]), LIST) if c.get("patient") else h for c, h in zip(cases, hints, strict=True)]
+
+
+class _Twice(NamedTuple):
+    """A patient in two sections."""
+
+    hint: Hint
+    sections: tuple[str, str]
+
+    @property
+    def is_sure(self) -> bool:
+        return self.hint.is_sure
+
+    def __str__(self) -> str:
+        how = "" if self.hint.basis == LIST else f" (as found by {self.hint.basis})"
+        return (
+            f"patient {self.hint.patient!r} in {self.sections[0]} and in {self.sections[1]}{how}: a network would be "
+            "judged by whom it knows. Move the images into one section; or, if they are of different patients, say so "
+            "in the column or entry `patient` of a data list, or by the key `patients`, a table or expression."
+        )
+
+
+def _in_two(hints: Sequence[tuple[str, Hint]]) -> _Twice | None:
+    """Return a patient in two sections, one that is known for sure before others."""
+    seen: dict[str, str] = {}
+    found = [_Twice(h, (seen[h.patient], s)) for s, h in hints if seen.setdefault(h.patient, s) != s]
+    return min(found, key=lambda twice: not twice.is_sure, default=None)
+
+
+_said: set[str] = set()
+
+
+def _say(text: str) -> None:
+    """Print once what each section of the same data would repeat."""
+    if text not in _said:
+        _said.add(text)
+        print(text)
 
 
 def is_there(place: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl.former_paths import former_keyword, moved_to
+from monai_ssl.store.exclusion import excluded_patients
 from monai_ssl.store.intensity import Intensity
 from monai_ssl.store.prepare import PrepareOptions, prepare
 from monai_ssl.store.store import Scan, Store
@@ -31,13 +32,13 @@ class PretrainingScans:
         spatial_dims: 2 for images, 3 for volumes; scans of another kind are left out, with a word.
         validation: fraction of the patients that is not trained on; 0 for none. Below four patients nobody is.
         exclude: patients that must not be seen, the test set of a split; a JSON file that
-            ``monai_ssl.store.save_split`` wrote.
+            ``monai_ssl.store.save_split`` wrote. Patients of another store are known by their voxels, or refused.
         intensity: how stored values become [0, 1]; by default each modality's own way.
         seed: which patients are held out.
 
     Raises:
         FileNotFoundError: when ``dataset_dir`` does not exist.
-        ValueError: when no scan of the right kind is there.
+        ValueError: when no scan of the right kind is there, or ``exclude`` names patients whom the store cannot know.
 
     >>> from tempfile import TemporaryDirectory
     >>> from monai_ssl.samples.phantom import write_phantom_cohort
@@ -78,7 +79,7 @@ class PretrainingScans:
         if len(scans) + len(thin) < len(self.store):
             others = len(self.store) - len(scans) - len(thin)
             logger.warning("%d scans that are not %d-D are left out.", others, spatial_dims)
-        excluded = _excluded(exclude)
+        excluded = set() if exclude is None else excluded_patients(self.store, exclude)
         scans = [scan for scan in scans if scan.patient not in excluded]
         chosen = _validation_patients(scans, validation, seed)
         self.train: list[Scan] = [s for s in scans if s.patient not in chosen]
@@ -147,11 +148,3 @@ def _validation_patients(scans: list[Scan], fraction: float, seed: int) -> set[s
         return set()
     order = sorted(first_key, key=lambda patient: hashlib.sha256(f"{seed}:{first_key[patient]}".encode()).hexdigest())
     return set(order[: max(1, round(fraction * len(order)))])
-
-
-def _excluded(split: str | Path | None) -> set[str]:
-    if split is None:
-        return set()
-    from monai_ssl.store.splits import load_split
-
-    return set(load_split(split)["test"])

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from monai_ssl.errors import printable
+
 logger = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 5.0
@@ -156,7 +158,7 @@ class BackgroundWriter:
 
     def _failed(self, task: _Task, error: Exception) -> None:
         if self._target is not None and self._hopeless(error):
-            logger.warning("%s refused a record, which is left out: %s", self._name, error)
+            logger.warning("%s refused a record, which is left out: %s", self._name, _first_line(error))
             self._done()
             return
         self._warn(error)
@@ -181,7 +183,7 @@ class BackgroundWriter:
 
 
 def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
+    text = printable(str(error)).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
 
 

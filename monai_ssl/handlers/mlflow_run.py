@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.errors import printable
+
 PARENT_VARIABLE = "MONAI_SSL_PARENT_RUN"
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _LONGEST_VALUE = 500
@@ -107,9 +109,9 @@ def checked_uri(uri: str) -> str:
     if uri.startswith(("sqlite:///", "http://", "https://")):
         return uri
     raise ValueError(
-        f"MLflow cannot keep runs in {uri!r}: folders and `file:` addresses are no longer supported. Give a database "
-        "such as `sqlite:////data/mlruns.db` or a server such as `http://localhost:5000`, as `uri` or in the "
-        "environment variable MLFLOW_TRACKING_URI."
+        f"MLflow cannot keep runs in {printable(uri)!r}: folders and `file:` addresses are no longer supported. "
+        "Give a database such as `sqlite:////data/mlruns.db` or a server such as `http://localhost:5000`, as `uri` "
+        "or in the environment variable MLFLOW_TRACKING_URI."
     )
 
 

@@ -16,6 +16,7 @@ import ignite.distributed as idist
 from ignite.engine import Events
 from torch import Tensor
 
+from monai_ssl.errors import printable
 from monai_ssl.files import atomic
 from monai_ssl.handlers.background_writer import BackgroundWriter, logger
 from monai_ssl.handlers.measurements import Measurements
@@ -87,7 +88,7 @@ class Tracking:
         self._writer: BackgroundWriter | None = None
         if idist.get_rank() == 0:
             prepare_mlflow()
-            where = self.uri.split("@")[-1]
+            where = printable(self.uri)
             self._writer = BackgroundWriter(self._connect, f"MLflow at {where}", is_hopeless)
 
     def attach(self, engine: SSLTrainer) -> None:
@@ -190,7 +191,7 @@ class Tracking:
                 "%d records did not reach MLflow at %s (run %s)%s. Start the server again, or leave `uri` out to keep "
                 "runs in a local file.",
                 self._writer.dropped + (0 if written else self._writer.waiting),
-                self.uri.split("@")[-1],
+                printable(self.uri),
                 self.run_name,
                 "" if written else ", and the run is not closed there",
             )

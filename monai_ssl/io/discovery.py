@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from monai_ssl.io.dicom.groups import INDEX, DicomGroup, group_dicom, is_dicom
 from monai_ssl.io.formats import format_of, remedy_for
-from monai_ssl.io.patient_hints import patient_hints
+from monai_ssl.io.patient_hints import Place, Rule, patient_hints
 from monai_ssl.io.volume import ReadError
 from monai_ssl.io.walk import PassedOver, visible_files
 
@@ -26,6 +26,7 @@ class _Found(NamedTuple):
     place: str
     is_folder: bool
     digest: str = ""
+    patient: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,15 @@ class Source:
         files: one file, a header and its data, or the files of one DICOM series in no particular order.
         kind: of its :class:`monai_ssl.io.formats.Format`, like ``"dicom"`` or ``"nifti"``.
         name: path relative to the root; may identify a patient, for the private report only.
-        patient_hint: the patient's name as guessed from the path; as private as ``name``.
+        patient_hint: the patient's name by tag or path; as private as ``name``.
+        patient_basis: how it was found, see :mod:`monai_ssl.io.patient_hints`.
     """
 
     files: tuple[Path, ...]
     kind: str
     name: str
     patient_hint: str
+    patient_basis: str = ""
 
 
 class Findings(NamedTuple):
@@ -65,7 +68,7 @@ def discover(root: Path, progress: Callable[[str], None] | None = None) -> tuple
     return found.sources, found.rejected
 
 
-def survey(root: Path, progress: Callable[[str], None] | None = None) -> Findings:
+def survey(root: Path, progress: Callable[[str], None] | None = None, patients: Rule | None = None) -> Findings:
     """Find every scan at or below ``root``, and say of every other file why it is none.
 
     Only headers are read, and of DICOM only. Hidden files and folders are left out, links are followed once.
@@ -73,6 +76,7 @@ def survey(root: Path, progress: Callable[[str], None] | None = None) -> Finding
     Args:
         root: a folder, or a single file.
         progress: called with a sentence from time to time.
+        patients: the user's way to tell them by the path.
 
     Raises:
         ReadError: when ``root`` does not exist.
@@ -91,23 +95,24 @@ def survey(root: Path, progress: Callable[[str], None] | None = None) -> Finding
     search.passed_over += [PassedOver(*entry) for entry in refused if entry[1] == INDEX]
     rejected = search.rejected + [entry for entry in refused if entry[1] != INDEX]
     found = search.found + [_of_group(group, base) for group in groups]
-    return Findings(_as_sources(found, base), sorted(rejected), sorted(search.passed_over))
+    return Findings(_as_sources(found, base, patients), sorted(rejected), sorted(search.passed_over))
 
 
-def _as_sources(found: list[_Found], base: Path) -> list[Source]:
-    hints = patient_hints([(entry.place, entry.is_folder) for entry in found], base.resolve().name)
+def _as_sources(found: list[_Found], base: Path, patients: Rule | None) -> list[Source]:
+    places = [Place(entry.place, entry.is_folder, entry.patient) for entry in found]
+    hints = patient_hints(places, base.resolve().name, patients)
     shared = Counter(entry.place for entry in found)
     sources = []
     for entry, hint in zip(found, hints, strict=True):
         name = entry.place if shared[entry.place] == 1 else f"{entry.place}#{entry.digest}"
-        sources.append(Source(entry.files, entry.kind, name, hint))
+        sources.append(Source(entry.files, entry.kind, name, hint.patient, hint.basis))
     return sorted(sources, key=lambda source: source.name)
 
 
 def _of_group(group: DicomGroup, base: Path) -> _Found:
     """A lone picture or film is named by its file, a series by its folder."""
     place = group.files[0] if group.lone else Path(os.path.commonpath([file.parent for file in group.files]))
-    return _Found(group.files, "dicom", place.relative_to(base).as_posix(), not group.lone, group.digest)
+    return _Found(group.files, "dicom", place.relative_to(base).as_posix(), not group.lone, group.digest, group.patient)
 
 
 class _Search:

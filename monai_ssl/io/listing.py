@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from monai_ssl.io.dicom.groups import is_dicom
+from monai_ssl.io.dicom.headers import open_header
 from monai_ssl.io.discovery import Source, discover
 from monai_ssl.io.formats import TITLES, by_kind, format_of, stem
 from monai_ssl.io.label_names import looks_like_labels
+from monai_ssl.io.patient_hints import TAG
 from monai_ssl.io.volume import ReadError
 
 
@@ -29,7 +31,7 @@ class Named(NamedTuple):
     is_picture: bool
 
     @property
-    def patient(self) -> str | None:
+    def folder(self) -> str | None:
         """The first folder on the way to it, if there is one."""
         return self.name.partition("/")[0] if "/" in self.name else None
 
@@ -100,6 +102,22 @@ def source_at(path: str | Path) -> Source:
     if len(chosen) == 1:
         return chosen[0]
     raise ReadError(f"{path}: {_not_one(chosen, rejected)}.")
+
+
+def patient_id(path: Path) -> str:
+    """Return the PatientID of what a path names, if that is DICOM; of a folder, its first file tells."""
+    place, digest = place_of(path)
+    try:
+        if digest:
+            hinted = source_at(path)
+            return hinted.patient_hint if hinted.patient_basis == TAG else ""
+        if place.is_dir():
+            place = next(p for p in sorted(place.rglob("*")) if p.is_file() and is_dicom(p))
+        elif format_of(place.name) not in (None, by_kind("dicom")) or not is_dicom(place):
+            return ""
+        return str(open_header(place, ["PatientID"]).get("PatientID") or "")
+    except (ReadError, OSError, StopIteration):
+        return ""
 
 
 def files_at(path: str | Path) -> tuple[Path, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from monai_ssl.files import read_json
 from monai_ssl.io.discovery import Source
 from monai_ssl.io.volume import ReadError
 from monai_ssl.store.conform import conform
-from monai_ssl.store.layout import FORMAT, array_path, record_path, write_array
+from monai_ssl.store.content import content_of
+from monai_ssl.store.layout import FORMAT, SCANS, array_path, record_path, write_array
 from monai_ssl.store.manifest import record_problem
 from monai_ssl.store.selection import holds_labels
 
@@ -44,7 +45,6 @@ class Outcome:
     content: str | None = None
     records: list[dict[str, Any]] = field(default_factory=list)
     already: bool = False
-    patient: str | None = None
     reason: str | None = None
 
 
@@ -54,7 +54,7 @@ def convert(job: Job) -> Outcome:
         content = content_hash(job.source.files)
         key = scan_key(content, job.options)
         done = finished(job.store, key)
-        if done:
+        if is_complete(done):
             return Outcome(content, done, already=True)
         return _convert(job, content, key)
     except ReadError as error:
@@ -107,6 +107,17 @@ def finished(store: Path, key: str) -> list[dict[str, Any]]:
     return records
 
 
+def all_records(store: Path) -> dict[str, dict[str, Any]]:
+    """Read the records of every scan that is wholly there."""
+    keys = {path.stem.split("-")[0] for path in (store / SCANS).glob("*.json")}
+    return {record["key"]: record for key in sorted(keys) for record in finished(store, key)}
+
+
+def is_complete(records: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the records of a source are there, with what earlier versions did not write."""
+    return bool(records) and all("content" in record for record in records)
+
+
 def _record(store: Path, key: str) -> dict[str, Any] | None:
     """Return the record of a scan if it and the array are whole; what is damaged is made again."""
     try:
@@ -135,4 +146,6 @@ def _convert(job: Job, content: str, key: str) -> Outcome:
         records.append(
             {"key": own, "parts": len(volumes), "source_hash": content, "bytes": path.stat().st_size, **record}
         )
-    return Outcome(content, records, patient=volumes[0].patient)
+        # before windows and resampling, so that it is the same in stores with other options
+        records[-1].update(content_of(volume.array))
+    return Outcome(content, records)

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from monai_ssl.store.content import NEAR, difference
 from monai_ssl.store.store import Scan, Store
 
+_LISTED = 10
+_COMPARED = 3000
+"""Scans of a store that are compared in pairs at most; the time grows with their square."""
 _QUANTILES = (0, 50, 100)
 
 
@@ -31,6 +36,8 @@ class Inspection:
         body_fraction: least, median and greatest share of the scan that its body box holds.
         notes: how many scans have a note.
         megabytes: on disk.
+        same_voxels: groups of scans, by key, that hold the same voxels.
+        nearly_same: pairs of scans of different patients, by key, that look the same.
     """
 
     store: Path
@@ -44,6 +51,8 @@ class Inspection:
     body_fraction: list[float]
     notes: dict[str, int]
     megabytes: float
+    same_voxels: list[list[str]]
+    nearly_same: list[list[str]]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it in types of JSON."""
@@ -62,6 +71,8 @@ class Inspection:
         if self.body_fraction:
             lines.append("body box        {:.0%} .. median {:.0%} .. {:.0%} of the scan".format(*self.body_fraction))
         lines += [f"note            {n} x {note}" for note, n in self.notes.items()]
+        lines += [f"same voxels     {', '.join(keys)}" for keys in self.same_voxels[:_LISTED]]
+        lines += [f"look the same   {', '.join(keys)} of two patients" for keys in self.nearly_same[:_LISTED]]
         return "\n".join(lines)
 
 
@@ -83,7 +94,22 @@ def inspect_store(store: Store) -> Inspection:
         body_fraction=np.percentile(fractions, _QUANTILES).tolist() if fractions else [],
         notes=_count(note for scan in scans for note in scan.notes),
         megabytes=sum(scan.path.stat().st_size for scan in scans if scan.path.exists()) / 1e6,
+        same_voxels=_same_voxels(scans),
+        nearly_same=_nearly_same(scans[:_COMPARED]),
     )
+
+
+def _same_voxels(scans: list[Scan]) -> list[list[str]]:
+    groups: dict[str, list[str]] = {}
+    for scan in scans:
+        if scan.content:
+            groups.setdefault(scan.content, []).append(scan.key)
+    return [keys for keys in groups.values() if len(keys) > 1]
+
+
+def _nearly_same(scans: list[Scan]) -> list[list[str]]:
+    pairs = combinations([scan for scan in scans if scan.look], 2)
+    return [[a.key, b.key] for a, b in pairs if a.patient != b.patient and difference(a.look, b.look) <= NEAR]
 
 
 def _body_fraction(scan: Scan) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ssl.files import atomic, write_json
+from monai_ssl.files import atomic, read_json, write_json
 
 FORMAT = 1
 """Version of everything on disk; part of every key."""
@@ -89,6 +89,15 @@ def locked(store: Path) -> Iterator[None]:
 def write_manifest(store: Path, options: Mapping[str, Any], records: list[dict[str, Any]]) -> None:
     records = sorted(records, key=lambda record: record["key"])
     write_json(store / MANIFEST, {"format": FORMAT, "options": dict(options), "scans": records})
+
+
+def memory(path: Path) -> dict[str, Any]:
+    """Return what earlier runs noted down; nothing if that is damaged, which loses no scan."""
+    try:
+        known = read_json(path, {})
+    except ValueError:
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _secret(store: Path) -> Path:

@@ -18,8 +18,11 @@ _KEY = re.compile(r"[0-9a-zA-Z_][0-9a-zA-Z_-]{0,79}")
 _TYPES = ("uint8", "int16", "uint16", "float16", "float32")
 _STATISTICS = {"min", "max", "mean", "std", *(f"p{q:g}" for q in PERCENTILES)}
 _STATISTICS |= {"foreground_mean", "foreground_std", "foreground_fraction"}
+_HASHES = ("content", "look")
+"""Hexadecimal digits; stores of version 0.1 have none."""
+_HEX = re.compile(r"[0-9a-f]{1,4096}")
 _TEXTS = ("modality", "patient", "source_hash")
-_BASES = {"modality_from": ("option", "file", "values"), "patient_from": ("path", "dicom")}
+_BASES = {"modality_from": ("option", "file", "values"), "patient_from": ("path", "dicom", "user")}
 
 
 def read_manifest(store: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -67,6 +70,7 @@ def record_problem(record: Any) -> str | None:
         "notes": not _all(record.get("notes"), lambda note: isinstance(note, str)),
         "parts": not _is_size(record.get("parts")),
         **{name: not isinstance(record.get(name), str) for name in _TEXTS},
+        **{name: not _is_hash(record.get(name, "0")) for name in _HASHES},
         **{name: record.get(name) not in known for name, known in _BASES.items()},
     }
     if not (problems["dtype"] or problems["bytes"]):
@@ -87,6 +91,10 @@ def _is_number(value: Any) -> bool:
 
 def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**48
+
+
+def _is_hash(value: Any) -> bool:
+    return isinstance(value, str) and bool(_HEX.fullmatch(value))
 
 
 def _is_box(box: Any, shape: list[int]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,23 @@ from tqdm import tqdm
 from monai_ssl.files import read_json, sweep, write_json
 from monai_ssl.io.discovery import Findings, Source, survey
 from monai_ssl.io.formats import FORMATS, TITLES, by_kind
+from monai_ssl.io.patient_hints import Hint, describe, doubt
+from monai_ssl.io.patient_rule import patient_rule
 from monai_ssl.machine import cores
-from monai_ssl.store.convert import Job, Outcome, convert, file_signature, finished, scan_key
+from monai_ssl.store.convert import Job, Outcome, all_records, convert, file_signature, finished, is_complete, scan_key
 from monai_ssl.store.layout import (
     MANIFEST,
     PRIVATE,
     SCANS,
     create_store,
     locked,
+    memory,
     pseudonym,
     record_path,
     store_secret,
     write_manifest,
 )
+from monai_ssl.store.patients import basis_of, same_content, settled
 from monai_ssl.store.pool import JobPool, WorkerKilledError
 from monai_ssl.store.report import Report, mixed_modalities
 from monai_ssl.store.selection import refusal
@@ -49,6 +53,7 @@ class PrepareOptions:
         workers: processes; ``None`` takes one for each core, at most 8; 0 works in this process.
         include: patterns; if any is given, only what matches one is prepared, even if it looks like a label map.
         exclude: patterns of what to leave out.
+        patients: who is a patient where tags and names do not tell, see :func:`monai_ssl.io.patient_rule.patient_rule`.
     """
 
     modality: str = "auto"
@@ -58,6 +63,7 @@ class PrepareOptions:
     workers: int | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    patients: str | None = None
 
     def __post_init__(self) -> None:
         for name, known in {
@@ -99,7 +105,8 @@ def prepare(src: str | Path, store: str | Path, options: PrepareOptions | None =
     src, store, options = Path(src), Path(store), options or PrepareOptions()
     _check_places(src, store)
     _check_options(store, options)
-    found = _outside(survey(src), store)
+    rule = None if options.patients is None else patient_rule(options.patients)
+    found = _outside(survey(src, patients=rule), store)
     if not found.sources and not found.rejected:
         raise ValueError(f"{src} holds no image that can be read: give a folder with {TITLES} files.")
     create_store(store)
@@ -153,9 +160,9 @@ class _Preparation:
         self.store, self.options, self.sources = store, options, found.sources
         self.secret = store_secret(store)
         self.hashes_path = store / PRIVATE / "hashes.json"
-        self.hashes = _memory(self.hashes_path)
+        self.hashes = memory(self.hashes_path)
         self.names: dict[str, list[Source]] = {}
-        self.records = _all_records(store)
+        self.records = all_records(store)
         self.report = Report(store)
         self.counted: set[Path] = set()
         base = src if src.is_dir() else src.parent
@@ -173,7 +180,7 @@ class _Preparation:
         with tqdm(total=len(self.sources), unit="scan", desc="prepare", mininterval=interval) as self.bar:
             for job, outcome in pool.run(self._jobs()):
                 self._take(job.source, Outcome(reason=_KILLED) if isinstance(outcome, WorkerKilledError) else outcome)
-        self._settle_duplicates()
+        self._settle()
         return self._finish()
 
     def _jobs(self) -> Iterator[Job]:
@@ -187,7 +194,7 @@ class _Preparation:
                 continue
             content = self.hashes.get(file_signature(source))
             done = finished(self.store, scan_key(str(content), self.options.identity())) if content else []
-            if done:
+            if is_complete(done):
                 self._take(source, Outcome(content, done, already=True))
                 continue
             alone = self.folders[str(Path(source.name).parent)] == 1 or by_kind(source.kind).is_picture
@@ -214,11 +221,10 @@ class _Preparation:
             self.report.already += len(outcome.records)
             self.records.update({record["key"]: record for record in outcome.records})
             return
-        basis = "path" if outcome.patient is None else "dicom"
-        patient = self._pseudonym(source.patient_hint if outcome.patient is None else outcome.patient)
         # the first part last: it stands for all
         for record in reversed(outcome.records):
-            record.update(patient=patient, patient_from=basis)
+            before = self.records.get(record["key"], {"patient": self._pseudonym(source.patient_hint)})
+            record.update(patient=before["patient"], patient_from=before.get("patient_from", basis_of(source)))
             self._write(record)
             self.report.prepared.append(record["key"])
             self.report.notes += [(record["key"], note) for note in record["notes"]]
@@ -229,19 +235,25 @@ class _Preparation:
         self.counted |= new
         self.report.files[fate] += len(new)
 
-    def _settle_duplicates(self) -> None:
-        """Of sources with the same content the first by name counts, in whatever order they were treated."""
-        for key, sources in self.names.items():
+    def _settle(self) -> None:
+        """Decide what needs all sources: duplicates, whose names do not depend on the order of work, and patients."""
+        for sources in self.names.values():
             first, *others = sorted(sources, key=lambda source: source.name)
             self.report.duplicates += [(other.name, first.name) for other in others]
-            for record in self._parts(key) if others else ():
-                patient = self._pseudonym(first.patient_hint)
-                if record["patient_from"] == "path" and record["patient"] != patient:
-                    self._write({**record, "patient": patient})
+        for record in settled(self.records, self.names, self._pseudonym):
+            self._write(record)
+        taken = [source for sources in self.names.values() for source in sources]
+        hints = [Hint(source.patient_hint, source.patient_basis) for source in taken]
+        self.report.patients_found = describe(hints, [source.name for source in taken]) if taken else []
+        self.report.warnings += [text for text in [doubt(hints)] if text]
+        for group in same_content(self.records.values()):
+            self.report.warnings.append(f"scans with the same voxels: {self._sources_of(group)}")
 
-    def _parts(self, key: str) -> list[dict[str, Any]]:
-        stem = key.split("-")[0]
-        return [record for own, record in self.records.items() if own.split("-")[0] == stem]
+    def _sources_of(self, records: Sequence[Mapping[str, Any]]) -> str:
+        known = memory(self.store / PRIVATE / "sources.json")
+        now = {key: [source.name for source in sources] for key, sources in self.names.items()}
+        keys = [key if key in now or key in known else f"{key.split('-')[0]}-0" for key in (r["key"] for r in records)]
+        return ", ".join((now.get(key) or known.get(key) or [key])[0] for key in keys)
 
     def _write(self, record: dict[str, Any]) -> None:
         write_json(record_path(self.store, record["key"]), record)
@@ -258,7 +270,7 @@ class _Preparation:
             entries.sort()
         write_manifest(self.store, self.options.identity(), records)
         names = {key: sorted(source.name for source in sources) for key, sources in self.names.items()}
-        known = _memory(self.store / PRIVATE / "sources.json")
+        known = memory(self.store / PRIVATE / "sources.json")
         write_json(self.store / PRIVATE / "sources.json", {**known, **names}, mode=0o600)
         write_json(self.hashes_path, self.hashes, mode=0o600)
         report.scans = len(records)
@@ -272,21 +284,6 @@ class _Preparation:
             )
         write_json(self.store / PRIVATE / "report.json", report.to_dict(), mode=0o600)
         return report
-
-
-def _memory(path: Path) -> dict[str, Any]:
-    """Return what earlier runs noted down; nothing if that is damaged, which loses no scan."""
-    try:
-        known = read_json(path, {})
-    except ValueError:
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _all_records(store: Path) -> dict[str, dict[str, Any]]:
-    """Read the records of every scan that is wholly there."""
-    keys = {path.stem.split("-")[0] for path in (store / "scans").glob("*.json")}
-    return {record["key"]: record for key in sorted(keys) for record in finished(store, key)}
 
 
 __all__ = ["PrepareOptions", "prepare"]

@@ -32,6 +32,7 @@ class Report:
         files: number of files below the source by what became of them, :data:`FATES`; the companions of a header, and
             the files of a series, share its fate, so that the sum is what ``find SRC -type f`` counts.
         notes: (key, note) of what was noteworthy in scans that were added.
+        patients_found: how the patients of this run were found, with three examples.
         warnings: what the user should look at.
     """
 
@@ -46,6 +47,7 @@ class Report:
     scans: int = 0
     files: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FATES, 0))
     notes: list[tuple[str, str]] = field(default_factory=list)
+    patients_found: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,6 +62,9 @@ class Report:
         lines += [f"{'':<28}{sum(self.files.values()):>8} below the source"]
         lines += ["", f"{self.store}: {self.scans} scans of {self.patients} patients"]
         lines += [f"  {count} {modality}" for modality, count in sorted(self.modalities.items())]
+        if self.patients_found:
+            found, *examples = self.patients_found
+            lines += _section(f"{found}, such as", examples)
         lines += _section("left out, by reason", [f"{n} x {r}" for r, n in _reasons(self.left_out)])
         lines += _section("same content", [f"{name} is {other}" for name, other in self.duplicates])
         lines += _section("notes", [f"{n} x {note}" for note, n in Counter(n for _, n in self.notes).most_common()])

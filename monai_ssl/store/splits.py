@@ -6,11 +6,12 @@ import hashlib
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 from monai_ssl.files import read_json, write_json
+from monai_ssl.store.store import Store
 
 DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
 
@@ -23,11 +24,14 @@ class Split:
         parts: pseudonyms of each part, sorted.
         seed: it was drawn with.
         fractions: it was drawn for.
+        contents: of each patient, where a store was split: ``content`` and ``look`` of the scans, by which another
+            store knows them.
     """
 
     parts: Mapping[str, tuple[str, ...]]
     seed: int
     fractions: Mapping[str, float]
+    contents: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     def __getitem__(self, part: str) -> tuple[str, ...]:
         if part not in self.parts:
@@ -51,14 +55,15 @@ class Split:
 
 
 def split_by_patient(
-    patients: Iterable[str], fractions: Mapping[str, float] = DEFAULT_FRACTIONS, seed: int = 0
+    patients: Iterable[str] | Store, fractions: Mapping[str, float] = DEFAULT_FRACTIONS, seed: int = 0
 ) -> Split:
     """Assign each patient to a part, by a hash of ``seed`` and pseudonym alone.
 
     So another patient moves nobody, at the price that the parts have the sizes asked for only on average.
 
     Args:
-        patients: pseudonyms, one or more times each.
+        patients: a store, so that the split can keep its test patients out of other stores, too; or pseudonyms, one or
+            more times each.
         fractions: of each part; they add up to 1.
         seed: another seed, another split.
 
@@ -67,6 +72,10 @@ def split_by_patient(
     """
     if not fractions or any(f <= 0 for f in fractions.values()) or not math.isclose(sum(fractions.values()), 1):
         raise ValueError(f"`fractions` must be positive and add up to 1, got {dict(fractions)}.")
+    contents: Mapping[str, tuple[tuple[str, str], ...]] = {}
+    if isinstance(patients, Store):
+        contents = contents_of(patients)
+        patients = patients.patients
     unique = sorted(set(patients))
     if len(unique) < len(fractions):
         raise ValueError(
@@ -80,7 +89,16 @@ def split_by_patient(
             f"With `seed`={seed}, none of {len(unique)} patients falls into `{empty[0]}`: "
             f"use a larger fraction or another seed, e.g. {other}."
         )
-    return Split({part: tuple(members) for part, members in parts.items()}, seed, dict(fractions))
+    return Split({part: tuple(members) for part, members in parts.items()}, seed, dict(fractions), contents)
+
+
+def contents_of(store: Store) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Return ``content`` and ``look`` of the scans of each patient; nothing of scans that have none."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for scan in store:
+        if scan.content:
+            found.setdefault(scan.patient, []).append((scan.content, scan.look))
+    return {patient: tuple(scans) for patient, scans in found.items()}
 
 
 def label_fractions(
@@ -106,7 +124,10 @@ def label_fractions(
 def save_split(split: Split, path: str | Path) -> None:
     """Write a split as JSON, whole or not at all."""
     parts = {part: list(members) for part, members in split.parts.items()}
-    write_json(Path(path), {"seed": split.seed, "fractions": dict(split.fractions), "parts": parts})
+    content = {"seed": split.seed, "fractions": dict(split.fractions), "parts": parts}
+    if split.contents:
+        content["contents"] = {patient: list(map(list, scans)) for patient, scans in split.contents.items()}
+    write_json(Path(path), content)
 
 
 def load_split(path: str | Path) -> Split:
@@ -118,7 +139,11 @@ def load_split(path: str | Path) -> Split:
     try:
         content = read_json(Path(path))
         parts = {part: tuple(members) for part, members in content["parts"].items()}
-        split = Split(parts, content["seed"], content["fractions"])
+        contents = {
+            str(patient): tuple((str(scan), str(look)) for scan, look in scans)
+            for patient, scans in content.get("contents", {}).items()
+        }
+        split = Split(parts, content["seed"], content["fractions"], contents)
         members = [patient for part in parts.values() for patient in part]
         if not all(isinstance(patient, str) for patient in members):
             raise TypeError("a patient is no text")

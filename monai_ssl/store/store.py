@@ -73,6 +73,16 @@ class Scan:
         return str(self._record["patient"])
 
     @property
+    def content(self) -> str:
+        """Equal for equal voxels, whatever file they came from; empty in stores of version 0.1."""
+        return str(self._record.get("content", ""))
+
+    @property
+    def look(self) -> str:
+        """A perceptual hash, see :func:`monai_ssl.store.content.difference`; empty in stores of version 0.1."""
+        return str(self._record.get("look", ""))
+
+    @property
     def body_box(self) -> Box:
         """First voxel and one past the last voxel of the body, for each spatial axis."""
         lo, hi = self._record["body_box"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,15 @@ from typing import Any
 from monai_ssl.data.cases import Case, patient_of, pick_patients
 from monai_ssl.data.imbalance import imbalanced_subset, largest_total
 from monai_ssl.files import read_json, write_json
-from monai_ssl.io.listing import files_at
+from monai_ssl.io.listing import files_at, source_at
+from monai_ssl.io.readers import read
+from monai_ssl.io.volume import ReadError
+from monai_ssl.store.content import content_of
 from monai_ssl.store.convert import content_hash
 from monai_ssl.store.splits import label_fractions
 from monai_ssl.study.plan import StudyTask
 from monai_ssl.study.plan.bundle_files import digest
+from monai_ssl.study.pseudonyms import Pseudonyms
 
 _SPLIT_SEED = 0
 
@@ -108,20 +112,28 @@ def _imbalanced(
     return {total: tuple(c for c in training if str(c["image"]) in of) for total, of in chosen.items()}
 
 
-def write_list(task: StudyTask, cohort: Cohort, training: Sequence[Case], path: Path) -> None:
-    """Write the data list of a training with some of the training cases."""
-    sections = {"training": list(training), "validation": list(cohort.validation), "test": list(cohort.test)}
+def write_list(
+    task: StudyTask, cohort: Cohort, training: Sequence[Case], path: Path, hide: Callable[[str], str] = str
+) -> None:
+    """Write the data list of a training with some of the training cases, patients under what ``hide`` returns."""
+    of = {"training": training, "validation": cohort.validation, "test": cohort.test}
+    sections = {name: [{**case, "patient": hide(patient_of(case))} for case in cases] for name, cases in of.items()}
     task.task.write_list(sections, path)
 
 
-def fix_split(cohorts: Mapping[str, Cohort], path: Path) -> None:
+def fix_split(cohorts: Mapping[str, Cohort], path: Path, pseudonyms: Pseudonyms) -> None:
     """Write who is in which section, or check that it is as it was when the study began.
+
+    The names that a former version wrote are replaced.
 
     Raises:
         ValueError: when the data changed since then.
     """
-    now = {name: cohort.patients() for name, cohort in cohorts.items()}
+    named = {name: cohort.patients() for name, cohort in cohorts.items()}
+    now = {name: pseudonyms.sections(sections) for name, sections in named.items()}
     before = read_json(path)
+    if before is not None:
+        before = {name: now[name] if sections == named.get(name) else sections for name, sections in before.items()}
     if before is None:
         write_json(path, now)
     elif any(before.get(name, sections) != sections for name, sections in now.items()):
@@ -153,6 +165,18 @@ class ContentHashes:
         if signature not in self.known:
             self.known[signature] = content_hash(files)
         return self.known[signature]
+
+    def voxels_of(self, named: str | Path) -> tuple[str, str]:
+        """Return ``content`` and ``look`` of a scan, as :mod:`monai_ssl.store.content` makes them; none if unread."""
+        key = f"voxels {self.of(named)}"
+        if key not in self.known:
+            try:
+                found = content_of(read(source_at(Path(named)))[0].array)
+            except (ReadError, OSError):
+                return "", ""
+            self.known[key] = f"{found['content']} {found['look']}"
+        content, _, look = self.known[key].partition(" ")
+        return content, look
 
     def save(self) -> None:
         write_json(self.path, self.known)

@@ -159,8 +159,8 @@ class StudyFolder:
         return self.root / "exclude" / f"{_short(str(store))}_{_short(' '.join(patients))}.json"
 
     def datalist(self, task: str, labels: int, seed: int) -> Path:
-        """Return the list of cases that a cell trains and is tested on."""
-        return self.root / "lists" / f"{task}_{labels}_{seed}.json"
+        """Return the list of cases that a cell trains and is tested on; their files are often named after patients."""
+        return self.root / "private" / "lists" / f"{task}_{labels}_{seed}.json"
 
     def lock(self, job: Job) -> Path:
         return self.root / "locks" / job.key

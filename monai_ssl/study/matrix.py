@@ -17,6 +17,7 @@ from monai_ssl.study.jobs import CellJob, PretrainingJob
 from monai_ssl.study.plan import Pretraining, Study, StudyTask
 from monai_ssl.study.plan.bundle_files import digest, encoder_name, spatial_dims
 from monai_ssl.study.plan.decoders import part_for
+from monai_ssl.study.pseudonyms import Pseudonyms
 
 SCRATCH = "scratch"
 PAPER_ENCODERS = {
@@ -140,12 +141,14 @@ class CellMaker:
         cohorts: by task.
         hashes: of files.
         folder: of the study, for the data lists.
+        pseudonyms: of patients.
     """
 
     study: Study
     cohorts: Mapping[str, Cohort]
     hashes: ContentHashes
     folder: StudyFolder
+    pseudonyms: Pseudonyms
 
     def cells(self, trained: Trained) -> list[CellJob]:
         """Return the cells, those with few labels first.
@@ -164,7 +167,7 @@ class CellMaker:
         for count, training in sets.items():
             data = fingerprint(cohort, training, self.hashes)
             listed = self.folder.datalist(arm.task.name, count, seed)
-            write_list(arm.task, cohort, training, listed)
+            write_list(arm.task, cohort, training, listed, self.pseudonyms.of)
             yield self._cell(arm, seed, count, data, listed, trained)
 
     def _cell(self, arm: Arm, seed: int, count: int, data: str, listed: Path, trained: Trained) -> CellJob:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from monai_ssl.errors import printable
 from monai_ssl.handlers.mlflow_run import (
     PARENT_VARIABLE,
     URI_VARIABLE,
@@ -37,7 +38,7 @@ class StudyRun:
             self.run = MLflowRun(checked_uri(self.uri), EXPERIMENT, f"study {folder.name}")
             self.run.log_params(params)
         except Exception as error:
-            logger.warning("MLflow at %s does not record this study: %s", self.uri.split("@")[-1], error)
+            logger.warning("MLflow at %s does not record this study: %s", printable(self.uri), printable(str(error)))
 
     def environment(self) -> dict[str, str]:
         """Return the variables with which a training nests itself."""

@@ -57,7 +57,7 @@ def pretrain(job: PretrainingJob, aside: JobFolder) -> dict[str, Any]:
 def finetune(job: CellJob, folder: StudyFolder, aside: JobFolder) -> dict[str, Any]:
     """Train a downstream bundle, then score it on the test patients; return the scores, the curve and the time."""
     begun = time.monotonic()
-    overrides = {**_overrides(job), "output_dir": str(aside.root), "ckpt_dir": str(aside.root)}
+    overrides = {**_overrides(job, folder), "output_dir": str(aside.root), "ckpt_dir": str(aside.root)}
     flow = _workflow([job.train], {**overrides, "recorder#resume": _run_name(job, folder)})
     trainer, validator, network = (
         flow.parser.get_parsed_content(name) for name in ("train#trainer", "validate#evaluator", "network")
@@ -105,7 +105,7 @@ def _of_target(job: CellJob, settings: Mapping[str, Any], aside: JobFolder) -> d
     return {"score_target_bn": float(scores["score"]), "bn_distance": statistics.distance.total}
 
 
-def _overrides(job: CellJob) -> dict[str, Any]:
+def _overrides(job: CellJob, folder: StudyFolder) -> dict[str, Any]:
     transfer = {"part": job.part, "decoder_weights": str(job.decoder_weights) if job.decoder_weights else None}
     return {
         **job.overrides,

@@ -20,6 +20,7 @@ from monai_ssl.study.jobs import CellJob, Job, PretrainingJob
 from monai_ssl.study.leaks import held_back, scans_of, write_exclusion
 from monai_ssl.study.matrix import CellMaker, pretraining_job
 from monai_ssl.study.plan import PHANTOMS, Pretraining, Study, StudyTask
+from monai_ssl.study.pseudonyms import Pseudonyms
 
 _PATIENTS = 10
 _RADIOGRAPHS = 28
@@ -54,14 +55,16 @@ def prepare_study(study: Study, folder: StudyFolder) -> Prepared:
     """
     hashes = ContentHashes(folder.hashes)
     cohorts = {task.name: read_cohort(task, _place(task.dataset_dir, folder)) for task in study.tasks}
-    fix_split(cohorts, folder.split)
+    pseudonyms = Pseudonyms(folder.root)
+    fix_split(cohorts, folder.split, pseudonyms)
     trained: dict[tuple[str, int], PretrainingJob] = {}
     found: dict[str, int] = {}
     for method in study.pretraining:
         if method.bundle is not None:
             by_seed, found[method.name] = _pretraining(study, method, folder, cohorts, hashes)
             trained |= {(method.name, seed): job for seed, job in by_seed.items()}
-    cells = CellMaker(study, cohorts, hashes, folder).cells(trained)
+    cells = CellMaker(study, cohorts, hashes, folder, pseudonyms).cells(trained)
+    pseudonyms.save()
     hashes.save()
     jobs: list[Job] = [*trained.values(), *cells]
     # methods that take other parts of one pre-training share its job

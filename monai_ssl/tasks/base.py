@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from monai_ssl.arguments import check_choice
 from monai_ssl.data.case_facts import CaseFacts
-from monai_ssl.data.cases import Case, list_file, patient_of, select_section
+from monai_ssl.data.cases import Case, list_file, name_patients, patient_of, select_section
 from monai_ssl.files import write_json
+from monai_ssl.io.patient_rule import patient_rule
 from monai_ssl.networks import Encoder
 from monai_ssl.tasks.finding import Finding
 
@@ -79,6 +80,11 @@ class Task(ABC):
     def spread(self) -> Callable[[Case], float] | None:
         """The number of a case over which held-out patients are spread by quantiles; ``None``: names alone decide."""
         return None
+
+    @property
+    def collections(self) -> Sequence[str]:
+        """Names of folders in ``dataset_dir`` that are no patient's, such as those of classes."""
+        return ()
 
     @abstractmethod
     def sections(self, root: Path, listed: Path | None) -> Mapping[str, Sequence[Case]]:
@@ -156,8 +162,9 @@ class Task(ABC):
         val_share: float = 0.2,
         train_cases: int | None = None,
         seed: int = 0,
+        patients: str | None = None,
     ) -> list[Case]:
-        """Return the cases of one section: ``image``, ``label`` and, where listed, ``patient``.
+        """Return the cases of one section: ``image``, ``label`` and ``patient``.
 
         Without a section of its own, validation takes ``val_share`` of the training patients; which ones depends on
         ``seed`` and the data only.
@@ -170,15 +177,18 @@ class Task(ABC):
             val_share: in (0, 1).
             train_cases: keep that many training patients; smaller numbers are subsets of larger ones.
             seed: of the split.
+            patients: who is a patient where a list does not tell, see :func:`monai_ssl.io.patient_rule.patient_rule`.
 
         Raises:
             FileNotFoundError: when a listed file does not exist.
-            ValueError: when there is nothing to train on, or an entry cannot be used.
+            ValueError: when there is nothing to train on, an entry cannot be used, or a patient is in two sections.
         """
         root = Path(dataset_dir)
         listed = list_file(root, datalist, self.lists)
-        chosen = select_section(
-            self.sections(root, listed),
+        rule = None if patients is None else patient_rule(patients)
+        sections = name_patients(self.sections(root, listed), root, listed, rule, self.collections)
+        return select_section(
+            sections,
             section,
             val_share=val_share,
             train_cases=train_cases,
@@ -187,10 +197,6 @@ class Task(ABC):
             remedy=self.remedy,
             value=self.spread,
         )
-        if any("patient" in case for case in chosen):
-            # of all or of none, so that samples collate
-            chosen = [{**case, "patient": patient_of(case)} for case in chosen]
-        return chosen
 
     def write_list(self, sections: Mapping[str, Sequence[Case]], path: Path) -> None:
         """Write cases as a JSON list that :meth:`cases` reads."""

@@ -55,6 +55,10 @@ class Classification(Task):
     remedy: ClassVar[str] = "a folder of images for each class, or a table as `datalist`, of at least two patients"
 
     @property
+    def collections(self) -> Sequence[str]:
+        return self.classes
+
+    @property
     def metrics(self) -> Mapping[str, Metric]:
         decided = partial(decisions, multilabel=self.multilabel)
         return {
@@ -189,10 +193,7 @@ def _class_folders(root: Path) -> list[Case]:
         raise FileNotFoundError(f"There is no folder `{root}`; correct `dataset_dir`.")
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     found = ((image, folder.name) for folder in folders for image in images_below(folder))
-    return [
-        {"image": image.path, "label": name} | ({"patient": image.patient} if image.patient else {})
-        for image, name in found
-    ]
+    return [{"image": image.path, "label": name} for image, name in found]
 
 
 def _pseudo_values(pred: Tensor, label: Tensor, patients: Sequence[str]) -> dict[str, float]:

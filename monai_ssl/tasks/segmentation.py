@@ -185,11 +185,11 @@ def _pairs(root: Path, images: str, labels: str) -> list[Case]:
     cases = []
     for image in scans_below(root / images):
         # a series below the folder of its patient may have its label beside the folder's name
-        names = (image.name, image.name.removesuffix("_0000"), image.patient)
+        names = (image.name, image.name.removesuffix("_0000"), image.folder)
         label = next((label_of[name] for name in names if name in label_of), None)
         if label is None:
             raise ValueError(
                 f"`{image.path}` has no label of the same name in `{root / labels}`; add it or move the image."
             )
-        cases.append({"image": image.path, "label": label} | ({"patient": image.patient} if image.patient else {}))
+        cases.append({"image": image.path, "label": label})
     return cases

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl import __version__
+from monai_ssl.errors import printable
 
 
 def package_versions() -> dict[str, str]:
@@ -79,7 +80,7 @@ class ModelCard:
         try:
             entries = json.loads(text)
             known = {f.name for f in dataclasses.fields(cls)}
-            card = cls(**{name: value for name, value in entries.items() if name in known})
+            card = cls(**{name: _harmless(value) for name, value in entries.items() if name in known})
             spacing = None if card.spacing is None else tuple(float(size) for size in card.spacing)
             _check_types(card)
         except (TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
@@ -120,9 +121,9 @@ class ModelCard:
             "Versions": ", ".join(f"{name} {number}" for name, number in sorted(self.versions.items())),
             "SHA-256 of the tensors": f"`{self.tensors_sha256}`",
         }
-        table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+        table = "\n".join(f"| {name} | {_harmless(value)} |" for name, value in rows.items())
         return (
-            f"# {file_name}\n\n| | |\n|---|---|\n{table}\n\n"
+            f"# {_harmless(file_name)}\n\n| | |\n|---|---|\n{table}\n\n"
             "Load with `monai_ssl.transfer.load_weights(network, FILE)`, which checks the hash and accounts for every "
             "tensor. The weights were trained without labels: they are a starting point for fine-tuning, not a "
             "diagnostic device.\n"
@@ -151,6 +152,15 @@ def read_card(path: str | Path) -> ModelCard | None:
     except SafetensorError as error:
         raise ValueError(f"`{path}` is not a whole safetensors file ({error}); copy or export it again.") from error
     return ModelCard.from_json(metadata["card"], str(path)) if "card" in metadata else None
+
+
+def _harmless(value: Any) -> Any:
+    """Leave out what would steer a terminal or end a row of a table: cards and lists come from strangers, too."""
+    if isinstance(value, Mapping):
+        return {_harmless(key): _harmless(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_harmless(entry) for entry in value]
+    return " ".join(printable(value).splitlines()) if isinstance(value, str) else value
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,7 @@ from monai_ssl.store import Store
 def src(tmp_path):
     array = np.random.default_rng(0).integers(-1000, 1000, (8, 9, 10)).astype(np.int16)
     nifti(tmp_path / "src" / "p1.nii.gz", array)
-    nifti(tmp_path / "src" / "p2.nii.gz", array[::-1].copy())
+    nifti(tmp_path / "src" / "p2.nii.gz", array[::-1] // 2)
     return tmp_path / "src"
 
 

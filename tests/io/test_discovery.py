@@ -13,7 +13,6 @@ from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from monai_ssl.io.discovery import Source, discover
-from monai_ssl.io.patient_hints import patient_hints, stem
 from monai_ssl.io.readers import read
 from monai_ssl.io.volume import ReadError
 
@@ -57,7 +56,7 @@ def test_kinds_names_and_order(tmp_path):
 
 def test_a_single_file_is_a_source(tmp_path):
     path = nifti(tmp_path / "p1_ct.nii.gz", np.zeros((4, 5, 6), np.int16))
-    assert discover(path) == ([Source((path,), "nifti", "p1_ct.nii.gz", "p1")], [])
+    assert discover(path) == ([Source((path,), "nifti", "p1_ct.nii.gz", "p1", "file names")], [])
 
 
 def test_series_of_one_folder_and_of_several(tmp_path):
@@ -205,33 +204,6 @@ def test_progress_speaks(tmp_path):
     said = []
     discover(tmp_path, said.append)
     assert said == ["200 files looked at"]
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("pt_17_ct.nii.gz", "pt_17"),
-        ("pt_17_oar.nii.gz", "pt_17"),
-        ("case_12_0001.nii.gz", "case_12"),
-        ("BraTS_001_t1ce.nii", "BraTS_001"),
-        ("benign (1)_mask.png", "benign (1)"),
-        ("1.2.840.113619.nii.gz", "1.2.840.113619"),
-        ("ct.nrrd", "ct"),
-    ],
-)
-def test_stem(name, expected):
-    assert stem(name) == expected
-
-
-def test_patient_hints():
-    brats = [(f"p{k}/p{k}_{role}.nii.gz", False) for k in range(3) for role in ("t1", "seg")]
-    assert patient_hints(brats, "root") == ["p0", "p0", "p1", "p1", "p2", "p2"]
-    decathlon = [("imagesTr/h_001.nii.gz", False), ("labelsTr/h_001.nii.gz", False), ("imagesTr/h_002.nii.gz", False)]
-    assert patient_hints(decathlon, "root") == ["h_001", "h_001", "h_002"]
-    classes = [(f"all_of_it/train/benign/{k}.png", False) for k in range(13)]
-    assert patient_hints(classes, "root") == [str(k) for k in range(13)]
-    assert patient_hints([("anna/study/1", True), ("anna/study/2", True), ("bob", True)], "r") == ["anna"] * 2 + ["bob"]
-    assert patient_hints([(".", True)], "anna") == ["anna"]
 
 
 def test_options_are_checked(tmp_path):

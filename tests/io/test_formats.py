@@ -16,7 +16,7 @@ from monai_ssl.io import discover, read
 from monai_ssl.io.formats import FORMATS
 from monai_ssl.io.grid import grid_of, stored_grid
 from monai_ssl.io.listing import images_in
-from monai_ssl.io.patient_hints import patient_hints
+from monai_ssl.io.patient_hints import Place, patient_hints
 from monai_ssl.io.volume import ReadError
 from monai_ssl.store import PrepareOptions, prepare
 from monai_ssl.tasks import Classification, Segmentation
@@ -89,9 +89,14 @@ def test_names_in_capitals_and_hints_of_patients(entry, ending, tmp_path):
         (data,) = tmp_path.glob("*.img*")
         data.rename(data.with_name(data.name.upper()))
     ((source,), rejected) = discover(tmp_path)
-    assert not rejected and read(source)[0].array.size and source.patient_hint == "PT_3"
+    assert (
+        not rejected
+        and read(source)[0].array.size
+        and source.patient_hint == {"dicom": "patient-7"}.get(entry.kind, "PT_3")
+    )
     folder = ending[1:]
-    assert patient_hints([(f"{folder}/a{ending}", False), (f"{folder}/b{ending}", False)], "root") == ["a", "b"]
+    found = patient_hints([Place(f"{folder}/a{ending}"), Place(f"{folder}/b{ending}")], "root")
+    assert [hint.patient for hint in found] == ["a", "b"]
 
 
 def test_messages_and_docs_name_every_format(tmp_path, capsys):

@@ -20,6 +20,7 @@ from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import PretrainingJob
 from monai_ssl.study.matrix import SCRATCH
 from monai_ssl.study.plan import check_study
+from monai_ssl.study.pseudonyms import Pseudonyms
 from monai_ssl.study.study_data import prepare_study
 from monai_ssl.tasks import Classification, Regression
 from tests.study.test_plan import SMOKE, changed
@@ -59,7 +60,9 @@ def test_sections_are_apart_and_fixed(volumes, prepared):
     everyone = [patient for patients in parts.values() for patient in patients]
     assert sorted(everyone) == [f"pt{i}" for i in range(8)]
     assert len(parts["test"]) == 2 and len(parts["validation"]) == 2
-    assert json.loads(folder.split.read_text()) == {"lungs": parts}
+    who = json.loads((folder.root / "private/patients.json").read_text())
+    for section, hidden in json.loads(folder.split.read_text())["lungs"].items():
+        assert sorted(who[name] for name in hidden) == parts[section] and not set(hidden) & set(everyone)
 
 
 def test_the_matrix(prepared):
@@ -77,9 +80,10 @@ def test_the_matrix(prepared):
 
 
 def test_labels_are_nested_and_the_same_for_all_methods(prepared):
-    _, _, ready = prepared
+    _, study_folder, ready = prepared
     cells = ready.cells
-    test = set(ready.cohorts["lungs"].patients()["test"])
+    secret = Pseudonyms(study_folder.root)
+    test = set(map(secret.of, ready.cohorts["lungs"].patients()["test"]))
     for seed in (0, 1):
         chosen = {}
         for cell in cells:
@@ -202,12 +206,17 @@ def test_changed_labels_change_the_key(volumes, prepared, tmp_path):
 def test_a_study_refuses_changed_patients(volumes, prepared, tmp_path):
     _study, folder, ready = prepared
     cohort = ready.cohorts["lungs"]
+    hide = Pseudonyms(folder.root)
     fewer = Cohort(cohort.training[1:], cohort.validation, cohort.test)
     with pytest.raises(ValueError, match=r"differ from those in .*split\.json, with which this study began"):
-        fix_split({"lungs": fewer}, folder.split)
-    fix_split({"another": fewer}, folder.split)
+        fix_split({"lungs": fewer}, folder.split, hide)
+    fix_split({"another": fewer}, folder.split, hide)
     assert json.loads(folder.split.read_text()).keys() == {"lungs", "another"}
-    fix_split(ready.cohorts, folder.split)
+    fix_split(ready.cohorts, folder.split, hide)
+    # as version 0.1 wrote it
+    folder.split.write_text(json.dumps({"lungs": cohort.patients()}))
+    fix_split(ready.cohorts, folder.split, hide)
+    assert "pt0" not in folder.split.read_text()
 
 
 def test_a_patient_in_two_sections_is_refused(volumes, prepared, tmp_path):
@@ -216,7 +225,7 @@ def test_a_patient_in_two_sections_is_refused(volumes, prepared, tmp_path):
     entry = {"image": "imagesTr/pt0.nii.gz", "label": "labelsTr/pt0.nii.gz"}
     more = [{"image": f"imagesTr/pt{i}.nii.gz", "label": f"labelsTr/pt{i}.nii.gz"} for i in range(1, 4)]
     (tmp_path / "list.json").write_text(json.dumps({"training": [entry, *more], "test": [entry]}))
-    with pytest.raises(ValueError, match=r"`tasks#lungs`: patient pt0 is in .* and in test"):
+    with pytest.raises(ValueError, match=r"has the patient 'pt0' in training and in test"):
         read_cohort(replace(task, datalist=str(tmp_path / "list.json")), volumes)
 
 
@@ -320,3 +329,28 @@ def test_a_pretraining_for_each_seed(prepared, tmp_path):
         expected = f"pre-training {job.method}, seed {job.seed}"
         assert (jobs[job.needs].title if job.needs else SCRATCH) in (expected, job.method)
     assert not trained.keys() & {job.title for job in ready.jobs}
+
+
+def test_reencoded_copies_are_found_by_voxels(volumes, prepared, tmp_path):
+    """Renamed, unpacked, as fractions, with other axes: the voxels are the same."""
+    study, _, _ = prepared
+    (tmp_path / "raw").mkdir()
+    for i, path in enumerate(sorted((volumes / "imagesTr").iterdir())):
+        image = nibabel.load(path)
+        array = np.asarray(image.dataobj).astype((np.float32, np.float64, np.int32)[i % 3])
+        copy = nibabel.Nifti1Image(array[::-1], np.diag([-1.0, 1, 1, 1]))
+        nibabel.save(copy, tmp_path / "raw" / f"other{100 + i}.nii")
+    methods = tuple(replace(method, dataset_dir=str(tmp_path / "raw")) for method in study.pretraining)
+    out = StudyFolder(tmp_path / "out")
+    again = prepare_study(replace(study, pretraining=methods, output_dir=out.root), out)
+    assert again.held_back == {"models_genesis": 2, "rotation": 2}
+
+
+def test_no_name_of_a_patient_stands_where_others_can_read(prepared):
+    _, folder, _ = prepared
+    open_files = [
+        p for p in folder.root.rglob("*") if p.is_file() and "private" not in p.relative_to(folder.root).parts
+    ]
+    assert open_files and not [p for p in open_files if b"pt0" in p.read_bytes() or b"pt5" in p.read_bytes()]
+    private = [p for p in folder.root.rglob("private") if p.is_dir()]
+    assert private and all(p.stat().st_mode & 0o077 == 0 for p in private)

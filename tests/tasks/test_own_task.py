@@ -54,7 +54,7 @@ def test_a_study_takes_the_task_from_its_bundle(tmp_path):
     own = {"task": {"_target_": f"{__name__}.Grades", "highest": "@target"}, "target": 4, "metric": "agreement"}
     train.write_text(json.dumps(json.loads(train.read_text()) | own))
     for i in range(10):
-        (tmp_path / f"{i % 4}_{i}.png").touch()
+        (tmp_path / f"{i % 4}{i}.png").touch()
     entry = {"bundle": "grading", "dataset_dir": ".", "overrides": {"image_size": [32, 32], "target": 5}}
     study = check_study({"name": "own", "labels": [2], "tasks": {"grade": entry}}, tmp_path)
     (task,) = study.tasks

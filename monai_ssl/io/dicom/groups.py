@@ -40,11 +40,13 @@ class DicomGroup:
         files: in the order they were found.
         lone: whether it is one picture or film rather than a stack of slices.
         digest: eight hexadecimal digits that tell groups of one folder apart.
+        patient: PatientID of the header.
     """
 
     files: tuple[Path, ...]
     lone: bool
     digest: str
+    patient: str = ""
 
 
 def is_dicom(path: Path) -> bool:
@@ -90,7 +92,7 @@ def group_dicom(
             paths = tuple(item.key for item in part.slices if isinstance(item.key, Path))
             if part.problem is None:
                 digest = hashlib.sha256(repr((identity, number)).encode()).hexdigest()[:8]
-                groups.append(DicomGroup(paths, lone=False, digest=digest))
+                groups.append(DicomGroup(paths, lone=False, digest=digest, patient=identity[0]))
             else:
                 rejected += [(path, part.problem) for path in paths]
     return groups, rejected
@@ -106,7 +108,7 @@ def _look(path: Path) -> tuple[tuple[str, ...], Slice] | DicomGroup | str:
         return reason
     is_picture = header.get("Modality") in PLANAR_MODALITIES and not header.get("ImagePositionPatient")
     if is_multiframe(header) or is_mosaic(header) or (is_picture and not is_enhanced(header)):
-        return DicomGroup((path,), lone=True, digest="")
+        return DicomGroup((path,), lone=True, digest="", patient=str(header.get("PatientID") or ""))
     identity = [str(header.get(tag) or "") for tag in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")]
     size = [str(int(header.get(tag))) for tag in ("Rows", "Columns")]
     slice_header = frame_headers(open_header(path))[0] if is_enhanced(header) else header

@@ -1,0 +1,82 @@
+"""A split keeps its test patients out of any store, known by pseudonym or voxels, or it is refused."""
+
+import json
+from itertools import combinations
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from monai_ssl.data import PretrainingScans
+from monai_ssl.store import PrepareOptions, Store, inspect_store, prepare, save_split, split_by_patient
+from monai_ssl.store.content import NEAR, content_of, difference
+
+HALVES = {"train": 0.5, "test": 0.5}
+
+
+def stores(tmp_path, change=lambda array: array):
+    rng = np.random.default_rng(0)
+    for i in range(8):
+        array = rng.integers(-900, 900, (16, 14, 12)).astype(np.int16)
+        for name, of, ending in (("a", array, ".nii.gz"), ("b", change(array), ".nii")):
+            (tmp_path / name).mkdir(exist_ok=True)
+            nib.save(nib.Nifti1Image(of, np.eye(4)), tmp_path / name / f"{name}{i * 7}{ending}")
+    for name in "ab":
+        prepare(tmp_path / name, tmp_path / name.upper(), PrepareOptions(workers=0))
+    return Store(tmp_path / "A"), Store(tmp_path / "B")
+
+
+def split(store, path, seeds=range(20)):
+    for seed in seeds:
+        try:
+            found = split_by_patient(store, HALVES, seed)
+        except ValueError:
+            continue
+        save_split(found, path)
+        return found
+    raise AssertionError
+
+
+@pytest.mark.parametrize("change", [lambda a: a, lambda a: a.astype(np.float32), lambda a: a[::-1].astype(np.int32)])
+def test_copies_in_another_store_are_left_out(change, tmp_path):
+    first, _ = stores(tmp_path, change)
+    test = split(first, tmp_path / "split.json")["test"]
+    contents = {scan.content for scan in first if scan.patient in test}
+    for place in (tmp_path / "B", tmp_path / "b"):
+        scans = PretrainingScans(place, tmp_path / "out", 3, validation=0, exclude=tmp_path / "split.json").train
+        assert len(scans) == 8 - len(test) and not contents & {scan.content for scan in scans}
+
+
+def test_a_split_that_the_store_cannot_know_is_refused(tmp_path):
+    first, second = stores(tmp_path)
+    path = tmp_path / "split.json"
+    split(first.patients, path)
+    with pytest.raises(ValueError, match="made for another store"):
+        PretrainingScans(second.path, tmp_path, 3, validation=0, exclude=path)
+    split(first, path)
+    manifest = json.loads((second.path / "manifest.json").read_text())
+    for record in manifest["scans"]:
+        del record["content"], record["look"]
+        (second.path / "scans" / f"{record['key']}.json").write_text(json.dumps(record))
+    (second.path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match="prepare SRC STORE` again"):
+        PretrainingScans(second.path, tmp_path, 3, validation=0, exclude=path)
+    prepare(tmp_path / "b", second.path, PrepareOptions(workers=0))
+    assert {s.content for s in Store(second.path)} == {s.content for s in first}
+
+
+def test_one_scan_under_two_names_is_of_one_patient(tmp_path):
+    first, _ = stores(tmp_path, lambda array: array.astype(np.float64))
+    prepare(tmp_path / "b", first.path, PrepareOptions(workers=0))
+    both = Store(first.path)
+    assert len(both) == 16 and len(both.patients) == 8
+    assert len(inspect_store(both).same_voxels) == 8
+
+
+def test_near_duplicates_look_alike_and_others_do_not():
+    rng = np.random.default_rng(1)
+    grids = [rng.random((1, 5, 5, 5)).repeat(8, 1).repeat(8, 2).repeat(8, 3) * 1000 for _ in range(6)]
+    looks = [content_of(grid)["look"] for grid in grids]
+    assert min(difference(a, b) for a, b in combinations(looks, 2)) > NEAR
+    noisy = [content_of(0.4 * grid + rng.normal(0, 5, grid.shape))["look"] for grid in grids]
+    assert max(difference(a, b) for a, b in zip(looks, noisy, strict=True)) <= NEAR

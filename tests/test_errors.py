@@ -1,0 +1,20 @@
+"""Messages: what a stranger wrote in them does no harm."""
+
+import pytest
+
+from monai_ssl.errors import printable
+from monai_ssl.handlers.mlflow_run import checked_uri
+from monai_ssl.transfer.card import ModelCard
+
+
+def test_what_is_printed_steers_no_terminal_and_shows_no_password():
+    text = printable("\x1b]0;owned\x07 \x9b31m https://ann:p@ss/word@host/api postgresql://u:secret@h/db")
+    assert not {sign for sign in text if ord(sign) < 32 or 127 <= ord(sign) < 160}
+    assert "p@ss" not in text and "word" not in text and "secret" not in text and "host/api" in text
+    with pytest.raises(ValueError, match=r"postgresql://host/db") as error:
+        checked_uri("postgresql://u:secret@host/db")
+    assert "secret" not in str(error.value)
+    stranger = ModelCard("simclr\x1b[2J", "paper", {}, "ct", data_license="free\x1b[31m\n| x | y |")
+    read = ModelCard.from_json(stranger.to_json())
+    assert "\x1b" not in repr(read) + read.method + read.data_license + stranger.to_markdown("w\x1b.safetensors")
+    assert "\n| x" not in stranger.to_markdown("w")
