@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "monai_ssl"
 TREES = {path: ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
 NEVER = {"torchvision", "lightly", "timm", "pytorch_lightning", "lightning"}
-ANYBODY = {"arguments", "files", "former_paths", "machine", "errors"}
+ANYBODY = {"arguments", "files", "former_paths", "machine", "errors", "process_lock"}
 """What every room may import."""
 ALLOWED = {
     "bundle_folders": set(),
@@ -20,6 +20,7 @@ ALLOWED = {
     "former_paths": set(),
     "files": set(),
     "machine": set(),
+    "process_lock": set(),
     "overrides": set(),
     "transforms": set(),
     "networks": set(),

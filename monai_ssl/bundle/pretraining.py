@@ -14,7 +14,17 @@ from torch.utils.data import DataLoader, Dataset
 from monai_ssl.data import LabeledImages, PretrainingScans, WindowDataset
 from monai_ssl.data.windows import collate_views, endless_loader
 from monai_ssl.engines import SSLTrainer
-from monai_ssl.handlers import Checkpoint, Diagnostics, Export, Pictures, Probe, Progress, Tracking, ValidationLoss
+from monai_ssl.handlers import (
+    Checkpoint,
+    Diagnostics,
+    Export,
+    Pictures,
+    Probe,
+    Progress,
+    RunFolder,
+    Tracking,
+    ValidationLoss,
+)
 from monai_ssl.machine import cores
 from monai_ssl.methods import Method
 from monai_ssl.networks import Encoder, recipe_of
@@ -180,7 +190,7 @@ class Pretraining:
 class StandardHandlers:
     """The handlers that every pre-training run has, as one line of a configuration.
 
-    In this order: diagnostics, the loss on validation patients, a probe, the export of the encoder, checkpoints (after
+    In this order: the folder, which is held and cleared before anything is written, diagnostics, the loss on validation patients, a probe, the export of the encoder, checkpoints (after
     the export, which a run killed between them could not make up), progress on the console, pictures, and MLflow last,
     so that it sees what others put into the metrics.
 
@@ -209,6 +219,8 @@ class StandardHandlers:
     def handlers(self) -> Iterator[Handler]:
         """Yield them in their order."""
         run = self.run
+        folder = RunFolder(run.output_dir, run.resume)
+        yield folder
         yield Diagnostics()
         if run.scans.validation:
             yield run.validation()
@@ -217,7 +229,7 @@ class StandardHandlers:
         yield run.export()
         yield Checkpoint(run.output_dir, resume=run.resume, patience=run.patience)
         yield Progress()
-        tracking = Tracking(run.output_dir, run.name, run.parameters(), resume=bool(run.resume))
+        tracking = Tracking(run.output_dir, run.name, run.parameters(), resume=folder.continues)
         yield Pictures(run.output_dir, tracking=tracking)
         yield tracking
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,8 @@ from monai_ssl import __version__
 from monai_ssl.data.stream import SampleStream
 from monai_ssl.engines.randomness import rng_state, set_rng_state
 from monai_ssl.engines.ssl_trainer import SSLTrainer
-from monai_ssl.files import atomic, sweep
-from monai_ssl.handlers.pictures import PICTURES
+from monai_ssl.files import atomic
+from monai_ssl.handlers.run_folder import CHECKPOINT, RunFolder
 from monai_ssl.transfer.source import read_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -40,8 +38,8 @@ class Checkpoint:
 
     Args:
         output_dir: where the files go.
-        resume: continue from ``checkpoint.pt`` if it is there, or from a given file. When ``False``, a checkpoint of
-            an earlier run is renamed, never overwritten.
+        resume: continue from ``checkpoint.pt`` if it is there, or from a given file. When ``False``, put a
+            :class:`~monai_ssl.handlers.RunFolder` first, or the checkpoint of an earlier run is overwritten.
         every_epochs: epochs between two checkpoints; the last epoch always makes one.
         every_iterations: also after so many iterations within an epoch; ``None`` for epochs only.
         key_metric: name in ``engine.state.metrics`` that selects ``best.pt``; the first that exists of several.
@@ -64,7 +62,7 @@ class Checkpoint:
         config: Mapping[str, Any] | None = None,
     ) -> None:
         self.directory = Path(output_dir)
-        self.path = self.directory / "checkpoint.pt"
+        self.path = self.directory / CHECKPOINT
         self.resume = resume
         self.every_epochs, self.every_iterations = every_epochs, every_iterations
         self.key_metric = key_metric
@@ -81,24 +79,14 @@ class Checkpoint:
             engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every_iterations), self.save_iteration)
 
     def start(self, trainer: SSLTrainer) -> None:
-        """Load the checkpoint to resume from, or put one of an earlier run out of the way.
+        """Load the checkpoint to resume from.
 
         Raises:
             ValueError: when processes of several machines find different checkpoints, or for what :meth:`load` says.
         """
-        if idist.get_rank() == 0:
-            sweep(self.directory, self.directory / PICTURES)
-        source = self.path if self.resume in (True, False) else Path(str(self.resume))
-        if self.resume and (source.is_file() or self.resume is not True):
+        source = RunFolder(self.directory, self.resume).source
+        if source is not None:
             self.load(trainer, source)
-        elif self.path.is_file() and idist.get_rank() == 0:
-            kept = self.directory / f"checkpoint_before_{time.strftime('%Y%m%d_%H%M%S')}_{os.getpid()}.pt"
-            self.path.rename(kept)
-            logger.warning(
-                "%s belongs to an earlier run and is kept as %s; `--resume true` would have continued it.",
-                self.path,
-                kept.name,
-            )
         _check_all_continue(trainer, self.path)
 
     def save_epoch(self, trainer: SSLTrainer) -> None:

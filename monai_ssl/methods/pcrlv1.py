@@ -110,7 +110,7 @@ class PCRLv1(Method):
         check_interval("[0, 1]", momentum=self.momentum)
         self.preset, self.temperature = preset, temperature
         self.transformations, self.restored, self.queued = tuple(transformations), tuple(restored), tuple(queued)
-        self.share = Beta(alpha, alpha)
+        self.share = Beta(alpha, alpha, validate_args=False)
         self.sparse_gradients = not restored  # the decoder then trains nothing
         dims, width = network.spatial_dims, network.encoder.channels[-1]
         if dims == 2:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from monai_ssl.files import atomic, read_json, write_json
+from monai_ssl.process_lock import acquire, release
 
 FORMAT = 1
 """Version of everything on disk; part of every key."""
@@ -68,22 +68,15 @@ def locked(store: Path) -> Iterator[None]:
     Raises:
         ValueError: when another process holds it.
     """
-    import fcntl
-
-    with (store / PRIVATE / "lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise ValueError(
-                f"{store} is being prepared by another process ({file.read().strip() or 'unknown'}): "
-                "wait until it ends, or prepare into another folder."
-            ) from None
-        file.seek(0)
-        file.truncate()
-        file.write(f"pid {os.getpid()} on {os.uname().nodename}\n")
-        file.flush()
+    lock = store / PRIVATE / "lock"
+    acquire(
+        lock,
+        f"{store} is being prepared by another process ({{holder}}): wait until it ends, or prepare into another folder.",
+    )
+    try:
         yield
+    finally:
+        release(lock)
 
 
 def write_manifest(store: Path, options: Mapping[str, Any], records: list[dict[str, Any]]) -> None:

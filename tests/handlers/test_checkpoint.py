@@ -14,7 +14,7 @@ from ignite.engine import Events
 
 from monai_ssl.data.windows import WindowDataset, endless_loader
 from monai_ssl.engines import SSLTrainer
-from monai_ssl.handlers import Checkpoint, LearningRate
+from monai_ssl.handlers import Checkpoint, LearningRate, RunFolder
 from monai_ssl.methods import PCRLv2
 from monai_ssl.networks import ConvEncoder, PyramidUNet
 from monai_ssl.schedules import cosine
@@ -57,7 +57,7 @@ def build(output_dir, epochs, workers=0, resume=False, seed=0, batch_size=2, **o
     loader = endless_loader(WindowDataset(scans, [crop], seed, 2), batch_size, workers, seed=seed)
     optimizer = torch.optim.SGD(method.parameters(), 0.1, momentum=0.9)
     checkpoint = Checkpoint(output_dir, resume, **options)
-    handlers = [LearningRate(cosine(0.1, 0)), checkpoint]
+    handlers = [RunFolder(output_dir, resume), LearningRate(cosine(0.1, 0)), checkpoint]
     return SSLTrainer("cpu", epochs, loader, method, optimizer, views=views, train_handlers=handlers, seed=seed)
 
 
@@ -115,15 +115,6 @@ def test_loads_with_plain_values_only_and_holds_what_a_reader_needs(tmp_path):
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert state["epoch"] == 1 and state["iteration"] == 4 and state["samples_seen"] == 8
     assert state["config"] == {"preset": "paper"} and "torch" in state["versions"]
-
-
-def test_an_earlier_run_is_kept(tmp_path, caplog):
-    build(tmp_path, 1).run()
-    old = saved(tmp_path)
-    build(tmp_path, 1, seed=3).run()
-    (kept,) = tmp_path.glob("checkpoint_before_*.pt")
-    assert same(torch.load(kept, weights_only=True)["method"], old["method"])
-    assert "belongs to an earlier run" in caplog.text
 
 
 def test_a_finished_run_is_not_begun_again(tmp_path):

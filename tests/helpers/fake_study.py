@@ -27,7 +27,7 @@ def jobs(methods=3, cells=4):
 
 def work(job, folder, aside):
     with (folder.root / "started.log").open("a") as log:
-        log.write(f"{job.key} {folder.is_done(job)} {job.needs is None or folder.pretraining(job.needs).is_done()}\n")
+        log.write(f"{job.key} {folder.is_done(job)} {all(folder.pretraining(key).is_done() for key in job.needs)}\n")
     if isinstance(job, CellJob):
         assert not any(aside.root.iterdir()), "a cell begins anew"
     steps = aside.root / "steps"

@@ -34,8 +34,11 @@ def by_itk(path, array):
     itk.imwrite(itk.image_from_array(array), path)
 
 
+PATIENTS = {"p0": "patient-0", "p1": "patient-1"}
 WRITERS = {
-    "dicom": lambda path, array: save(dicom(array[0].astype(np.uint16), XRAY), path),
+    "dicom": lambda path, array: save(
+        dicom(array[0].astype(np.uint16), XRAY, PatientID=PATIENTS.get(path.name[:2], "patient-7")), path
+    ),
     "nifti": by_nibabel(nib.Nifti1Image),
     "pair": by_nibabel(nib.Nifti1Pair),
     "mgh": by_nibabel(nib.MGHImage),

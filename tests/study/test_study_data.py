@@ -74,7 +74,8 @@ def test_the_matrix(prepared):
     }
     keys = {job.method: job.key for job in ready.jobs if isinstance(job, PretrainingJob)}
     for cell in cells:
-        assert cell.needs == keys.get(cell.method) == cell.pretraining
+        assert cell.pretraining == keys.get(cell.method)
+        assert cell.needs == ((cell.pretraining,) if cell.pretraining else ())
         assert folder.read_job(cell.key) == cell
         assert cell.recipe["widths"] == [4, 8, 16, 32]
 
@@ -327,7 +328,7 @@ def test_a_pretraining_for_each_seed(prepared, tmp_path):
     assert {job.seed for job in again.cells} == {0, 7}
     for job in again.cells:
         expected = f"pre-training {job.method}, seed {job.seed}"
-        assert (jobs[job.needs].title if job.needs else SCRATCH) in (expected, job.method)
+        assert (jobs[job.needs[0]].title if job.needs else SCRATCH) in (expected, job.method)
     assert not trained.keys() & {job.title for job in ready.jobs}
 
 

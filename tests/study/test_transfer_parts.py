@@ -43,7 +43,8 @@ def test_methods_say_what_is_transferred_and_how(tmp_path):
 
 def test_a_network_without_decoder_starts_from_the_encoder(tmp_path):
     lesions = {"bundle": "classification", "dataset_dir": "phantoms:ct", "overrides": {"image_size": [32, 32, 16]}}
-    study = check(tmp_path, {"lesions": lesions}, genesis=METHODS["genesis"])
+    content = {**SMOKE, "pretraining": {"genesis": METHODS["genesis"]}, "tasks": {"lesions": lesions}, "shared": {}}
+    study = check_study(content, tmp_path)
     assert {arm.part for arm in arms(study) if arm.pretraining} == {"encoder"}
 
 
@@ -55,7 +56,11 @@ def test_a_network_without_decoder_starts_from_the_encoder(tmp_path):
         ({"genesis": METHODS["genesis"]}, {"skips": False}, "does not fit that of lungs.*give both the same `skips`"),
         ({"a": {"from": "b"}}, {}, "`pretraining#a#from` must name another entry"),
         ({"genesis": {**GENESIS, "decoder": "nobody"}}, {}, "`pretraining#genesis#decoder` must name an entry"),
-        ({"genesis": {**GENESIS, "part": "all"}}, {}, "`pretraining#genesis#part` must be one of"),
+        (
+            {"genesis": {**GENESIS, "part": "all"}},
+            {},
+            "`pretraining#genesis#part` must be 'encoder', 'decoder' or 'both'",
+        ),
         ({"genesis": {**GENESIS, "schemes": ["slow"]}}, {}, "schemes` names 'slow'; the study has full, fixed"),
     ],
 )
