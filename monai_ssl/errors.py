@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import json
 import os
 import re
@@ -16,6 +17,14 @@ from types import TracebackType
 
 _PACKAGE = Path(__file__).parent
 _MISTAKES = (ValueError, TypeError, KeyError, FileNotFoundError, FloatingPointError)
+_OF_THE_DISK = {
+    errno.ENOSPC: "the disk is full; make room",
+    errno.EDQUOT: "your quota of the disk is used up; make room",
+    errno.EROFS: "the disk can only be read; choose another folder",
+    errno.EACCES: "you have no permission; change it, or choose another folder",
+    errno.EPERM: "you have no permission; change it, or choose another folder",
+    errno.EIO: "the disk failed; copy what is left to another one",
+}
 _LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
 _FORMER = {"held_out": "validation", "disturb": "augment"}
 TRACEBACK_VARIABLE = "MONAI_SSL_TRACEBACK"
@@ -46,6 +55,8 @@ def sentence_of(error: BaseException) -> str | None:
         if _is_ours(error):
             break
         error = error.__cause__
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        return _of_disk(error)
     if not _is_ours(error):
         return None
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
@@ -72,6 +83,11 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     names = list(known)
     near = [n for n in names if n == _FORMER.get(name)] or difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
     return near[0] if near else None
+
+
+def _of_disk(error: OSError) -> str:
+    what = f"{error.filename} cannot be read or written" if error.filename else "A file cannot be written"
+    return f"{what}: {_OF_THE_DISK[error.errno or 0]}, then continue with `--resume true`."
 
 
 def _of_worker(text: str) -> str | None:

@@ -1,6 +1,8 @@
 """What the JSON of bundles names, and what a misspelled key says."""
 
+import errno
 import json
+import re
 import subprocess
 import sys
 
@@ -159,16 +161,17 @@ def test_the_record_holds_what_decides_the_labels_and_the_loss():
     assert "permutations_sha256" not in recorded(Exemplar(encoder))
 
 
-def test_only_our_own_mistakes_become_sentences():
-    def chained(first):
+def chained(first):
+    try:
         try:
-            try:
-                raise first
-            except Exception as e:
-                raise RuntimeError("MONAI says") from e
-        except RuntimeError as e:
-            return e
+            raise first
+        except Exception as e:
+            raise RuntimeError("MONAI says") from e
+    except RuntimeError as e:
+        return e
 
+
+def test_only_our_own_mistakes_become_sentences():
     assert sentence_of(chained(ValueError("of a stranger"))) is None
     try:
         refuse_unread(CONFIG | {"epoch": 3}, ["epoch"])
@@ -286,3 +289,15 @@ def test_learning_rate_grows_with_the_batch_of_all_processes(monkeypatch):
     assert bundle.scaled_lr(0.05, 64) == pytest.approx(0.0125)
     monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 4)
     assert bundle.scaled_lr(0.05, 64) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "A file cannot be written: the disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "out"), "out cannot be read or written: you have no perm"),
+        (OSError(errno.EROFS, "Read-only file system", "out"), "out cannot .*: the disk can only be read"),
+    ],
+)
+def test_what_the_disk_refuses_is_a_sentence(error, words):
+    assert re.match(words, sentence_of(chained(error)))

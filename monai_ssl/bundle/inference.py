@@ -19,6 +19,7 @@ from monai.transforms import (
     SaveImaged,
     Transform,
 )
+from torch import Tensor
 
 from monai_ssl.engines import InferenceNetwork, WindowMeanInferer
 from monai_ssl.files import read_json
@@ -27,6 +28,7 @@ from monai_ssl.io.monai_reader import ScanReader, named_below
 from monai_ssl.methods import Method
 from monai_ssl.networks import build
 from monai_ssl.transfer import ScaleIntensityByPresetd, SetChannelsd
+from monai_ssl.transfer.load import check_numbers
 from monai_ssl.transfer.source import read_checkpoint
 from monai_ssl.transforms import ImageNetNormalized, ZScored
 
@@ -203,8 +205,10 @@ def load_method(method: Method, weights: str) -> None:
             f"`weights` names {path}, which does not exist: it is `model.pt` in a run's `output_dir`."
         )
     state = read_checkpoint(path)
+    state = state.get("method", state)
+    check_numbers({k: v for k, v in state.items() if isinstance(v, Tensor)}, method.state_dict(), str(path))
     try:
-        method.load_state_dict(state.get("method", state))
+        method.load_state_dict(state)
     except (RuntimeError, TypeError) as e:
         raise ValueError(
             f"{path} was written by another method, preset or width than this configuration. Without `model.json` "

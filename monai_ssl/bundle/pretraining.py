@@ -190,9 +190,9 @@ class Pretraining:
 class StandardHandlers:
     """The handlers that every pre-training run has, as one line of a configuration.
 
-    In this order: the folder, which is held and cleared before anything is written, diagnostics, the loss on validation patients, a probe, the export of the encoder, checkpoints (after
-    the export, which a run killed between them could not make up), progress on the console, pictures, and MLflow last,
-    so that it sees what others put into the metrics.
+    In this order: the folder, which is held and cleared before anything is written, diagnostics, the loss on
+    validation patients, a probe, the export of the encoder, progress on the console, pictures, MLflow, which sees what
+    others put into the metrics, and checkpoints last: a run that is killed repeats what comes before its checkpoint.
 
     Args:
         run: what they belong to.
@@ -206,7 +206,7 @@ class StandardHandlers:
     >>> sizes = {"window_size": (8, 8), "batch_size": 2, "num_workers": 0}
     >>> run = Pretraining(name="simclr", **parts, **sizes, output_dir="out", device="cpu", seed=0)
     >>> [type(handler).__name__ for handler in StandardHandlers(run).handlers()][-1]
-    'Tracking'
+    'Checkpoint'
     """
 
     def __init__(self, run: Pretraining) -> None:
@@ -227,11 +227,11 @@ class StandardHandlers:
         if run.probe_list:
             yield run.probe(run.probe_list)
         yield run.export()
-        yield Checkpoint(run.output_dir, resume=run.resume, patience=run.patience)
         yield Progress()
         tracking = Tracking(run.output_dir, run.name, run.parameters(), resume=folder.continues)
         yield Pictures(run.output_dir, tracking=tracking)
         yield tracking
+        yield Checkpoint(run.output_dir, resume=run.resume, patience=run.patience)
 
 
 def _is_plain(value: Any) -> bool:

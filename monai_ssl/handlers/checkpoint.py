@@ -25,6 +25,7 @@ from monai_ssl.transfer.source import read_checkpoint
 
 logger = logging.getLogger(__name__)
 FORMAT = 1
+BEST = "best.pt"
 _FORMER_PREFIX, _PREFIX = "held_out/", "validation/"
 
 
@@ -124,7 +125,7 @@ class Checkpoint:
 
         Raises:
             FileNotFoundError: when there is no such file.
-            ValueError: when the file is no checkpoint of this method, or its run is already complete.
+            ValueError: when the file is no checkpoint of this method.
         """
         if not path.is_file():
             raise FileNotFoundError(f"`resume` names {path}, but there is no such file.")
@@ -141,6 +142,7 @@ class Checkpoint:
         set_rng_state(saved["rng"])
         self.best = _best_of(saved)
         self._set_position(trainer, saved, path)
+        self._repair_best(saved)
         if saved["seed"] != trainer.seed:
             logger.warning(
                 "`seed` was %s and is now %s: the run continues, but not bit for bit.", saved["seed"], trainer.seed
@@ -151,14 +153,25 @@ class Checkpoint:
         state.iteration = round(saved["samples_seen"] / batch)
         state.epoch = state.iteration // state.epoch_length
         if state.epoch >= state.max_epochs:
-            raise ValueError(
-                f"{path} has already trained {state.epoch} epochs and `max_epochs` is {state.max_epochs}: nothing is "
-                "left to do. Set a larger `max_epochs`, or `--resume false` to begin anew."
+            logger.warning(
+                "%s has already trained %d epochs and `max_epochs` is %d: nothing is left to do. Set a larger "
+                "`max_epochs`, or `--resume false` to begin anew.",
+                path,
+                state.epoch,
+                state.max_epochs,
             )
         stream = getattr(trainer.data_loader, "batch_sampler", None)
         if isinstance(stream, SampleStream):
             stream.start = state.iteration * batch
         logger.info("Continuing %s after iteration %d (epoch %d).", path, state.iteration, state.epoch)
+
+    def _repair_best(self, saved: Mapping[str, Any]) -> None:
+        """Write ``best.pt`` if a run was killed after the checkpoint that is the best, and before its copy."""
+        path = self.directory / BEST
+        if idist.get_rank() != 0 or not self.best or self.best["epoch"] != saved["epoch"]:
+            return
+        if not path.is_file() or read_checkpoint(path)["iteration"] != saved["iteration"]:
+            save_atomically(dict(saved), path)
 
     def _improved(self, trainer: SSLTrainer) -> bool:
         name = next((n for n in self.key_metric if n in trainer.state.metrics), None)
@@ -189,7 +202,7 @@ class Checkpoint:
         self.directory.mkdir(parents=True, exist_ok=True)
         save_atomically(state, self.path)
         if best:
-            save_atomically(state, self.directory / "best.pt")
+            save_atomically(state, self.directory / BEST)
 
 
 def save_atomically(state: Any, path: Path) -> None:

@@ -57,8 +57,8 @@ class RunFolder:
     >>> with TemporaryDirectory() as folder:
     ...     Path(folder, "best.pt").touch()
     ...     _ = RunFolder(folder).claim()
-    ...     sorted(path.relative_to(folder).name for path in Path(folder).rglob("*.pt")), Path(folder, "best.pt").exists()
-    (['best.pt'], False)
+    ...     [path.parts[-3] for path in Path(folder).rglob("best.pt")]
+    ['earlier']
     """
 
     def __init__(self, output_dir: str | Path, resume: bool | str | Path = False, *, overwrite: bool = True) -> None:

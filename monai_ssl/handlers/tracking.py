@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
     from monai_ssl.engines import SSLTrainer
 
+_PATIENCE = 5.0
+"""Seconds that the end of an epoch waits for a local database."""
+
 
 class Tracking:
     """Record a run in MLflow: parameters, every loss term, learning rates, metrics, artifacts and how it ended.
@@ -44,8 +47,8 @@ class Tracking:
     All calls to MLflow are made by a thread of their own: a slow or dead server neither stops nor slows training.
     The run is marked FINISHED, FAILED on an exception, KILLED when training was terminated or interrupted. All metrics
     have the iteration as their axis. Whatever a handler puts into ``engine.state.metrics`` is logged once, when it was
-    put there; what stays there is not logged again. Attach it last, so that it comes after these handlers. Active on
-    rank 0 only.
+    put there; what stays there is not logged again. Attach it after these handlers, and before the
+    checkpoint. Active on rank 0 only.
 
     Args:
         output_dir: folder of the training run; its ``mlruns.db`` is the default record.
@@ -169,6 +172,9 @@ class Tracking:
     def _end_epoch(self, engine: SSLTrainer) -> None:
         found = self._means.read() | _measured(engine) | {"epoch": float(engine.state.epoch)}
         self.log_metrics(found, engine.state.iteration)
+        if sqlite_file(self.uri):
+            # the checkpoint that follows makes the epoch a past one, whose record nobody would write again
+            self.flush(_PATIENCE)
 
     def _fail(self, engine: SSLTrainer, error: BaseException) -> None:
         self._end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")

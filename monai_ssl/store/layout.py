@@ -71,7 +71,8 @@ def locked(store: Path) -> Iterator[None]:
     lock = store / PRIVATE / "lock"
     acquire(
         lock,
-        f"{store} is being prepared by another process ({{holder}}): wait until it ends, or prepare into another folder.",
+        f"{store} is being prepared by another process ({{holder}}): wait until it ends, or prepare into another "
+        "folder.",
     )
     try:
         yield

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset, Sampler
 
+from monai_ssl.tasks.finite_loss import FiniteLoss
 from monai_ssl.tasks.record import Recorder, SupervisedRecord
 from monai_ssl.tasks.unvalidated import SaveUnvalidated
 
@@ -52,6 +53,7 @@ class Validated:
     ) -> None:
         loss = StatsHandler(tag_name="train_loss", output_transform=from_engine(["loss"], first=True))
         self.handlers: list[Handler] = [
+            FiniteLoss(),
             ValidationHandler(interval, validator, epoch_level=True),
             SupervisedRecord(recorder, validator),
             SaveUnvalidated(network, Path(ckpt_dir) / MODEL, validator),

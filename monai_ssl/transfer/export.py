@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -45,12 +46,22 @@ def export_weights(
     tensors = _collect(module, parts)
     card = dataclasses.replace(card, tensors_sha256=hash_tensors(tensors))
     with atomic(path) as file:
-        file.write(save(tensors, metadata={"format": "pt", "card": card.to_json()}))
+        file.write(_ordered(save(tensors, metadata={"format": "pt", "card": card.to_json()})))
     with atomic(path.with_name(f"{path.name}.card.json")) as file:
         file.write(card.to_json().encode())
     with atomic(path.with_name("MODEL_CARD.md")) as file:
         file.write(card.to_markdown(path.name).encode())
     return path
+
+
+def _ordered(content: bytes) -> bytes:
+    """Return a safetensors file with the entries of its metadata in order; the library leaves that to chance."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def hash_tensors(tensors: Mapping[str, Tensor]) -> str:

@@ -43,7 +43,8 @@ def load_weights(
         The fate of every tensor.
 
     Raises:
-        ValueError: when ``strict`` and the account is not complete; it names tensors and the likely reason.
+        ValueError: when ``strict`` and the account is not complete; it names tensors and the likely reason. When a
+            tensor is not what :func:`check_numbers` asks for.
     """
     if channels not in ("refuse", "inflate"):
         raise ValueError(f"`channels` must be 'refuse' or 'inflate', got {channels!r}.")
@@ -55,6 +56,7 @@ def load_weights(
     fitting, account = _match(target, tensors, account, channels == "inflate")
     if strict and not account.complete:
         raise ValueError(_refusal(account, type(target).__name__))
+    check_numbers(fitting, target.state_dict(), origin)
     if card is not None and expected:
         account = replace(account, warnings=tuple(card.disagreements(expected)))
     if account.warnings:
@@ -65,6 +67,30 @@ def load_weights(
         for name, tensor in fitting.items():
             state[name].copy_(tensor)
     return account
+
+
+def check_numbers(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], origin: str) -> None:
+    """Raise unless what goes into tensors of floating point is of floating point, and finite there.
+
+    Raises:
+        ValueError: naming the first tensors that are not.
+
+    >>> check_numbers({"bias": torch.tensor([0.0, float("nan")])}, {"bias": torch.zeros(2)}, "model.pt")
+    Traceback (most recent call last):
+    ...
+    ValueError: 1 of 1 tensors in model.pt are not finite numbers of floating point (bias): ...
+    """
+    floats = [name for name in tensors if name in wanted and wanted[name].is_floating_point()]
+    bad = [name for name in floats if not _is_finite(tensors[name], wanted[name].dtype)]
+    if bad:
+        raise ValueError(
+            f"{len(bad)} of {len(floats)} tensors in {origin} are not finite numbers of floating point "
+            f"({', '.join(bad[:3])}): that training diverged, or the file was quantized or damaged; take other weights."
+        )
+
+
+def _is_finite(tensor: Tensor, dtype: torch.dtype) -> bool:
+    return tensor.is_floating_point() and bool(tensor.to(dtype).isfinite().all())
 
 
 def _match(

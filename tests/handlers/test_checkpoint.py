@@ -117,10 +117,22 @@ def test_loads_with_plain_values_only_and_holds_what_a_reader_needs(tmp_path):
     assert state["config"] == {"preset": "paper"} and "torch" in state["versions"]
 
 
-def test_a_finished_run_is_not_begun_again(tmp_path):
+def test_a_finished_run_has_nothing_left_to_do_and_ends_well(tmp_path, caplog):
     build(tmp_path, 1).run()
-    with pytest.raises(ValueError, match=r"already trained 1 epochs and `max_epochs` is 1.*larger `max_epochs`"):
-        build(tmp_path, 1, resume=True).run()
+    before = saved(tmp_path)
+    build(tmp_path, 1, resume=True).run()
+    assert same(before, saved(tmp_path)) and "nothing is left to do" in caplog.text
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_a_kill_between_checkpoint_and_best_is_repaired(tmp_path, older):
+    scored(tmp_path, [0.5]).run()
+    before = (tmp_path / "best.pt").read_bytes()
+    scored(tmp_path, [0.5, 0.2], resume=True).run()
+    (tmp_path / "best.pt").write_bytes(before) if older else (tmp_path / "best.pt").unlink()
+    scored(tmp_path, [0.5, 0.2], resume=True).run()
+    best, newest = (torch.load(tmp_path / name, weights_only=True) for name in ("best.pt", "checkpoint.pt"))
+    assert best["epoch"] == 2 and same(best["method"], newest["method"])
 
 
 def test_the_best_score_under_a_former_name_is_still_the_one_to_beat(tmp_path):

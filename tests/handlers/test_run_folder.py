@@ -87,12 +87,14 @@ def test_a_second_process_is_refused_and_sweeps_nothing(tmp_path):
 
 
 def test_a_forked_worker_does_not_keep_the_lock_of_its_parent(tmp_path):
-    lock, (read, write) = tmp_path / "lock", os.pipe()
+    lock, (read, write), (alive, born) = tmp_path / "lock", os.pipe(), os.pipe()
     acquire(lock, "held by {holder}")
     worker = os.fork()
     if worker == 0:
+        os.write(born, b"x")
         os.read(read, 1)
         os._exit(0)
+    os.read(alive, 1)
     release(lock)
     acquire(lock, "held by {holder}")
     os.write(write, b"x")

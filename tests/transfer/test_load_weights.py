@@ -218,3 +218,17 @@ def test_other_preprocessing_is_a_warning_in_words(tmp_path):
     with pytest.warns(UserWarning, match=r"may not fit these images: modality is mr here but was ct"):
         account = load_weights(encoder(), path, expected={"modality": "mr", "spacing": [1, 1, 1]})
     assert len(account.warnings) == 1
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda t: t * float("nan"), lambda t: (t * 100).to(torch.int8), lambda t: t.double() * 1e300]
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_weights_that_are_no_finite_floats_are_refused_and_change_nothing(spoil, strict):
+    source, network = (SkipUNet(ConvEncoder(3, 1, (4, 8)), 2) for _ in range(2))
+    state = source.encoder.state_dict()
+    name = next(iter(state))
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(ValueError, match=f"1 of .* not finite numbers of floating point .{name}"):
+        load_weights(network, {**state, name: spoil(state[name])}, strict=strict)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
