@@ -27,9 +27,9 @@ class FiniteLoss:
         if loss.isfinite().all():
             return
         raise FloatingPointError(
-            f"The loss is {loss.mean().item():g} in iteration {state.iteration} (epoch {state.epoch}): training stopped, "
-            f"and what was saved is kept. Images: {', '.join(_images(state.batch)) or 'unknown'}. Look at them, or lower "
-            "`lr`."
+            f"The loss is {loss.mean().item():g} in iteration {state.iteration} (epoch {state.epoch}): training "
+            "stopped, and what was saved is kept. Look at the images of the batch "
+            f"({', '.join(_images(state.batch)) or 'unknown'}), or lower `lr`."
         )
 
 
