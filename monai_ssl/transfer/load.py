@@ -75,10 +75,11 @@ def check_numbers(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], o
     Raises:
         ValueError: naming the first tensors that are not.
 
-    >>> check_numbers({"bias": torch.tensor([0.0, float("nan")])}, {"bias": torch.zeros(2)}, "model.pt")
-    Traceback (most recent call last):
-    ...
-    ValueError: 1 of 1 tensors in model.pt are not finite numbers of floating point (bias): ...
+    >>> try:
+    ...     check_numbers({"bias": torch.tensor([0.0, float("nan")])}, {"bias": torch.zeros(2)}, "model.pt")
+    ... except ValueError as error:
+    ...     print(str(error).partition(":")[0])
+    1 of 1 tensors in model.pt are not finite numbers of floating point (bias)
     """
     floats = [name for name in tensors if name in wanted and wanted[name].is_floating_point()]
     bad = [name for name in floats if not _is_finite(tensors[name], wanted[name].dtype)]
