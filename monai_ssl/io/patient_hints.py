@@ -18,8 +18,9 @@ from monai_ssl.io.patient_names import known, prefixes
 _FORMATS = "|".join(re.escape(ending[1:]) for entry in formats.FORMATS for ending in (f".{entry.kind}", *entry.endings))
 CONTAINER = re.compile(
     r"((images?|labels?|masks?|seg(mentations?)?|scans?|volumes?|pictures?|data(set)?|raw|subset|fold|batch|part|site"
-    rf"|cent(er|re)|{_FORMATS}|negatives?|positives?|benign|malignant|normal|abnormal|healthy|controls?|patients?"
-    r"|cts?|mrs?|mris?|x-?rays?|us|ultrasound|train(ing)?|val(id|idation)?|test(ing)?|dev|all)(Tr|Ts|Va)?[-_ ]?\d*"
+    rf"|cent(er|re)|{_FORMATS}|cts?|mrs?|mris?|x-?rays?|us|ultrasound|train(ing)?|val(id|idation)?|test(ing)?|dev|all)"
+    # with a number, these are of one patient
+    r"(Tr|Ts|Va)?[-_ ]?\d*|negatives?|positives?|benign|malignant|normal|abnormal|healthy|controls?|patients?"
     r"|(Task|Dataset)\d+_\w+)",
     re.IGNORECASE,
 )
