@@ -35,7 +35,7 @@ LAYOUTS = {
     "classes": [(f"train/{c}/{c} ({p}).png", (c, p)) for c in ("benign", "malignant") for p in range(40)],
     "words": [(f"{p}_flair.nii.gz", p) for p in ("anna", "bob")] + [("anna_t1.nii.gz", "anna")],
     "folders by role": [(f"xray/patient{p}/{s}.png", p) for p in range(6) for s in (1, 2)],
-    "controls": [(f"{c}/{c}_{p}/t1.nii", (c, p)) for c in ("control", "case") for p in range(6)],
+    "controls": [(f"{c}/{c}_{p}/t1.nii", (c, p)) for c in ("control", "healthy") for p in range(6)],
     "sites": [(f"ct/p{p}/p{p}_{s}.nii.gz", p) for p in range(20) for s in range(3)],
 }
 
