@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from monai_ssl.errors import printable
-from monai_ssl.engines.benchmark import Timing
+    from monai_ssl.engines.benchmark import Timing
 
 
 def add_parser(subparsers: Any) -> None:
@@ -114,6 +113,7 @@ def _record(name: str, output_dir: Path, result: Mapping[str, Any]) -> str:
     """Record a run in MLflow and return a sentence; a server that is away costs the record, not the figures."""
     from mlflow.exceptions import MlflowException
 
+    from monai_ssl.errors import printable
     from monai_ssl.handlers.mlflow_run import (
         MLflowRun,
         checked_uri,

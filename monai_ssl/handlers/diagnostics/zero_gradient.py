@@ -42,7 +42,7 @@ class ZeroGradient(Diagnostic):
         return {Events.STARTED: self._begin, Events.ITERATION_COMPLETED: self._check}
 
     def _begin(self, engine: SSLTrainer) -> None:
-        self._dead = None
+        self._passed, self._dead = 0, None
 
     def _check(self, engine: SSLTrainer) -> str | None:
         self._passed += 1
