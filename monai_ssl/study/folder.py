@@ -69,7 +69,7 @@ class JobFolder:
         try:
             content = read_json(self._failed)
             return None if content is None else str(content["reason"])
-        except (ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError):
             return f"It failed, but {self._failed} cannot be read."
 
     def write_failure(self, job: Job, reason: str) -> None:

@@ -75,6 +75,7 @@ def test_mistakes_are_told_before_anything_runs(methods, task, match, tmp_path):
 def test_decoders_arrive(tmp_path):
     study = check(tmp_path, schemes=["full"], **{**METHODS, "its decoder": {"from": "genesis", "part": "decoder"}})
     object.__setattr__(study, "labels", (1,))
+    object.__setattr__(study, "seeds", (0,))
     object.__setattr__(study, "output_dir", tmp_path / "out")
     outcome = conduct(study, workers=2, say=lambda line: None)
     assert outcome.failed == () and outcome.done == 5
