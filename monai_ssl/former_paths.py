@@ -66,7 +66,7 @@ class Alias(ModuleType):
     """A module whose names are those of the module that took its place."""
 
     def __getattr__(self, name: str) -> Any:
-        if name == "segmentation_cases":
+        if (self.__name__, name) == ("monai_ssl.data.datalist", "segmentation_cases"):
             # a method of the task now
             return import_module("monai_ssl.tasks.segmentation").Segmentation({"any": 1}).cases
         return getattr(import_module(MOVED[self.__name__]), name)

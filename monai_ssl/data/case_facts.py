@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from monai_ssl.files import read_json, write_json
+from monai_ssl.files import write_json
 from monai_ssl.io.discovery import Source
 from monai_ssl.io.grid import corners, grid_of
 from monai_ssl.io.listing import source_at
@@ -22,6 +22,7 @@ from monai_ssl.io.volume import Grid, ReadError
 from monai_ssl.machine import cores
 from monai_ssl.store.conform import decide_modality
 from monai_ssl.store.convert import file_signature
+from monai_ssl.store.layout import memory
 from monai_ssl.store.statistics import OFFSET, histogram
 
 QUANTILES = (0.0, 0.005, 0.05, 0.5, 0.95, 0.995, 1.0)
@@ -132,20 +133,20 @@ class CaseFacts:
             key = f"{kind.__name__} {file_signature(source)}"
             if key not in self.known:
                 self.known[key] = asdict(look(source))
-            return _KINDS[kind.__name__](**self.known[key])
+            return kind(**self.known[key])
         except (ReadError, OSError) as error:
             return Unreadable(str(error))
 
 
-def _remembered(memory: Path | None) -> dict[str, Any]:
+def _remembered(path: Path | None) -> dict[str, Any]:
+    known = {} if path is None else memory(path)
     try:
-        known = read_json(memory, {}) if memory is not None else {}
         for key, facts in known.items():
             _KINDS[key.partition(" ")[0]](**facts)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        # damaged, or of another version: looked up again
+    except (TypeError, KeyError):
+        # of another version: looked up again
         return {}
-    return dict(known)
+    return known
 
 
 def _grid(source: Source) -> GridFacts:

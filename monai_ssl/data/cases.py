@@ -8,6 +8,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -172,14 +173,10 @@ def _in_two(hints: Sequence[tuple[str, Hint]]) -> _Twice | None:
     return min(found, key=lambda twice: not twice.is_sure, default=None)
 
 
-_said: set[str] = set()
-
-
+@cache
 def _say(text: str) -> None:
     """Print once what each section of the same data would repeat."""
-    if text not in _said:
-        _said.add(text)
-        print(text)
+    print(text)
 
 
 def is_there(place: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Folder of a training run: held by one process; results of an earlier run are moved aside or bar the way."""
+"""Folder of a training run: held by one process; results of an earlier run are moved aside."""
 
 from __future__ import annotations
 
@@ -42,16 +42,14 @@ class RunFolder:
     """Ignite handler that makes a folder that of one run, before anything is written there; put it first.
 
     A second process is refused while the first one lives. What a killed run was writing is removed. All results of an
-    earlier run that is not continued are moved to ``earlier/<time>``, or bar the way. Active on rank 0 only.
+    earlier run that is not continued are moved to ``earlier/<time>``. Active on rank 0 only.
 
     Args:
         output_dir: folder of the run.
         resume: continue from ``checkpoint.pt`` if it is there, or from a given file.
-        overwrite: whether a new run may take the place of an earlier one, whose results are moved aside.
 
     Raises:
-        ValueError: in training, when another process trains into the folder, or it holds results that may not be
-            moved.
+        ValueError: in training, when another process trains into the folder.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -61,8 +59,8 @@ class RunFolder:
     ['earlier']
     """
 
-    def __init__(self, output_dir: str | Path, resume: bool | str | Path = False, *, overwrite: bool = True) -> None:
-        self.root, self.resume, self.overwrite = Path(output_dir), resume, overwrite
+    def __init__(self, output_dir: str | Path, resume: bool | str | Path = False) -> None:
+        self.root, self.resume = Path(output_dir), resume
 
     @property
     def source(self) -> Path | None:
@@ -92,13 +90,7 @@ class RunFolder:
             f"Another run ({{holder}}) is training into {self.root}: wait until it ends, or give another `output_dir`.",
         )
         sweep(self.root, self.root / PICTURES)
-        left = [] if self.continues else list(self._results())
-        if left and not (self.overwrite or self.resume):
-            release(self.root / _LOCK)
-            raise ValueError(
-                f"{self.root} holds an earlier run ({', '.join(path.name for path in left[:3])}): give another "
-                "`output_dir`, `--resume true` to continue it, or `--overwrite true` to move its results aside."
-            )
+        left = [] if self.continues else list(self.results())
         if left:
             self._move_aside(left)
 
@@ -106,7 +98,8 @@ class RunFolder:
         """Let others have the folder."""
         release(self.root / _LOCK)
 
-    def _results(self) -> Iterator[Path]:
+    def results(self) -> Iterator[Path]:
+        """Yield what a run left here, what it is continued from first."""
         for pattern in _RESULTS:
             yield from sorted(self.root.glob(pattern))
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 _LEVELS = 1 << 16
 _CELLS = {2: 20, 3: 10}
 """Along each axis of the grid that a perceptual hash looks at."""
@@ -43,6 +46,19 @@ def content_of(array: NDArray[Any]) -> dict[str, str]:
         for profile in sorted(_profiles(channel)):
             digest.update(profile)
     return {"content": digest.hexdigest()[:32], "look": _look(levels[0])}
+
+
+def same_content(scans: Iterable[tuple[T, str]]) -> list[list[T]]:
+    """Return the groups of scans that hold the same voxels, of scans with their content, ``""`` where it is not known.
+
+    >>> same_content([("a", "1"), ("b", "2"), ("c", "1"), ("d", ""), ("e", "")])
+    [['a', 'c']]
+    """
+    groups: dict[str, list[T]] = defaultdict(list)
+    for scan, content in scans:
+        if content:
+            groups[content].append(scan)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def difference(look: str, other: str) -> float:

@@ -14,7 +14,7 @@ from monai_ssl.io.discovery import Source
 from monai_ssl.io.volume import ReadError
 from monai_ssl.store.conform import conform
 from monai_ssl.store.content import content_of
-from monai_ssl.store.layout import FORMAT, SCANS, array_path, record_path, write_array
+from monai_ssl.store.layout import FORMAT, SCANS, array_path, record_path, source_key, write_array
 from monai_ssl.store.manifest import record_problem
 from monai_ssl.store.selection import holds_labels
 
@@ -109,7 +109,7 @@ def finished(store: Path, key: str) -> list[dict[str, Any]]:
 
 def all_records(store: Path) -> dict[str, dict[str, Any]]:
     """Read the records of every scan that is wholly there."""
-    keys = {path.stem.split("-")[0] for path in (store / SCANS).glob("*.json")}
+    keys = {source_key(path.stem) for path in (store / SCANS).glob("*.json")}
     return {record["key"]: record for key in sorted(keys) for record in finished(store, key)}
 
 

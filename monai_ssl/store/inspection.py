@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ssl.store.content import NEAR, difference
+from monai_ssl.store.content import NEAR, difference, same_content
 from monai_ssl.store.store import Scan, Store
 
 _LISTED = 10
@@ -94,17 +94,9 @@ def inspect_store(store: Store) -> Inspection:
         body_fraction=np.percentile(fractions, _QUANTILES).tolist() if fractions else [],
         notes=_count(note for scan in scans for note in scan.notes),
         megabytes=sum(scan.path.stat().st_size for scan in scans if scan.path.exists()) / 1e6,
-        same_voxels=_same_voxels(scans),
+        same_voxels=same_content((scan.key, scan.content) for scan in scans),
         nearly_same=_nearly_same(scans[:_COMPARED]),
     )
-
-
-def _same_voxels(scans: list[Scan]) -> list[list[str]]:
-    groups: dict[str, list[str]] = {}
-    for scan in scans:
-        if scan.content:
-            groups.setdefault(scan.content, []).append(scan.key)
-    return [keys for keys in groups.values() if len(keys) > 1]
 
 
 def _nearly_same(scans: list[Scan]) -> list[list[str]]:

@@ -85,6 +85,11 @@ def write_manifest(store: Path, options: Mapping[str, Any], records: list[dict[s
     write_json(store / MANIFEST, {"format": FORMAT, "options": dict(options), "scans": records})
 
 
+def source_key(key: str) -> str:
+    """Return the key of the source that a scan is a part of; a source of one volume has the key of its scan."""
+    return key.split("-")[0]
+
+
 def memory(path: Path) -> dict[str, Any]:
     """Return what earlier runs noted down; nothing if that is damaged, which loses no scan."""
     try:

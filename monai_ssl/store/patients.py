@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from monai_ssl.io.discovery import Source
 from monai_ssl.io.patient_hints import TAG, USER
+from monai_ssl.store.layout import source_key
+
+if TYPE_CHECKING:
+    from scipy.cluster.hierarchy import DisjointSet
 
 Record = dict[str, Any]
 
@@ -30,28 +34,33 @@ def settled(
         sources: of this run, by the key of the scan or of its first part.
         pseudonym: of a name.
     """
-    one = _Union()
+    from scipy.cluster.hierarchy import DisjointSet
+
+    one = DisjointSet()
     hinted: set[str] = set()
     patients = {key: str(record["patient"]) for key, record in records.items()}
     bases = {key: str(record["patient_from"]) for key, record in records.items()}
     parts: dict[str, list[str]] = defaultdict(list)
     for key in records:
-        parts[key.split("-")[0]].append(key)
+        parts[source_key(key)].append(key)
     for key, found in sources.items():
         first = min(found, key=lambda source: source.name)
         name, basis = pseudonym(first.patient_hint), basis_of(first)
-        for part in parts[key.split("-")[0]]:
+        for part in parts[source_key(key)]:
             if basis == "user":
                 patients[part], bases[part] = name, basis
             elif bases[part] != "user":
-                one.join(patients[part], name)
+                _join(one, patients[part], name)
                 hinted.add(name)
     by_content: dict[str, str] = {}
     for key, patient in patients.items():
         content = records[key].get("content")
         if content:
-            one.join(by_content.setdefault(content, patient), patient)
-    chosen = one.chosen(hinted | {patients[key] for key, basis in bases.items() if basis == "user"})
+            _join(one, by_content.setdefault(content, patient), patient)
+    preferred = hinted | {patients[key] for key, basis in bases.items() if basis == "user"}
+    chosen: dict[str, str] = {}
+    for names in one.subsets():
+        chosen |= dict.fromkeys(names, min(names, key=lambda name: (name not in preferred, name)))
     return [
         {**record, "patient": chosen.get(patients[key], patients[key]), "patient_from": bases[key]}
         for key, record in records.items()
@@ -59,34 +68,8 @@ def settled(
     ]
 
 
-def same_content(records: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """Return the groups of scans that hold the same voxels."""
-    groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for record in records:
-        if record.get("content"):
-            groups[record["content"]].append(record)
-    return [group for group in groups.values() if len(group) > 1]
-
-
-class _Union:
-    """Names that mean the same."""
-
-    def __init__(self) -> None:
-        self.above: dict[str, str] = {}
-
-    def root(self, name: str) -> str:
-        while self.above.setdefault(name, name) != name:
-            name = self.above[name]
-        return name
-
-    def join(self, one: str, other: str) -> None:
-        self.above[self.root(one)] = self.root(other)
-
-    def chosen(self, preferred: Iterable[str]) -> dict[str, str]:
-        """Return for each name the one that stands for all of its meaning, a preferred one where there is one."""
-        wanted = set(preferred)
-        groups: dict[str, list[str]] = defaultdict(list)
-        for name in self.above:
-            groups[self.root(name)].append(name)
-        best = {root: min(names, key=lambda name: (name not in wanted, name)) for root, names in groups.items()}
-        return {name: best[self.root(name)] for name in self.above}
+def _join(names: DisjointSet, one: str, other: str) -> None:
+    """Note down that two names mean one patient."""
+    names.add(one)
+    names.add(other)
+    names.merge(one, other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from monai_ssl.io.formats import FORMATS, TITLES, by_kind
 from monai_ssl.io.patient_hints import Hint, describe, doubt
 from monai_ssl.io.patient_rule import patient_rule
 from monai_ssl.machine import cores
+from monai_ssl.store.content import same_content
 from monai_ssl.store.convert import Job, Outcome, all_records, convert, file_signature, finished, is_complete, scan_key
 from monai_ssl.store.layout import (
     MANIFEST,
@@ -28,10 +29,11 @@ from monai_ssl.store.layout import (
     memory,
     pseudonym,
     record_path,
+    source_key,
     store_secret,
     write_manifest,
 )
-from monai_ssl.store.patients import basis_of, same_content, settled
+from monai_ssl.store.patients import basis_of, settled
 from monai_ssl.store.pool import JobPool, WorkerKilledError
 from monai_ssl.store.report import Report, mixed_modalities
 from monai_ssl.store.selection import refusal
@@ -246,13 +248,13 @@ class _Preparation:
         hints = [Hint(source.patient_hint, source.patient_basis) for source in taken]
         self.report.patients_found = describe(hints, [source.name for source in taken]) if taken else []
         self.report.warnings += [text for text in [doubt(hints)] if text]
-        for group in same_content(self.records.values()):
+        for group in same_content((r["key"], r.get("content", "")) for r in self.records.values()):
             self.report.warnings.append(f"scans with the same voxels: {self._sources_of(group)}")
 
-    def _sources_of(self, records: Sequence[Mapping[str, Any]]) -> str:
+    def _sources_of(self, scans: Sequence[str]) -> str:
         known = memory(self.store / PRIVATE / "sources.json")
         now = {key: [source.name for source in sources] for key, sources in self.names.items()}
-        keys = [key if key in now or key in known else f"{key.split('-')[0]}-0" for key in (r["key"] for r in records)]
+        keys = [key if key in now or key in known else f"{source_key(key)}-0" for key in scans]
         return ", ".join((now.get(key) or known.get(key) or [key])[0] for key in keys)
 
     def _write(self, record: dict[str, Any]) -> None:

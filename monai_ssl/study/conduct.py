@@ -104,10 +104,8 @@ def table_of(study: Study) -> str:
 
 
 def _part(arm: Arm) -> str:
-    if arm.pretraining is None:
-        return "none"
-    other = f", decoder of {arm.pretraining.decoder}" if arm.pretraining.decoder else ""
-    return f"{arm.part or arm.task.overrides.get('part', 'encoder')}{other}"
+    decoder = arm.pretraining.decoder if arm.pretraining and arm.transferred == "both" else None
+    return arm.transferred + (f", decoder of {decoder}" if decoder else "")
 
 
 def _account(study: Study, prepared: Prepared) -> dict[str, object]:

@@ -50,6 +50,11 @@ class Arm:
     pretraining: Pretraining | None
     part: str | None = None
 
+    @property
+    def transferred(self) -> str:
+        """Part of a pre-trained network that it starts from, whoever says so."""
+        return "none" if self.pretraining is None else self.part or self.task.overrides.get("part", "encoder")
+
 
 def arms(study: Study) -> list[Arm]:
     """Return the arms; each kind of encoder on each task has its own from scratch, which moves all of the network.
@@ -220,9 +225,8 @@ class CellMaker:
         """Return what an arm starts from: files of its own pre-training, or also of that whose decoder it takes."""
         method = arm.pretraining
         assert method is not None
-        asked = arm.part or arm.task.overrides.get("part")
-        other = method.decoder if asked == "both" else None
-        weights, key = self._weights(method.name, seed, trained, asked if other is None else "encoder")
+        other = method.decoder if arm.transferred == "both" else None
+        weights, key = self._weights(method.name, seed, trained, arm.transferred if other is None else "encoder")
         if other is None:
             return Start(weights, key or self.hashes.of(weights), (key,) if key else (), arm.part)
         decoder, decoder_key = self._weights(other, seed, trained, "decoder")
@@ -230,7 +234,7 @@ class CellMaker:
         identity, decoder_identity = key or self.hashes.of(weights), decoder_key or self.hashes.of(decoder)
         return Start(weights, identity, needs, arm.part, decoder, decoder_identity)
 
-    def _weights(self, name: str, seed: int, trained: Trained, part: str | None) -> tuple[Path, str | None]:
+    def _weights(self, name: str, seed: int, trained: Trained, part: str) -> tuple[Path, str | None]:
         """Return the file with a part of a method's weights, and the key of the pre-training that makes it."""
         job = trained.get((name, seed))
         if job is None:

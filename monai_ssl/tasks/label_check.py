@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -104,17 +104,12 @@ def _check_values(contents: Mapping[str, LabelFacts], labels: Labels) -> Iterabl
     if missing:
         asked = _listed([f"{value} ({named[value]})" for value in missing])
         yield Finding(f"no label file holds {asked} of `labels`; the values are {held}", False)
-    holds = _holder(named)
     other = sorted(value for value in counts if value and value not in named)
     if other:
         texts = _listed([f"{value} in {counts[value]} of {total}, as `{Path(first[value]).name}`" for value in other])
         yield Finding(f"values that `labels` does not list count as background: {texts}", False)
-    empty = {path: "" for path, content in contents.items() if not holds(content)}
+    empty = {p: "" for p, content in contents.items() if not any(round(v) in named for v, _ in content.values)}
     yield from grouped(empty, total, "labels hold none of the structures", refuse=False)
-
-
-def _holder(named: Mapping[int, str]) -> Callable[[LabelFacts], bool]:
-    return lambda content: any(round(value) in named for value, _ in content.values)
 
 
 def _listed(items: Sequence[object]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Hashable, Mapping
 from typing import Any, Literal, get_args
 
@@ -12,6 +13,7 @@ from monai.utils import ImageMetaKey
 from numpy.typing import NDArray
 
 from monai_ssl.arguments import check_choice
+from monai_ssl.io.geometry import spacing_of
 from monai_ssl.io.grid import canonical_grid, corners
 from monai_ssl.io.volume import Grid
 
@@ -37,14 +39,14 @@ def difference(image: Grid, label: Grid) -> str | None:
     image, label = canonical_grid(image), canonical_grid(label)
     if image.shape != label.shape:
         sizes = [" x ".join(map(str, grid.shape)) for grid in (label, image)]
-        spacings = [" x ".join(f"{s:.3g}" for s in _spacing(grid)) for grid in (label, image)]
+        spacings = [" x ".join(f"{s:.3g}" for s in spacing_of(grid.affine, len(grid.shape))) for grid in (label, image)]
         of = [f" of {s} mm" if spacings[0] != spacings[1] else "" for s in spacings]
         return f"the label has {sizes[0]} voxels{of[0]}, the image {sizes[1]}{of[1]}"
     if len(image.shape) < 3:
         return None
     box = [(0, size - 1) for size in image.shape]
     apart = corners(box, label.affine) - corners(box, image.affine)
-    if np.abs(apart / _spacing(image).min()).max() <= TOLERANCE:
+    if np.abs(apart / min(spacing_of(image.affine))).max() <= TOLERANCE:
         return None
     unknown = "; the header of the label does not say where it lies" if image.known and not label.known else ""
     distance = np.linalg.norm(apart, axis=1).max()
@@ -68,76 +70,67 @@ def onto_image(how: LabelGrid) -> list[Transform]:
     return [] if how == "refuse" else [ResampleLabeld() if how == "resample" else PlaceByVoxelsd()]
 
 
-class ResampleLabeld(MapTransform):
-    """Give each voxel of the image the nearest voxel of the label map, and background outside of it.
+class LabelOntoImaged(MapTransform):
+    """Base of what does something to label maps for the sake of their image.
 
     Args:
         keys: label maps (C, *spatial) with an affine.
-        image: key of what they are brought onto.
+        image: key of the image.
     """
 
     def __init__(self, keys: str = "label", image: str = "image") -> None:
         super().__init__(keys)
         self.image = image
-        self.resample = ResampleToMatch(mode="nearest", padding_mode="zeros")
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         out = dict(data)
         for key in self.key_iterator(out):
-            name = out[key].meta.get(ImageMetaKey.FILENAME_OR_OBJ)
-            out[key] = self.resample(out[key], out[self.image])
-            out[key].meta[ImageMetaKey.FILENAME_OR_OBJ] = name
+            out[key] = self.onto(out[key], out[self.image])
         return out
 
+    @abstractmethod
+    def onto(self, label: MetaTensor, image: MetaTensor) -> MetaTensor:
+        """Return the label map as it is wanted beside ``image``."""
 
-class PlaceByVoxelsd(MapTransform):
+
+class ResampleLabeld(LabelOntoImaged):
+    """Give each voxel of the image the nearest voxel of the label map, and background outside of it."""
+
+    resample = ResampleToMatch(mode="nearest", padding_mode="zeros")
+
+    def onto(self, label: MetaTensor, image: MetaTensor) -> MetaTensor:
+        found = self.resample(label, image)
+        assert isinstance(found, MetaTensor)
+        found.meta[ImageMetaKey.FILENAME_OR_OBJ] = label.meta.get(ImageMetaKey.FILENAME_OR_OBJ)
+        return found
+
+
+class PlaceByVoxelsd(LabelOntoImaged):
     """Put label maps where the image is, voxel for voxel as the files store them.
-
-    Args:
-        keys: label maps (C, *spatial).
-        image: key of the image, of the same size.
 
     Raises:
         ValueError: when the sizes differ.
     """
 
-    def __init__(self, keys: str = "label", image: str = "image") -> None:
-        super().__init__(keys)
-        self.image = image
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        out = dict(data)
-        for key in self.key_iterator(out):
-            _check_size(out[key], out[self.image])
-            out[key] = _placed(out[key], out[self.image])
-        return out
+    def onto(self, label: MetaTensor, image: MetaTensor) -> MetaTensor:
+        _check_size(label, image)
+        return _placed(label, image)
 
 
-class SameGridd(MapTransform):
+class SameGridd(LabelOntoImaged):
     """Check, with the axes moved, that label maps are on the grid of the image, and take over its affine.
 
     Digits that headers rounded must not make two sizes of one when spacing changes.
-
-    Args:
-        keys: label maps (C, *spatial).
-        image: key of the image.
 
     Raises:
         ValueError: when they are not.
     """
 
-    def __init__(self, keys: str = "label", image: str = "image") -> None:
-        super().__init__(keys)
-        self.image = image
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        out = dict(data)
-        for key in self.key_iterator(out):
-            found = difference(_grid(out[self.image]), _grid(out[key]))
-            if found:
-                raise ValueError(f"`{_name(out[key])}` is not on the grid of its image: {found}; {REMEDY}.")
-            out[key] = _placed(out[key], out[self.image])
-        return out
+    def onto(self, label: MetaTensor, image: MetaTensor) -> MetaTensor:
+        found = difference(_grid(image), _grid(label))
+        if found:
+            raise ValueError(f"`{_name(label)}` is not on the grid of its image: {found}; {REMEDY}.")
+        return _placed(label, image)
 
 
 def _check_size(label: MetaTensor, image: MetaTensor) -> None:
@@ -160,10 +153,6 @@ def _grid(image: MetaTensor) -> Grid:
     given = image.affine.numpy(force=True)
     affine[: len(given), : len(given)] = given
     return Grid(tuple(image.shape[1:]), affine)
-
-
-def _spacing(grid: Grid) -> NDArray[np.float64]:
-    return np.linalg.norm(grid.affine[:3, : len(grid.shape)], axis=0)
 
 
 def _name(image: MetaTensor) -> str:

@@ -27,9 +27,9 @@ def files(folder):
     return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
-def begin(*args, **more):
+def begin(*args):
     engine = Engine(lambda *_: None)
-    RunFolder(*args, **more).attach(engine)
+    RunFolder(*args).attach(engine)
     engine.run([0])
 
 
@@ -47,7 +47,7 @@ def test_all_results_of_an_earlier_run_are_moved_and_nothing_else(used, caplog):
 @pytest.mark.parametrize("resume", [True, "best.pt"])
 def test_what_is_continued_stays(used, resume):
     before = files(used)
-    begin(used, resume if resume is True else used / resume, overwrite=False)
+    begin(used, resume if resume is True else used / resume)
     assert files(used) == {**before, ".lock": files(used)[".lock"]}
 
 
@@ -58,14 +58,9 @@ def test_a_checkpoint_from_elsewhere_begins_a_run_of_its_own(used, tmp_path_fact
     assert not (used / "checkpoint.pt").exists() and not (used / "best.pt").exists()
 
 
-def test_an_earlier_run_bars_the_way_where_it_may_not_be_moved(used):
-    before = files(used)
-    with pytest.raises(ValueError, match=r"holds an earlier run \(checkpoint.pt.*`--overwrite true`"):
-        begin(used, overwrite=False)
-    assert files(used) == {**before, ".lock": files(used)[".lock"]}
-    # killed before its first checkpoint: there is nothing to continue, and nothing to ask about
+def test_without_a_checkpoint_there_is_nothing_to_continue(used):
     (used / "checkpoint.pt").unlink()
-    begin(used, True, overwrite=False)
+    begin(used, True)
     assert not (used / "model.pt").exists()
 
 
