@@ -18,6 +18,7 @@ from ignite.engine import Events
 from method_cases import BUNDLES, CONFIGS, built, dims, name, parsed, small, terms_of
 
 from monai_ssl.files import read_json
+from monai_ssl.handlers import RunFolder
 from monai_ssl.networks import EncoderClassifier, SkipUNet
 from monai_ssl.transfer import load_weights, matching_encoder, read_card
 
@@ -91,6 +92,10 @@ def test_trains_records_exports_and_transfers(trained):
     with sqlite3.connect(out / "mlruns.db") as record:
         assert record.execute("SELECT status FROM runs").fetchall() == [("FINISHED",)]
     assert "validation/loss" in trained.trainer.state.metrics
+    results = {path.name for path in RunFolder(out).results()}
+    left = {path.name for path in out.iterdir()} - results
+    assert left <= {"mlruns.db", "mlruns.db.lock", "mlruns", "words.json", ".lock"}, "a new run would mix with these"
+    assert ("unet.safetensors" in results) == (method.decoder is not None)
     weights = out / "encoder.safetensors"
     card = read_card(weights)
     assert card.method == trained.path.parts[-3] and card.encoder["_target_"].startswith("monai_ssl.networks.")

@@ -27,6 +27,7 @@ _RESULTS = (
     "model.pt",
     "model.json",
     "encoder.safetensors*",
+    "unet.safetensors*",
     "MODEL_CARD.md",
     PICTURES,
     "mlflow_run.txt",
