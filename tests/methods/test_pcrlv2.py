@@ -245,6 +245,15 @@ def test_local_term_and_its_gradient_are_those_of_one_head_over_all_local_views(
     assert (gradients[0] - gradients[1]).norm() < 1e-5 * gradients[1].norm()
 
 
+def test_a_head_runs_once_for_each_view_and_once_for_all_local_views():
+    method, seen = make(local_scales="per_iteration", scales=1), []
+    (head,) = method.comparers.values()
+    head.register_forward_hook(lambda head, inputs, output: seen.append(len(inputs[0])))
+    method.losses(batch(size=2, num_locals=3))
+    # statistics of batch norm move with each run
+    assert seen == [2, 2, 6]
+
+
 @pytest.mark.parametrize("preset", ["paper", "reference"])
 def test_local_views_are_not_restored_and_leave_the_restoration_as_it_is(preset):
     data, restored, losses = batch(), [], []

@@ -2,15 +2,20 @@
 
 import json
 from itertools import combinations
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from monai_ssl.data import PretrainingScans
+from monai_ssl.io.patient_hints import USER
+from monai_ssl.samples.phantom import phantom_ct
 from monai_ssl.store import PrepareOptions, Store, inspect_store, prepare, save_split, split_by_patient
 from monai_ssl.store.content import NEAR, content_of, difference
+from monai_ssl.store.patients import settled
 
+CONTENTS = (("k1", "1"), ("k2-0", "2"), ("k2-1", "2"), ("k3", "3"))
 HALVES = {"train": 0.5, "test": 0.5}
 
 
@@ -50,7 +55,9 @@ def test_copies_in_another_store_are_left_out(change, tmp_path):
 def test_a_split_that_the_store_cannot_know_is_refused(tmp_path):
     first, second = stores(tmp_path)
     path = tmp_path / "split.json"
-    split(first.patients, path)
+    test = split(first.patients, path)["test"]
+    kept = PretrainingScans(first.path, tmp_path, 3, validation=0, exclude=path).train
+    assert {scan.patient for scan in kept} == set(first.patients) - set(test), "in its own store, by pseudonym"
     with pytest.raises(ValueError, match="made for another store"):
         PretrainingScans(second.path, tmp_path, 3, validation=0, exclude=path)
     split(first, path)
@@ -73,10 +80,29 @@ def test_one_scan_under_two_names_is_of_one_patient(tmp_path):
     assert len(inspect_store(both).same_voxels) == 8
 
 
+def test_a_patient_has_the_name_of_today_or_the_one_that_the_user_gives():
+    def named(hint, basis="folders"):
+        return [SimpleNamespace(name=hint, patient_hint=hint, patient_basis=basis)]
+
+    records = {key: {"patient": "before", "patient_from": "path", "content": content} for key, content in CONTENTS}
+    sources = {"k1": named("today"), "k2": named("today"), "k3": named("mine", USER)}
+    found = {record["content"]: record["patient"] for record in settled(records, sources, str)}
+    assert found == {"1": "today", "2": "today", "3": "mine"}
+
+
+def test_the_same_values_at_other_places_are_another_scan():
+    scan = np.arange(120).reshape(1, 4, 5, 6)
+    moved = scan.copy()
+    moved[0, 0, 0, 0], moved[0, 3, 4, 5] = scan[0, 3, 4, 5], scan[0, 0, 0, 0]
+    assert content_of(scan)["content"] != content_of(moved)["content"]
+
+
 def test_near_duplicates_look_alike_and_others_do_not():
     rng = np.random.default_rng(1)
     grids = [rng.random((1, 5, 5, 5)).repeat(8, 1).repeat(8, 2).repeat(8, 3) * 1000 for _ in range(6)]
     looks = [content_of(grid)["look"] for grid in grids]
     assert min(difference(a, b) for a, b in combinations(looks, 2)) > NEAR
+    alike = [content_of(phantom_ct(seed, (64, 64, 48))[0][None])["look"] for seed in range(6)]
+    assert min(difference(a, b) for a, b in combinations(alike, 2)) > NEAR, "of other patients"
     noisy = [content_of(0.4 * grid + rng.normal(0, 5, grid.shape))["look"] for grid in grids]
     assert max(difference(a, b) for a, b in zip(looks, noisy, strict=True)) <= NEAR

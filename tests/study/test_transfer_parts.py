@@ -9,6 +9,7 @@ from monai_ssl.study.conduct import conduct, table_of
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.matrix import arms
 from monai_ssl.study.plan import check_study
+from monai_ssl.study.study_data import prepare_study
 
 SMOKE = json.loads((Path(__file__).parents[2] / "studies/smoke.json").read_text())
 WIDTHS = {"widths": [4, 8, 16, 32]}
@@ -69,6 +70,45 @@ def test_mistakes_are_told_before_anything_runs(methods, task, match, tmp_path):
     tasks = {"lungs": {**lungs, "overrides": {**lungs["overrides"], **task}}}
     with pytest.raises(ValueError, match=match):
         table_of(check(tmp_path, tasks, **methods))
+
+
+def test_cells_name_the_files_and_what_makes_them(tmp_path):
+    names = {**METHODS, "its decoder": {"from": "genesis", "part": "decoder"}, "its encoder": {"from": "genesis"}}
+    study = check(tmp_path, schemes=["full"], **names)
+    object.__setattr__(study, "output_dir", tmp_path / "out")
+    folder = StudyFolder(study.output_dir)
+    cells = {cell.method: cell for cell in prepare_study(study, folder).cells}
+    made = {path: path.parent.name for path in map(Path, filter(None, (c.weights for c in cells.values())))}
+    genesis, rotation = (made[cells[name].weights] for name in ("genesis", "rotation"))
+    assert genesis != rotation
+    found = {
+        name: (
+            None if cell.weights is None else (cell.weights.parent.name, cell.weights.name),
+            None if cell.decoder_weights is None else (cell.decoder_weights.parent.name, cell.decoder_weights.name),
+            set(cell.needs),
+        )
+        for name, cell in cells.items()
+    }
+    encoder, unet = "encoder.safetensors", "unet.safetensors"
+    assert found == {
+        "scratch": (None, None, set()),
+        "genesis": ((genesis, unet), None, {genesis}),
+        "its decoder": ((genesis, unet), None, {genesis}),
+        "its encoder": ((genesis, encoder), None, {genesis}),
+        "rotation": ((rotation, encoder), None, {rotation}),
+        "two": ((rotation, encoder), (genesis, unet), {rotation, genesis}),
+    }
+    # another decoder, another cell
+    other = check(
+        tmp_path,
+        schemes=["full"],
+        **{**names, "two": {"from": "rotation", "decoder": "copy"}, "copy": {**GENESIS, "overrides": {"lr": 0.5}}},
+    )
+    object.__setattr__(other, "output_dir", tmp_path / "out")
+    again = {cell.method: cell for cell in prepare_study(other, folder).cells}
+    assert again["two"].key not in {cell.key for cell in cells.values()} and again["genesis"].key in {
+        cell.key for cell in prepare_study(study, folder).cells
+    }
 
 
 @pytest.mark.slow

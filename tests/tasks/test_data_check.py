@@ -10,12 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from monai.data import MetaTensor
 from monai.transforms import Compose
 
 from monai_ssl.data.case_facts import CaseFacts, LabelFacts
 from monai_ssl.io.volume import Grid
 from monai_ssl.tasks import Classification, Segmentation, check_data
-from monai_ssl.tasks.label_grid import difference
+from monai_ssl.tasks.label_grid import ResampleLabeld, difference
 
 RNG = np.random.default_rng(0)
 SHAPE = (12, 10, 8)
@@ -112,6 +113,23 @@ def test_a_grid_is_brought_onto_that_of_the_image_by_option(tmp_path, caplog):
     assert np.array_equal(Compose(TASK.loading("ct", label_grid="voxels"))(one)["label"][0], BALL)
     small = case(tmp_path, 3, BALL[1:])
     assert "`label3.nii.gz`" in said(caplog, [small], label_grid="voxels")[1]
+    with pytest.raises(RuntimeError) as refusal:
+        Compose(TASK.loading("ct", label_grid="voxels"))(small)
+    assert "they do not correspond one to one" in str(refusal.value.__cause__)
+
+
+def test_a_resampled_label_is_the_nearest_one_and_background_outside():
+    values = RNG.choice([0, 1, 3], (1, 6, 5, 4)).astype(np.uint8)
+    offset, spacing = np.array([1.3, -0.8, 2.4]), np.array([1.5, 2.0, 1.1])
+    label = MetaTensor(values, affine=moved(np.diag([*spacing, 1.0]), offset))
+    image = MetaTensor(np.zeros((1, 9, 8, 7)), affine=np.eye(4))
+    found = ResampleLabeld()({"label": label, "image": image})["label"].numpy()
+    wanted = np.zeros((9, 8, 7))
+    for index in np.ndindex(*wanted.shape):
+        nearest = np.rint((np.array(index) - np.array(label.affine)[:3, 3]) / spacing).astype(int)
+        if (nearest >= 0).all() and (nearest < values.shape[1:]).all():
+            wanted[index] = values[0][tuple(nearest)]
+    assert np.array_equal(found[0], wanted) and set(np.unique(found)) == {0, 1, 3}
 
 
 def test_values_of_labels(tmp_path, caplog):

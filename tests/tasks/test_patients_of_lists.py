@@ -49,6 +49,20 @@ def test_a_patient_in_two_sections_of_a_list_is_refused(task, named, kind, secti
     assert len(parts[0] | parts[1]) == 3 and not parts[0] & parts[1]
 
 
+@pytest.mark.parametrize(("again", "sure"), [("sub-1_ses-2_T1w.png", True), ("one_post.png", False)])
+def test_in_folders_only_what_is_sure_is_refused(again, sure, tmp_path, capsys):
+    names = ["sub-1_ses-1_T1w.png", "sub-2_T1w.png"] if sure else ["one_pre.png", "two_pre.png"]
+    for name in (*(f"train/x/{name}" for name in names), f"test/x/{again}"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    if sure:
+        with pytest.raises(ValueError, match="patient 'sub-1' in training and in test"):
+            Classification(["x"]).cases("test", tmp_path)
+    else:
+        assert len(Classification(["x"]).cases("test", tmp_path)) == 1
+        assert "in training and in test" in capsys.readouterr().out
+
+
 def test_the_user_says_who_is_a_patient(tmp_path):
     listed = written(tmp_path, NAMED["by names"], ["training"] * 3 + ["test"], TASKS["regression"][1], "csv")
     cases = Regression("age").cases("test", tmp_path, listed, patients=".+")

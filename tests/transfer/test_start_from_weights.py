@@ -50,6 +50,21 @@ def test_the_part_asked_for_is_that_of_the_file_and_the_rest_as_initialized(part
     assert not any(name.startswith("head") for account in accounts for name in account.loaded)
 
 
+def test_a_decoder_of_another_file():
+    def fresh(seed):
+        torch.manual_seed(seed)
+        return segmenter(paper_encoder(3, 1, 4), 2)
+
+    first, second, target = fresh(1), fresh(2), fresh(3)
+    states = {name: network.state_dict() for name, network in (("encoder", first), ("decoder", second))}
+    start_from(target, states["encoder"], modality="ct", part="both", decoder_weights=states["decoder"])
+    for part, state in states.items():
+        own = {k: v for k, v in target.state_dict().items() if k.startswith(part)}
+        assert own and all(torch.equal(v, state[k]) for k, v in own.items()), part
+    with pytest.raises(ValueError, match="`decoder_weights` are given, and `part` is 'encoder'"):
+        start_from(target, states["encoder"], modality="ct", decoder_weights=states["decoder"])
+
+
 def test_a_decoder_without_skips_fits_a_network_without_skips_only():
     source = PyramidUNet(ConvEncoder(3, 1, (4, 8, 16))).state_dict()
     with pytest.raises(ValueError, match=r"trained without skip connections, this one is with: .*part='encoder'"):
