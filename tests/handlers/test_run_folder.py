@@ -91,7 +91,11 @@ def test_a_forked_worker_does_not_keep_the_lock_of_its_parent(tmp_path):
         os._exit(0)
     os.read(alive, 1)
     release(lock)
-    acquire(lock, "held by {holder}")
-    os.write(write, b"x")
-    assert os.waitpid(worker, 0)[1] == 0
+    try:
+        acquire(lock, "held by {holder}")
+    finally:
+        # a worker that waits for ever would outlive a test that fails
+        os.write(write, b"x")
+        status = os.waitpid(worker, 0)[1]
+    assert status == 0
     release(lock)
