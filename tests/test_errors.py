@@ -1,5 +1,8 @@
 """Messages: what a stranger wrote in them does no harm."""
 
+import subprocess
+import sys
+
 import pytest
 
 from monai_ssl.errors import printable
@@ -18,3 +21,12 @@ def test_what_is_printed_steers_no_terminal_and_shows_no_password():
     read = ModelCard.from_json(stranger.to_json())
     assert "\x1b" not in repr(read) + read.method + read.data_license + stranger.to_markdown("w\x1b.safetensors")
     assert "\n| x" not in stranger.to_markdown("w")
+
+
+def test_a_mistake_is_told_without_what_a_stranger_put_into_it():
+    script = (
+        "from monai_ssl.errors import explain_mistakes; explain_mistakes()\n"
+        "from monai_ssl.transfer.source import read_part; read_part('no\\x1b[2Jfile.pt', 'encoder')"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False).stderr
+    assert "error: There is no weights file `no[2Jfile.pt`" in said and "\x1b" not in said

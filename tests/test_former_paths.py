@@ -6,7 +6,7 @@ from importlib import import_module
 
 import pytest
 
-from monai_ssl.former_paths import MOVED
+from monai_ssl.former_paths import MOVED, former_keyword
 
 
 @pytest.mark.parametrize("former", MOVED)
@@ -15,6 +15,16 @@ def test_moved_modules_are_found_under_their_former_paths(former):
         alias = import_module(former)
     names = [name for name in vars(import_module(MOVED[former])) if not name.startswith("__")]
     assert all(getattr(alias, name) is getattr(import_module(MOVED[former]), name) for name in names)
+
+
+def test_a_former_keyword_keeps_its_value():
+    @former_keyword("held_out", "validation")
+    def share(*, validation=0.1):
+        return validation
+
+    assert share() == 0.1 and share(validation=0.3) == 0.3
+    with pytest.warns(DeprecationWarning, match="`held_out` is now `validation`"):
+        assert share(held_out=0.2) == 0.2
 
 
 def nothing():

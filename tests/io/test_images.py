@@ -71,6 +71,73 @@ def test_tiff_of_every_depth(tmp_path, dtype, compression):
     assert np.array_equal(read_path(tmp_path / "a.tif").array, wanted.T[None])
 
 
+def tiff(path, pixels, photometric, order):
+    """Write what Pillow cannot: signed and unsigned numbers of any depth, in either order of bytes, high being dark."""
+    samples = pixels.shape[2] if pixels.ndim == 3 else 1
+    data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    bits, kind = pixels.dtype.itemsize * 8, {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]
+    start = 8 + len(data)
+    after = start + 2 + 10 * 12 + 4
+    single = samples == 1
+    tags = [
+        (256, 4, 1, pixels.shape[1]),
+        (257, 4, 1, pixels.shape[0]),
+        (258, 3, samples, bits if single else after),
+        (259, 3, 1, 1),
+        (262, 3, 1, photometric),
+        (273, 4, 1, 8),
+        (277, 3, 1, samples),
+        (278, 4, 1, pixels.shape[0]),
+        (279, 4, 1, len(data)),
+        (339, 3, samples, kind if single else after + 6),
+    ]
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", start)
+    entries = b"".join(
+        struct.pack(f"{order}HHI", tag, of, count)
+        + (struct.pack(f"{order}HH", value, 0) if of == 3 and count == 1 else struct.pack(f"{order}I", value))
+        for tag, of, count, value in tags
+    )
+    more = struct.pack(f"{order}6H", *[bits] * 3, *[kind] * 3)
+    path.write_bytes(head + data + struct.pack(f"{order}H", len(tags)) + entries + bytes(4) + more)
+
+
+UNREAD = {
+    *((dtype, True, order) for dtype in ("int8", "int16", "int32", "uint32") for order in "<>"),
+    ("uint16", True, ">"),
+    ("uint32", False, ">"),
+}
+"""What Pillow does not know: refused, never read wrong."""
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32"])
+def test_tiff_of_signed_and_unsigned_numbers_also_where_high_is_dark(tmp_path, dtype, dark, order):
+    if np.dtype(dtype).kind == "f":
+        pixels = np.random.default_rng(2).normal(size=(6, 9)).astype(dtype)
+    else:
+        info = np.iinfo(dtype)
+        pixels = np.random.default_rng(2).integers(info.min, info.max, (6, 9), endpoint=True).astype(dtype)
+        pixels[0, :2] = info.min, info.max
+    tiff(tmp_path / "a.tif", pixels, int(not dark), order)
+    if (dtype, dark, order) in UNREAD:
+        with pytest.raises(ReadError, match="UnidentifiedImageError"):
+            read_path(tmp_path / "a.tif")
+        return
+    found = read_path(tmp_path / "a.tif").array[0].T.astype(np.float64)
+    # dark or bright, and shifted or not: the order and the distances of the values are kept
+    wanted = pixels.astype(np.float32 if pixels.itemsize == 4 else np.float64).astype(np.float64) * (-1 if dark else 1)
+    assert np.array_equal(found - found.min(), wanted - wanted.min())
+    assert dark or np.array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_tiff_of_sixteen_bits_a_color(tmp_path, order):
+    pixels = np.random.default_rng(3).integers(0, 65536, (6, 9, 3)).astype(np.uint16)
+    tiff(tmp_path / "a.tif", pixels, 2, order)
+    assert np.array_equal(read_path(tmp_path / "a.tif").array, pixels.transpose(2, 1, 0))
+
+
 def test_a_tiff_of_several_pictures_is_refused(tmp_path):
     Image.fromarray(GRAY).save(tmp_path / "a.tif", save_all=True, append_images=[Image.fromarray(GRAY)])
     with pytest.raises(ReadError, match="holds 2 pictures"):
