@@ -20,7 +20,7 @@ from monai_ssl.io.listing import source_at
 from monai_ssl.io.readers import read
 from monai_ssl.io.volume import Grid, ReadError
 from monai_ssl.machine import cores
-from monai_ssl.store.conform import decide_modality
+from monai_ssl.store.conform import decide_modality, finite_sample
 from monai_ssl.store.convert import file_signature
 from monai_ssl.store.layout import memory
 from monai_ssl.store.statistics import OFFSET, histogram
@@ -28,8 +28,6 @@ from monai_ssl.store.statistics import OFFSET, histogram
 QUANTILES = (0.0, 0.005, 0.05, 0.5, 0.95, 0.995, 1.0)
 MOST_VALUES = 1000
 """Different values at most that are kept of a label file."""
-_SAMPLE = 1 << 20
-"""Voxels of an image at most that its quantiles are taken of."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,6 @@ def _image(source: Source) -> ImageFacts:
     volume = read(source, four_d="split")[0]
     array = volume.array
     modality, basis = decide_modality(array, volume.modality, "auto")
-    some = array.ravel()[:: max(1, array.size // _SAMPLE)]
-    some = some[np.isfinite(some)]
+    some = finite_sample(array)
     quantiles = np.quantile(some, QUANTILES).tolist() if some.size else [0.0] * len(QUANTILES)
     return ImageFacts(modality, basis, quantiles, array.dtype == np.uint8)

@@ -20,7 +20,7 @@ MAX_REPLACED = 0.01
 _AIR_BELOW, _LEAST_AIR, _BONE_BELOW = -700, 0.0005, 2000
 """HU, share of the voxels, HU; the last of 95 % of the voxels."""
 _SAMPLE = 1 << 20
-"""Voxels that the modality is judged by."""
+"""Voxels that intensities are judged by, about."""
 
 
 def conform(volume: Volume, modality: str, spacing: Sequence[float] | None) -> tuple[np.ndarray, dict[str, Any]]:
@@ -77,9 +77,14 @@ def decide_modality(array: np.ndarray, known: str, wanted: str) -> tuple[str, st
     return ("ct" if _holds_hounsfield(array) else "mr"), "values"
 
 
-def _holds_hounsfield(array: np.ndarray) -> bool:
+def finite_sample(array: np.ndarray) -> np.ndarray:
+    """Return about a million voxels at most, evenly spread over an array, that are finite."""
     some = array.ravel()[:: max(1, array.size // _SAMPLE)]
-    some = some[np.isfinite(some)]
+    return some[np.isfinite(some)]
+
+
+def _holds_hounsfield(array: np.ndarray) -> bool:
+    some = finite_sample(array)
     if not some.size or some.min() > -900:
         return False
     return bool((some <= _AIR_BELOW).mean() >= _LEAST_AIR and np.quantile(some, 0.95) <= _BONE_BELOW)
