@@ -36,6 +36,11 @@ LAYOUTS = {
     "words": [(f"{p}_flair.nii.gz", p) for p in ("anna", "bob")] + [("anna_t1.nii.gz", "anna")],
     "folders by role": [(f"xray/patient{p}/{s}.png", p) for p in range(6) for s in (1, 2)],
     "controls": [(f"{c}/{c}_{p}/t1.nii", (c, p)) for c in ("control", "healthy") for p in range(6)],
+    "visits first": [(f"visit_{s}_p{p}.nii.gz", p) for p in range(6) for s in (1, 2)],
+    "numbered folders of pictures": [(f"p{p}/{p}x{s}.png", p) for p in range(6) for s in range(60)],
+    "hospitals of other size": [
+        (f"hosp{c}{n}_p{p:02d}.nii.gz", (c, p)) for c, n, size in (("A", 1, 30), ("B", 2, 6)) for p in range(size)
+    ],
     "sites": [(f"ct/p{p}/p{p}_{s}.nii.gz", p) for p in range(20) for s in range(3)],
 }
 

@@ -126,6 +126,16 @@ def test_passes_between_each_others_slices(told):
     assert len(split(series(1.5))) == 1
 
 
+def test_what_alternates_but_makes_no_stacks_is_one_volume():
+    # two slices are no stack of which one could know that they are evenly spaced
+    pairs = [a_slice(1.5 * z, 0, thickness=2.0, AcquisitionNumber=z % 2 + 1) for z in range(4)]
+    assert sizes(split(pairs)) == [4]
+    # in turn, but neither pass evenly spaced
+    heights = [0.0, 1.5, 3.0, 4.5, 7.0, 8.5, 10.0, 11.5]
+    uneven = [a_slice(h, 0, thickness=4.0, AcquisitionNumber=n % 2 + 1) for n, h in enumerate(heights)]
+    assert len(split(uneven)) == 1
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 27), st.integers(3, 30)), min_size=1, max_size=3),
     st.sampled_from([0.0, 0.1, 0.4]),

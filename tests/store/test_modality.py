@@ -27,6 +27,8 @@ SHAPE = CT.shape
         (RNG.normal(0, 1, SHAPE).astype(np.float32), "mr"),
         (RNG.normal(0, 150, SHAPE).clip(-1000, 1000).astype(np.float32), "mr"),
         (RNG.integers(0, 900, SHAPE).astype(np.int16), "mr"),
+        # one voxel of rubbish is no air
+        (np.where(np.arange(CT.size).reshape(SHAPE) == 7, -1000, RNG.integers(0, 900, SHAPE)).astype(np.int16), "mr"),
     ],
 )
 def test_a_ct_is_known_by_its_air_and_a_phase_image_by_what_is_above_bone(values, modality):
