@@ -4,6 +4,7 @@ import re
 import shutil
 import socket
 import threading
+import time
 
 import pytest
 import torch
@@ -280,3 +281,25 @@ def test_ranks_other_than_the_first_record_nothing(tmp_path, monkeypatch):
     tracking = record(tmp_path)
     tracking.log_dict({}, "a.json")
     assert tracking.flush() and not list(tmp_path.iterdir())
+
+
+def test_the_record_of_an_epoch_is_there_before_the_checkpoint_is_written(folder, monkeypatch):
+    """A run that is killed after its checkpoint does not train this epoch again."""
+    log_batch, seen = MlflowClient.log_batch, []
+
+    def late(*args, **kwargs):
+        time.sleep(0.3)
+        log_batch(*args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", late)
+    engine = trainer()
+    tracking = Tracking(folder)
+    tracking.attach(engine)
+
+    def save(e):
+        (run,) = runs(folder)[1]
+        seen.append(run.data.metrics.get("epoch"))
+
+    engine.add_event_handler(Events.EPOCH_COMPLETED, save)
+    engine.run(batches(4), max_epochs=2)
+    assert seen == [1.0, 2.0]
