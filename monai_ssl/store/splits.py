@@ -7,7 +7,6 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 
 from monai_ssl.files import read_json, write_json
@@ -59,7 +58,8 @@ def split_by_patient(
 ) -> Split:
     """Assign each patient to a part, by a hash of ``seed`` and pseudonym alone.
 
-    So another patient moves nobody, at the price that the parts have the sizes asked for only on average.
+    So another patient moves nobody, at the price that the parts have the sizes asked for only on average. Of a few
+    patients a part may remain empty: it then gets the one whose hash is nearest to it.
 
     Args:
         patients: a store, so that the split can keep its test patients out of other stores, too; or pseudonyms, one or
@@ -68,7 +68,7 @@ def split_by_patient(
         seed: another seed, another split.
 
     Raises:
-        ValueError: when the fractions do not add up to 1, or a part remains empty.
+        ValueError: when the fractions do not add up to 1, or there are fewer patients than parts.
     """
     if not fractions or any(f <= 0 for f in fractions.values()) or not math.isclose(sum(fractions.values()), 1):
         raise ValueError(f"`fractions` must be positive and add up to 1, got {dict(fractions)}.")
@@ -82,14 +82,8 @@ def split_by_patient(
             f"{len(unique)} patients cannot be split into {len(fractions)} parts: give more, or fewer parts."
         )
     parts = _assign(unique, fractions, seed)
-    empty = [part for part, members in parts.items() if not members]
-    if empty:
-        other = next(s for s in count(seed + 1) if all(_assign(unique, fractions, s).values()))
-        raise ValueError(
-            f"With `seed`={seed}, none of {len(unique)} patients falls into `{empty[0]}`: "
-            f"use a larger fraction or another seed, e.g. {other}."
-        )
-    return Split({part: tuple(members) for part, members in parts.items()}, seed, dict(fractions), contents)
+    _fill(parts, fractions, seed)
+    return Split({part: tuple(sorted(members)) for part, members in parts.items()}, seed, dict(fractions), contents)
 
 
 def contents_of(store: Store) -> dict[str, tuple[tuple[str, str], ...]]:
@@ -166,6 +160,19 @@ def _assign(patients: Sequence[str], fractions: Mapping[str, float], seed: int) 
                 break
         parts[chosen].append(patient)
     return parts
+
+
+def _fill(parts: dict[str, list[str]], fractions: Mapping[str, float], seed: int) -> None:
+    """Move into each empty part the patient nearest to its share of [0, 1), out of a part that has several."""
+    end = 0.0
+    for part, fraction in fractions.items():
+        start, end = end, end + fraction
+        if not parts[part]:
+            spare = [(patient, of) for of in parts.values() if len(of) > 1 for patient in of]
+            places = {patient: _uniform(patient, seed, "split") for patient, _ in spare}
+            nearest, left = min(spare, key=lambda pair: max(start - places[pair[0]], places[pair[0]] - end))
+            left.remove(nearest)
+            parts[part].append(nearest)
 
 
 def _uniform(patient: str, seed: int, purpose: str) -> float:
