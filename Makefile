@@ -19,6 +19,8 @@ $(VENV)/.users: setup.cfg constraints.txt
 
 $(VENV)/.developers: $(VENV)/.users
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	# nnU-Net's networks, what ours are tested against; without the dependencies of its transformers
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps dynamic-network-architectures
 	touch $@
 
 demo: $(VENV)/.users

@@ -14,6 +14,7 @@ from monai_ssl.networks.norms import batch_to_group_norm
 from monai_ssl.networks.projected_encoder import ProjectedEncoder
 from monai_ssl.networks.pyramid_unet import PyramidUNet
 from monai_ssl.networks.recipe import build, network_class, recipe_of, remember
+from monai_ssl.networks.residual_encoder import ResidualEncoder, ResidualEncoderUNet
 from monai_ssl.networks.resnet_encoder import ResNetEncoder
 from monai_ssl.networks.unet import RestorationUNet, SkipUNet
 
@@ -32,6 +33,8 @@ __all__ = [
     "ProjectedEncoder",
     "PyramidUNet",
     "ResNetEncoder",
+    "ResidualEncoder",
+    "ResidualEncoderUNet",
     "RestorationHead",
     "RestorationUNet",
     "SkipUNet",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -93,8 +94,11 @@ class UNetDecoder(nn.Module):
         return list(self.levels(features))
 
 
-def decoder_of(encoder: Encoder, *, skips: bool, norm: Norm = "batch") -> UNetDecoder:
-    """Return the papers' decoder of an encoder: in 3-D it learns its up-sampling, in 2-D it repeats pixels."""
+def decoder_of(encoder: Encoder, *, skips: bool, norm: Norm = "batch") -> Any:
+    """Return the encoder's own decoder, else the papers', which learns up-sampling in 3-D and repeats pixels in 2-D."""
+    own = encoder.unet_decoder(skips=skips)
+    if own is not None:
+        return own
     dims = encoder.spatial_dims
     return UNetDecoder(
         dims,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
+
+from monai_ssl.arguments import check_channels, nearest_multiples
 
 
 class Encoder(nn.Module):
@@ -28,6 +32,37 @@ class Encoder(nn.Module):
     def pooled(self, x: Tensor) -> Tensor:
         """Return the average (B, channels[-1]) of the coarsest map of images ``x`` (B, in_channels, *spatial)."""
         return average(self(x)[-1])
+
+    def nearest_size(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Return the spatial size nearest to ``size`` that the network takes: multiples of the last stride."""
+        return nearest_multiples(size, self.strides[-1])
+
+    def check_images(self, x: Tensor) -> None:
+        """Check images (B, C, *spatial) before they enter.
+
+        Raises:
+            ValueError: when they have other channels than ``in_channels``, or a size that the network cannot take; it
+                names the nearest that it can.
+        """
+        owner, size = type(self).__name__, tuple(x.shape[2:])
+        check_channels(x, self.in_channels, owner)
+        if (nearest := self.nearest_size(size)) != size:
+            raise ValueError(
+                f"{owner} cannot take images of {size}: each side must be divisible by {self.strides[-1]}, and the "
+                f"nearest size that it can take is {nearest}."
+            )
+
+    def unet_decoder(self, *, skips: bool) -> nn.Module | None:
+        """Return the decoder that belongs to this architecture; ``None``, the default: that of the papers.
+
+        It has ``channels`` (of its maps), ``levels(features)`` (yields its maps, coarse to fine) and ``forward``
+        (returns them as a list), like :class:`monai_ssl.networks.UNetDecoder`.
+
+        Args:
+            skips: give it the encoder's finer maps.
+        """
+        del skips
+        return None
 
 
 def average(x: Tensor) -> Tensor:

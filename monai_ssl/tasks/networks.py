@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal
 
 from torch import nn
 
-from monai_ssl.arguments import nearest_multiples
 from monai_ssl.networks import Encoder, batch_to_group_norm
 from monai_ssl.transforms.intensity.normalize import NORMALIZATIONS
 
@@ -20,11 +19,12 @@ def check_sizes(name: str, sizes: Sequence[int], encoder: Encoder) -> None:
     Raises:
         ValueError: naming ``name`` and sizes that fit.
     """
-    stride = cast(Sequence[int], encoder.strides)[-1]
-    if any(size % stride or size < stride for size in sizes):
+    nearest = encoder.nearest_size(sizes) if sizes else ()
+    if tuple(sizes) != nearest:
+        stride = encoder.strides[-1]
         raise ValueError(
             f"Each side of `{name}` must be divisible by {stride}, since {type(encoder).__name__} halves images until "
-            f"1/{stride}, but got {list(sizes)}; try {list(nearest_multiples(sizes, stride))}."
+            f"1/{stride}, but got {list(sizes)}; try {list(nearest)}."
         )
 
 
