@@ -19,7 +19,8 @@ class WindowDataset(Dataset):
     """Scans, each seen several times an epoch through random crops.
 
     What is drawn for a sample follows from ``seed`` and its position in the stream alone: it does not depend on the
-    number of workers and needs no state to continue.
+    number of workers and needs no state to continue. ``"index"`` of a sample is its scan and window slot as one number
+    in [0, len(dataset)), the same in every epoch: row of a memory bank, seed of a fixed mask.
 
     Args:
         scans: what the crops get under ``"image"``: anything with ``shape`` (C, *spatial) and slicing.
@@ -35,6 +36,8 @@ class WindowDataset(Dataset):
     >>> windows = WindowDataset(scans, [RandWindowCropd("image", (8, 8, 8))], windows_per_scan=3)
     >>> len(windows), windows[0]["view"].shape
     (6, torch.Size([1, 8, 8, 8]))
+    >>> windows[4]["index"], windows[4]["scan"]
+    (4, '0')
     >>> torch.equal(windows[4]["view"], windows[4]["view"])  # seed and position decide
     True
     """
@@ -62,6 +65,7 @@ class WindowDataset(Dataset):
             sample = crop(sample)
         sample.pop("image", None)
         sample["scan"] = getattr(scan, "key", str(index % len(self.data)))
+        sample["index"] = index % len(self)
         return sample
 
 

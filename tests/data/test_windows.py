@@ -83,6 +83,16 @@ def test_all_scans_are_seen_equally_often():
     assert all(sample["scan"] == str(int(sample["x"])) for sample in samples)
 
 
+def test_the_index_of_a_sample_is_its_scan_and_window_slot_in_every_epoch_and_process():
+    dataset = WindowDataset([torch.zeros(1, 2, 2)] * 3, [Draw()], windows_per_scan=4)
+    loaders = [endless_loader(dataset, 3, rank=rank, world_size=2) for rank in range(2)]
+    seen = [batch for pair in itertools.islice(zip(*loaders, strict=True), 4) for batch in pair]
+    index = torch.cat([batch["index"] for batch in seen])
+    assert index[:12].sort().values.tolist() == index[12:].sort().values.tolist() == [*range(12)]
+    assert [int(i) % 3 for i in index] == [int(scan) for batch in seen for scan in batch["scan"]]
+    assert dataset[(100, 7)]["index"] == dataset[7]["index"] == 7
+
+
 def test_another_seed_draws_other_windows():
     values = {
         WindowDataset([torch.zeros(1, 2, 2)], [Draw()], seed)[position]["value"].item()
@@ -102,7 +112,7 @@ class Named:
 def test_a_sample_names_its_scan_and_leaves_it_behind():
     """A whole scan would be sent from worker to trainer for nothing."""
     sample = WindowDataset([Named("abc"), Named("def")], [Draw()])[1]
-    assert sample["scan"] == "def" and set(sample) == {"value", "scan"}
+    assert sample["scan"] == "def" and set(sample) == {"value", "scan", "index"}
 
 
 def test_a_loader_gives_the_part_of_its_process_in_the_order_of_its_seed():
