@@ -5,16 +5,25 @@ from monai_ssl.losses.barlow_twins import barlow_twins
 from monai_ssl.losses.cosine import symmetric_cosine
 from monai_ssl.losses.gather import gather, gather_keys
 from monai_ssl.losses.info_nce import FeatureQueue, info_nce
+from monai_ssl.losses.instance_contrast import InstanceContrast
+from monai_ssl.losses.kmeans import check_clusters, spherical_kmeans
+from monai_ssl.losses.memory_bank import MemoryBank
 from monai_ssl.losses.nt_xent import nt_xent
+from monai_ssl.losses.sinkhorn import sinkhorn
 
 __all__ = [
     "FeatureQueue",
+    "InstanceContrast",
+    "MemoryBank",
     "barlow_twins",
+    "check_clusters",
     "discriminator_loss",
     "gather",
     "gather_keys",
     "generator_loss",
     "info_nce",
     "nt_xent",
+    "sinkhorn",
+    "spherical_kmeans",
     "symmetric_cosine",
 ]

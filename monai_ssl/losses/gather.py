@@ -37,7 +37,7 @@ def gather(x: Tensor) -> Tensor:
     Returns:
         (processes * B, D).
     """
-    if not _several() or not torch.is_grad_enabled():
+    if not exchanging():
         return x
     gathered: Tensor = _Gather.apply(x)
     return gathered
@@ -50,6 +50,30 @@ def gather_keys(x: Tensor) -> Tensor:
     parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, x.detach().contiguous())
     return torch.cat(parts)
+
+
+def exchanging() -> bool:
+    """Whether a loss sees the batch of all processes: there are several, and gradients are on."""
+    return _several() and torch.is_grad_enabled()
+
+
+def total(x: Tensor) -> Tensor:
+    """Return the sum of ``x`` over all processes, without gradients; ``x`` may be overwritten."""
+    if _several():
+        dist.all_reduce(x)
+    return x
+
+
+def greatest(x: Tensor) -> Tensor:
+    """Return the maximum of ``x`` over all processes, without gradients; ``x`` may be overwritten."""
+    if _several():
+        dist.all_reduce(x, dist.ReduceOp.MAX)
+    return x
+
+
+def share(x: Tensor) -> Tensor:
+    """Return the rows of ``x`` that this process treats, of what all processes hold."""
+    return x[dist.get_rank() :: dist.get_world_size()] if _several() else x
 
 
 def _several() -> bool:
