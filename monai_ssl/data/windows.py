@@ -27,6 +27,8 @@ class WindowDataset(Dataset):
         crops: MONAI dictionary transforms, applied in turn.
         seed: of all draws.
         windows_per_scan: samples of each scan in an epoch.
+        fixed: draw the windows of each scan once and show the same ones in every epoch, as code does that cuts them
+            to files beforehand.
 
     Raises:
         ValueError: when there are no scans.
@@ -43,19 +45,26 @@ class WindowDataset(Dataset):
     """
 
     def __init__(
-        self, scans: Sequence[Any], crops: Sequence[Callable], seed: int = 0, windows_per_scan: int = 1
+        self,
+        scans: Sequence[Any],
+        crops: Sequence[Callable],
+        seed: int = 0,
+        windows_per_scan: int = 1,
+        *,
+        fixed: bool = False,
     ) -> None:
         if not len(scans):
             raise ValueError("There is no scan to train on: the store is empty or the split left nothing.")
         self.data = scans
         self.crops = list(crops)
-        self.seed, self.windows_per_scan = seed, windows_per_scan
+        self.seed, self.windows_per_scan, self.fixed = seed, windows_per_scan, fixed
 
     def __len__(self) -> int:
         return len(self.data) * self.windows_per_scan
 
     def __getitem__(self, item: int | tuple[int, int]) -> dict[Hashable, Any]:
         position, index = item if isinstance(item, tuple) else (item, item)
+        position = index if self.fixed else position
         scan = self.data[index % len(self.data)]
         state = np.random.RandomState(np.random.SeedSequence([self.seed, position]).generate_state(4))
         sample: dict[Hashable, Any] = {"image": scan}

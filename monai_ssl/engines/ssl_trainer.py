@@ -130,6 +130,7 @@ class SSLTrainer(Trainer):
         for module in self.method.modules():
             if isinstance(module, Method):
                 module.progress = (state.iteration - 1) / (state.max_epochs * state.epoch_length)
+                module.epochs_done = (state.epoch - 1) / state.max_epochs
         seed_iteration(self.method, self.views, self.seed, state.iteration, idist.get_rank())
         batch: dict[Any, Any] = self.to_device(batchdata)
         if self.views is not None:

@@ -36,6 +36,9 @@ class Method(nn.Module, ABC):
     progress: float = 0.0
     """Fraction of training done, in [0, 1]; set by the trainer before every iteration."""
 
+    epochs_done: float = 0.0
+    """The same, counted in whole epochs."""
+
     def __init__(self) -> None:
         super().__init__()
         # choices that must agree on all ranks are drawn here; the trainer seeds it from seed and iteration

@@ -80,6 +80,8 @@ class DiRA(Method):
         _check_base(base, network)
         check_choice(("di", "dir", "dira"), stage=stage)
         check_choice(("lsgan", "bce"), gan=gan)
+        if network.spatial_dims == 2:
+            network.init_as_published()
         self.network, self.base = network, base
         self.discriminator = discriminator if stage == "dira" else None
         self.weights = check_weights(weights, ("discrimination", "restoration", "adversary"))

@@ -30,7 +30,8 @@ class Jigsaw(Method):
     Args:
         encoder: to pre-train.
         permutations: the table (K, N) that the views draw from.
-        preset: ``"paper"``; or ``"reference"``, what the study's code computes: ReLU before batch norm.
+        preset: ``"paper"``; or ``"reference"``, what the study's code computes: ReLU before batch norm, and batch
+            norm of the cubes in each slot alone.
         dim: of the vector of a cube.
         hidden: width of both hidden layers of the classifier.
 
@@ -66,6 +67,7 @@ class Jigsaw(Method):
     ) -> None:
         super().__init__()
         check_choice(("paper", "reference"), preset=preset)
+        self.preset = preset
         self.register_buffer("permutations", permutations.clone())
         self.num_labels, cells = permutations.shape
         self.network = CellEmbedding(encoder, dim, order="norm_relu" if preset == "paper" else "relu_norm")
@@ -84,7 +86,10 @@ class Jigsaw(Method):
 
     def vectors(self, cells: Tensor) -> Tensor:
         """Return the vectors (B, N * dim) of all ``cells`` (B * N, C, *cube) of each sample."""
-        return self.network(cells).unflatten(0, (-1, self.permutations.shape[1])).flatten(1)
+        count = self.permutations.shape[1]
+        if self.preset == "reference":
+            return torch.cat([self.network(cells[slot::count]) for slot in range(count)], dim=1)
+        return self.network(cells).unflatten(0, (-1, count)).flatten(1)
 
     def metrics(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {"accuracy": (self.logits(batch["cells"]).argmax(1) == batch["label"]).float().mean()}

@@ -161,8 +161,7 @@ class PCRLv1(Method):
         mixed = {key: _blend(batch[key], batch[key][order], within) for key in ("view1", "view2", "target1", "target2")}
         mixed_o, mixed_q = self._embed(mixed["view1"])
         mixed_m, mixed_k = self._embed_momentum(mixed["view2"])
-        k = F.normalize(k.float(), dim=1)
-        mix_of_k = _blend(k, k[order], within)
+        mix_of_k = _blend(k, k[order], within)  # before normalization: longer vectors weigh more
 
         pairs = ((q, k), (mixed_q, mixed_k), (mixed_q, mix_of_k))
         contrast = torch.stack([self._contrast(query, key) for query, key in pairs]).mean()

@@ -36,7 +36,7 @@ class PCRLv2(Method):
     Args:
         network: nsUNet on the encoder that is to be pre-trained.
         preset: ``"paper"``; or ``"reference"``, what the authors' code computes: only the first view is restored,
-            once by an extra full-resolution output and once, fading out, at the drawn scale.
+            once by an extra full-resolution output and once, fading out from epoch to epoch, at the drawn scale.
         tasks: ``"restoration"``, ``"comparison"`` or both (rows 0-2 of table 3).
         scales: how many levels of the pyramid take part, counted from full resolution; ``None`` for all. 0 restores
             at full resolution and compares the output of the encoder (rows 0-2 of table 3).
@@ -144,7 +144,7 @@ class PCRLv2(Method):
                 self._restore(global2, scale, target2), target2
             )
             return {"restoration": both}
-        fade = cosine(1.0, 0.0)(self.progress)
+        fade = cosine(1.0, 0.0)(self.epochs_done)
         return {
             "restoration": _mse(self.full_resolution(global1[-1], target1.shape[2:]), target1),
             "scale_restoration": fade * _mse(self._restore(global1, scale, target1), target1),

@@ -27,8 +27,8 @@ class RelativeLocation(Method):
 
     Args:
         encoder: to pre-train; its ``spatial_dims`` decide the number of directions.
-        preset: ``"paper"``; or ``"reference"``, what the study's code computes: pooling by the maximum, and ReLU before
-            batch norm.
+        preset: ``"paper"``; or ``"reference"``, what the study's code computes: pooling by the maximum, ReLU before
+            batch norm, and batch norm of each cube's batch alone.
         dim: of the vector of a cube.
         hidden: width of the classifier.
 
@@ -61,6 +61,7 @@ class RelativeLocation(Method):
     ) -> None:
         super().__init__()
         check_choice(("paper", "reference"), preset=preset)
+        self.preset = preset
         if preset == "paper":
             self.network = CellEmbedding(encoder, dim)
         else:
@@ -73,9 +74,12 @@ class RelativeLocation(Method):
 
     def logits(self, anchor: Tensor, query: Tensor) -> Tensor:
         """Return the logits (B, directions) of where ``query`` lies from ``anchor``, both (B, C, *cube)."""
-        # together, so that batch norm knows no difference between them
-        vectors = self.network(torch.cat([anchor, query]))
-        logits: Tensor = self.classifier(torch.cat(vectors.chunk(2), dim=1))
+        if self.preset == "reference":
+            vectors = [self.network(anchor), self.network(query)]
+        else:
+            # together, so that batch norm knows no difference between them
+            vectors = list(self.network(torch.cat([anchor, query])).chunk(2))
+        logits: Tensor = self.classifier(torch.cat(vectors, dim=1))
         return logits
 
     def metrics(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

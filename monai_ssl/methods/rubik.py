@@ -31,7 +31,8 @@ class Rubik(Method):
     Args:
         encoder: to pre-train.
         permutations: the table (K, N) that the views draw from.
-        preset: ``"paper"``; or ``"reference"``, what the study's code computes: ReLU before batch norm.
+        preset: ``"paper"``; or ``"reference"``, what the study's code computes: ReLU before batch norm, and batch
+            norm of the cubes in each slot alone.
         weights: :math:`\alpha` and :math:`\beta`; the paper does not give them, the study's code has these.
         dim: of the vector of a cube.
         hidden: width of the hidden layers of all heads.

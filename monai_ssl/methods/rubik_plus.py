@@ -29,7 +29,8 @@ class RubikPlus(Method):
     Args:
         encoder: to pre-train.
         permutations: the table (K, N) that the views draw from.
-        preset: ``"paper"``; or ``"reference"``, what the study's code computes: ReLU before batch norm.
+        preset: ``"paper"``; or ``"reference"``, what the study's code computes: ReLU before batch norm, and batch
+            norm of the cubes in each slot alone.
         weights: :math:`\alpha`, :math:`\beta` and :math:`\gamma`; the paper does not give them, the study's code has
             these.
         dim: of the vector of a cube.

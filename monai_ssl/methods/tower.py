@@ -87,7 +87,7 @@ class TOWER(Method):
         self.projector = projector([width, width, dim]) if "contrast" in self.tasks else None
         init_heads(nn.ModuleList([] if self.projector is None else [self.projector]))
         if network.spatial_dims == 2:
-            init_heads(network.decoder)
+            network.init_as_published()
 
     @property
     def decoder(self) -> nn.Module | None:

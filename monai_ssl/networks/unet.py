@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from monai_ssl.networks.blocks import Norm
 from monai_ssl.networks.decoder import decoder_of
 from monai_ssl.networks.encoder import Encoder
+from monai_ssl.networks.heads import init_heads
 
 
 class SkipUNet(nn.Module):
@@ -84,3 +85,10 @@ class RestorationUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.restore(self.encoder(x))
+
+    def init_as_published(self) -> None:
+        """Draw decoder and head anew as the 2-D code of DiRA and TOWER does: Kaiming and Xavier, uniform, no biases."""
+        init_heads(self.decoder)
+        weight, bias = self.head[0].parameters()
+        nn.init.xavier_uniform_(weight)
+        nn.init.zeros_(bias)

@@ -55,13 +55,15 @@ class RandBatchTransform(Randomizable, MapTransform):
     float32_kernel: bool = False
     """Whether :meth:`kernel` takes float32 only; images of other floating types are converted there and back."""
 
+    on_host: tuple[str, ...] = ("seed",)
+    """Parameters that stay on the host; all others move to the device of the batch."""
+
     @abstractmethod
     def draw(self, shape: tuple[int, ...]) -> Params:
         """Draw the parameters of one sample of shape (C, *spatial) from ``self.R``; nothing else draws.
 
         The shapes of the parameters must not depend on the draw, so that those of several samples stack: pad where a
-        count varies. A parameter named ``"seed"`` stays on the host, since generators are seeded there; all others
-        move to the device of the batch.
+        count varies.
         """
 
     def measure(self, data: Mapping[Hashable, Any]) -> Params:
@@ -122,7 +124,7 @@ class RandBatchTransform(Randomizable, MapTransform):
             # drawn whether applied or not: the stream of random numbers does not depend on `prob`
             applied.append(bool(self.R.rand() < self.prob))
             drawn.append(self.draw(shape))
-        return torch.tensor(applied), _stack(drawn, x.device)
+        return torch.tensor(applied), _stack(drawn, x.device, self.on_host)
 
     def _apply(self, images: Sequence[Tensor], applied: Tensor, params: Params) -> list[Tensor]:
         spatial = images[0].shape[2:]
@@ -172,9 +174,9 @@ def stack(drawn: Sequence[Params]) -> Params:
     return {name: _tensor([d[name] for d in drawn]) for name in drawn[0]}
 
 
-def _stack(drawn: Sequence[Params], device: torch.device) -> Params:
+def _stack(drawn: Sequence[Params], device: torch.device, on_host: Sequence[str]) -> Params:
     stacked = stack(drawn)
-    return {name: v if name == "seed" else v.to(device, non_blocking=True) for name, v in stacked.items()}
+    return {name: v if name in on_host else v.to(device, non_blocking=True) for name, v in stacked.items()}
 
 
 def _tensor(values: Sequence[Any]) -> Tensor:

@@ -75,6 +75,13 @@ def test_draws_depend_on_the_position_alone(workers):
     assert values.tolist() == expected
 
 
+def test_fixed_windows_are_those_of_the_first_epoch_for_ever():
+    scans, draw = [torch.zeros(1)] * 3, Draw()
+    fixed, anew = (WindowDataset(scans, [draw], seed=1, windows_per_scan=2, fixed=fixed) for fixed in (True, False))
+    assert [fixed[place, 4]["value"] for place in (0, 4, 77)] == [anew[4, 4]["value"]] * 3
+    assert len({fixed[place, index]["value"].item() for place in (0, 9) for index in range(6)}) == 6
+
+
 def test_all_scans_are_seen_equally_often():
     dataset = WindowDataset([torch.full((1, 1, 1), float(i)) for i in range(3)], [lambda d: {"x": d["image"]}], 0, 4)
     stream = SampleStream(len(dataset), 4)

@@ -1,6 +1,7 @@
 """DiRA: DiRA-1, DiRA-4, DiRA-5, DiRA-7, DiRA-9, DiRA-11, DiRA-12, DiRA-14 of docs/properties.md."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -238,6 +239,17 @@ def test_validation_leaves_the_adversary_out():
     method, data = make().eval(), batch()
     assert list(method.losses(data)) == ["discrimination", "restoration"]
     assert method.discriminator_losses(data)["discriminator"].isfinite()
+
+
+def test_decoder_and_head_start_as_in_the_authors_2d_code():
+    """Kaiming-uniform by the inputs of each output, Xavier-uniform in the head, no biases."""
+    network = make().network
+    convs = [m for m in network.decoder.modules() if isinstance(m, torch.nn.Conv2d)]
+    bounds = {conv: math.sqrt(6 / conv.weight[0].numel()) for conv in convs}
+    bounds[network.head[0]] = math.sqrt(6 / (9 * (network.head[0].in_channels + network.head[0].out_channels)))
+    for conv, bound in bounds.items():
+        assert 0.8 * bound < conv.weight.abs().max() <= bound
+        assert conv.bias is None or not conv.bias.any()
 
 
 def test_the_base_is_updated_after_a_step_and_the_restoration_forgotten():

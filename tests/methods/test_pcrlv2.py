@@ -295,7 +295,7 @@ def test_parameter_counts(preset, encoder, expected):
 def test_reference_restoration_fades_by_a_cosine():
     method, data = forced([0], preset="reference").eval(), batch()
     values = []
-    for method.progress in (0.0, 0.5, 1.0):
+    for method.epochs_done in (0.0, 0.5, 1.0):
         values.append(method.losses(data)["scale_restoration"].item())
     error = method.restore(data["view1"])["restored at 1/4"] - data["target1"]
     assert values[0] == pytest.approx(error.square().mean().item(), rel=1e-5)

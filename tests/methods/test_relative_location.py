@@ -86,3 +86,17 @@ def test_presets_in_words_of_layers():
         vectors[preset] = network(x)
         assert torch.allclose(vectors[preset], expected, atol=1e-5)
     assert not torch.allclose(vectors["paper"], vectors["reference"])
+
+
+def test_the_authors_batch_norm_sees_each_cube_alone():
+    data = batch()
+    for preset, sizes in (("paper", [12]), ("reference", [6, 6])):
+        method, seen = make(preset), []
+        method.network.register_forward_hook(lambda network, inputs, output, seen=seen: seen.append(output))
+        logits = method.logits(data["anchor"], data["query"])
+        assert [len(vectors) for vectors in seen] == sizes
+        middle, other = torch.cat(seen)[:6], torch.cat(seen)[6:]
+        assert torch.equal(logits, method.classifier(torch.cat([middle, other], dim=1)))
+        # each batch has zero mean under batch norm only where it is normalized alone
+        if preset == "reference":
+            assert middle.mean(0).abs().max() < 1e-5 and other.mean(0).abs().max() < 1e-5

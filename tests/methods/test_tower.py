@@ -51,7 +51,7 @@ class Vectors(nn.Module):
 def contrast_of(clean, transformed, **options):
     """L_Con of vectors (B, 6) that reach the loss as they are."""
     network = nn.Module()
-    network.encoder, network.decoder, network.spatial_dims = Vectors(), nn.Identity(), 2
+    network.encoder, network.decoder, network.spatial_dims = Vectors(), nn.Identity(), 3
     method = TOWER(network, ["contrast"], **options)
     method.projector = nn.Identity()
     return method.losses({"target": clean[..., None, None], "view": transformed[..., None, None]})["contrast"]

@@ -31,6 +31,10 @@ from monai_ssl.transforms.crops.cut import read_window, resize, spatial_shape
 from monai_ssl.transforms.crops.placement import Margin, check_extents, check_margin, region_inside
 
 _TRIES = 64
+# pairs drawn at once, of which a few percent overlap enough
+_PAIRS = 256
+# voxels around the box of both views in which the authors' code starts small crops
+_BESIDE = 3
 # one read of the box around both views costs less than two reads unless much of it belongs to neither
 _JOINT_READ = 1.5
 
@@ -67,11 +71,14 @@ class RandIoUPairCropd(Randomizable, MapTransform):
         max_background_fraction: see ``background``.
         max_tissue_fraction: see ``background``.
         max_retries: how often a rejected pair is drawn anew; then the least bad one is taken.
+        drawn: ``"fitting"``, as above, or ``"rejection"`` as in the authors' code: sizes and places of both views are
+            drawn anew until they overlap enough.
         num_locals: small crops; 0 for none.
         local_sizes: extents to cut small crops with, in voxels, shortened to the box around both views.
         local_out_size: voxels of the small crops.
         locals_from: ``"views"`` cuts them from the box around both views (sub-crop), ``"scan"`` from anywhere inside
-            the margin (multi-crop, row 5 of table 3 of the PCRLv2 paper).
+            the margin (multi-crop, row 5 of table 3 of the PCRLv2 paper); ``"corners"`` as the authors' code does: only
+            their first corner lies in that box, widened by three voxels, and the border of the scan cuts them off.
         names: keys of the first view, the second view, the list of small crops.
         params_key: where to put what was cut: ``starts`` and ``sizes`` (2, D), ``iou``, ``fallback`` (whether the
             least bad pair had to be taken), ``local_starts`` and ``local_sizes`` (num_locals, D).
@@ -106,6 +113,7 @@ class RandIoUPairCropd(Randomizable, MapTransform):
         max_background_fraction: float = 0.85,
         max_tissue_fraction: float = 0.15,
         max_retries: int = 10,
+        drawn: str = "fitting",
         num_locals: int = 6,
         local_sizes: Sequence[Sequence[int]] = ((8, 8, 8), (16, 16, 16), (32, 32, 16), (32, 32, 32)),
         local_out_size: Sequence[int] = (16, 16, 16),
@@ -127,7 +135,9 @@ class RandIoUPairCropd(Randomizable, MapTransform):
         self.background = BackgroundRule(background, background_level, max_background_fraction, max_tissue_fraction)
         check_interval("[0, inf)", max_retries=max_retries, num_locals=num_locals)
         self.max_retries = max_retries
-        check_choice(("views", "scan"), locals_from=locals_from)
+        check_choice(("fitting", "rejection"), drawn=drawn)
+        self.drawn = drawn
+        check_choice(("views", "scan", "corners"), locals_from=locals_from)
         self.locals_from = locals_from
         self.num_locals = num_locals
         if num_locals:
@@ -143,12 +153,13 @@ class RandIoUPairCropd(Randomizable, MapTransform):
         for key in self.key_iterator(out):
             scan = out.pop(key)
         pair, views, read, fallback = self._accepted_pair(scan)
-        if self.locals_from == "scan":
-            around = self._region(scan, np.array(scan.shape[1:]))
+        shape = np.array(scan.shape[1:])
+        if self.locals_from != "views":
             read = partial(read_window, scan)
+        if self.locals_from == "corners":
+            small = self._draw_corners(bounding_box(*pair), shape)
         else:
-            around = bounding_box(*pair)
-        small = self._draw_locals(around)
+            small = self._draw_locals(self._region(scan, shape) if self.locals_from == "scan" else bounding_box(*pair))
         out.update(zip(self.names, (resize(view, self.out_size) for view in views), strict=False))
         if self.num_locals:
             out[self.names[2]] = [resize(read(box), self.local_out_size) for box in small]
@@ -176,6 +187,25 @@ class RandIoUPairCropd(Randomizable, MapTransform):
 
     def _draw_pair(self, shape: np.ndarray, region: Box) -> tuple[Box, Box]:
         sizes = np.minimum(self.sizes, shape)
+        pair = self._first_of_many(sizes, shape, region) if self.drawn == "rejection" else None
+        return pair or self._draw_fitting(sizes, shape, region)
+
+    def _first_of_many(self, sizes: np.ndarray, shape: np.ndarray, region: Box) -> tuple[Box, Box] | None:
+        """Draw pairs of any sizes at any places; the first that overlap enough, if there are any."""
+        for _ in range(_TRIES):
+            drawn = sizes[self.R.randint(len(sizes), size=(2, _PAIRS))]
+            if self.same_size:
+                drawn[1] = drawn[0]
+            low, high = start_range(drawn, region, shape)
+            first, second = (Box(*both) for both in zip(self.R.randint(low, high + 1), drawn, strict=True))
+            passing = np.flatnonzero(iou(first, second) > self.iou_threshold)
+            if len(passing):
+                return Box(first.start[passing[0]], first.size[passing[0]]), Box(
+                    second.start[passing[0]], second.size[passing[0]]
+                )
+        return None
+
+    def _draw_fitting(self, sizes: np.ndarray, shape: np.ndarray, region: Box) -> tuple[Box, Box]:
         pairs = overlapping_sizes(sizes, self.iou_threshold, self.same_size)
         size, other = sizes[pairs[self.R.randint(len(pairs))]]
         low, high = start_range(size, region, shape)
@@ -190,6 +220,14 @@ class RandIoUPairCropd(Randomizable, MapTransform):
         for _ in range(self.num_locals):
             size = np.minimum(self.local_sizes[self.R.randint(len(self.local_sizes))], around.size)
             boxes.append(Box(self.R.randint(around.start, around.stop - size + 1), size))
+        return boxes
+
+    def _draw_corners(self, around: Box, shape: np.ndarray) -> list[Box]:
+        low, high = np.maximum(around.start - _BESIDE, 0), np.minimum(around.stop + _BESIDE, shape)
+        boxes = []
+        for _ in range(self.num_locals):
+            size, start = self.local_sizes[self.R.randint(len(self.local_sizes))], self.R.randint(low, high)
+            boxes.append(Box(start, np.minimum(size, shape - start)))
         return boxes
 
 

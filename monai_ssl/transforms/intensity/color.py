@@ -49,12 +49,12 @@ class RandGrayscaled(RandBatchTransform):
 
 
 class RandColorJitterd(RandBatchTransform):
-    """Change brightness, contrast, saturation and hue, in this order, and clip to [0, 1] after each.
+    """Change brightness, contrast, saturation and hue, in an order of each sample's own, and clip to [0, 1] after each.
 
     An image of one channel has neither saturation nor hue.
 
     Parameters drawn: ``brightness``, ``contrast`` and ``saturation`` (B,), factors of which 1 changes nothing;
-    ``hue`` (B,), a fraction of the color circle.
+    ``hue`` (B,), a fraction of the color circle; ``order`` (B, 4), which of these four comes first, second and so on.
 
     Args:
         keys: images of 1 or 3 channels in [0, 1] to change alike.
@@ -72,6 +72,7 @@ class RandColorJitterd(RandBatchTransform):
     """
 
     float32_kernel = True
+    on_host = ("order",)
 
     def __init__(
         self,
@@ -92,18 +93,31 @@ class RandColorJitterd(RandBatchTransform):
     def draw(self, shape: tuple[int, ...]) -> Params:
         _check_channels(shape[0], type(self).__name__)
         change = {name: self.R.uniform(-value, value) for name, value in self.strength.items()}
-        return {name: value if name == "hue" else 1.0 + value for name, value in change.items()}
+        factors = {name: value if name == "hue" else 1.0 + value for name, value in change.items()}
+        return {**factors, "order": self.R.permutation(len(factors))}
 
     @staticmethod
     def kernel(x: Tensor, params: Params) -> Tensor:
-        p = {name: expand(value, x.ndim) for name, value in params.items()}
-        out = (x * p["brightness"]).clamp_(0, 1)
-        mean = expand(_luminance(out).flatten(1).mean(1), x.ndim)
-        out = torch.lerp(mean, out, p["contrast"]).clamp_(0, 1)
-        if x.shape[1] == 1:
-            return out
-        out = torch.lerp(_luminance(out), out, p["saturation"]).clamp_(0, 1)
-        return _turn_hue(out, p["hue"])
+        out = x.clone()
+        for turn in params["order"].unbind(1):
+            for number, (name, change) in enumerate(_CHANGES.items()):
+                chosen = (turn == number).nonzero().flatten().to(x.device)
+                if len(chosen) and (x.shape[1] == 3 or name in ("brightness", "contrast")):
+                    out[chosen] = change(out[chosen], expand(params[name][chosen], x.ndim))
+        return out
+
+
+def _change_brightness(x: Tensor, factor: Tensor) -> Tensor:
+    return (x * factor).clamp_(0, 1)
+
+
+def _change_contrast(x: Tensor, factor: Tensor) -> Tensor:
+    mean = expand(_luminance(x).flatten(1).mean(1), x.ndim)
+    return torch.lerp(mean, x, factor).clamp_(0, 1)
+
+
+def _change_saturation(x: Tensor, factor: Tensor) -> Tensor:
+    return torch.lerp(_luminance(x), x, factor).clamp_(0, 1)
 
 
 def _check_channels(channels: int, name: str) -> None:
@@ -135,3 +149,11 @@ def _turn_hue(rgb: Tensor, turn: Tensor) -> Tensor:
     sector = (rgb.new_tensor([5, 3, 1]).reshape(3, *[1] * (rgb.ndim - 2)) + (hue + 6 * turn)).remainder_(6)
     missing = torch.minimum(sector, 4 - sector).clamp_(0, 1).mul_(chroma)
     return missing.neg_().add_(value)
+
+
+_CHANGES = {
+    "brightness": _change_brightness,
+    "contrast": _change_contrast,
+    "saturation": _change_saturation,
+    "hue": _turn_hue,
+}

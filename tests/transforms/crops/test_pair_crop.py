@@ -119,6 +119,43 @@ def test_first_view_is_placed_uniformly_and_the_second_on_all_sides():
     np.testing.assert_allclose(np.abs(shifts).mean(0), np.abs(plain).mean(0), rtol=0.06)
 
 
+def test_rejection_draws_pairs_as_plain_redrawing_does():
+    """The authors' loop: two sizes and two places of each, until they overlap; small crops become rare."""
+    shape, sizes, random = np.array((150, 150, 120)), np.array(SIZES), np.random.RandomState(1)
+    plain = []
+    while len(plain) < 600:
+        pair = [Box(random.randint(0, shape - size + 1), size) for size in sizes[random.randint(4, size=2)]]
+        if iou(*pair) > 0.3:
+            plain.append(pair)
+    drawn, _ = pairs(shape, 600, drawn="rejection")
+
+    def summary(pairs):
+        volumes = np.array([[box.volume for box in pair] for pair in pairs])
+        shifts = np.abs([second.start - first.start for first, second in pairs]).mean(0)
+        return (volumes == SIZES[0][0] ** 3 // 2).mean(), volumes.mean() / 1e6, *shifts / 30
+
+    np.testing.assert_allclose(summary(drawn), summary(plain), atol=0.06)
+    assert summary(drawn)[0] < 0.06 < summary(pairs(shape, 600)[0])[0]
+
+
+def test_small_crops_of_the_authors_code_have_only_their_corner_near_both_views():
+    crop = RandIoUPairCropd("image", **SMALL, background=None, locals_from="corners", params_key="p").set_random_state(
+        0
+    )
+    scan, beside, outside, cut = torch.rand(1, 40, 40, 30), [], 0, 0
+    for _ in range(80):
+        sample = crop({"image": scan})
+        p = sample["p"]
+        low, high = p["starts"].min(0), (p["starts"] + p["sizes"]).max(0)
+        assert (p["local_starts"] >= low - 3).all() and (p["local_starts"] < high + 3).all()
+        stops = p["local_starts"] + p["local_sizes"]
+        assert (stops <= scan.shape[1:]).all() and all(x.shape == (1, 4, 4, 4) for x in sample["locals"])
+        outside += (stops > high).any(1).sum()
+        cut += sum(tuple(size) not in SMALL["local_sizes"] for size in p["local_sizes"])
+        beside += [(low - p["local_starts"]).max(), (p["local_starts"] - high).max()]
+    assert outside > 100 and cut > 0 and max(beside) > 0
+
+
 def test_margins_keep_views_away_from_the_border():
     drawn, _ = pairs((340, 340, 310), 300, margin=[(70, 71), 70, (15, 19)])
     for box in (box for pair in drawn for box in pair):

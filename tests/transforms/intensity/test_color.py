@@ -6,6 +6,12 @@ from contract import images, run
 
 from monai_ssl.transforms import RandColorJitterd, RandGrayscaled
 
+NAMES = ("brightness", "contrast", "saturation", "hue")
+
+
+def with_order(params, order=(0, 1, 2, 3)):
+    return params | {"order": torch.tensor([order] * len(params["hue"]))}
+
 
 @pytest.mark.parametrize("turn", [-0.4, -1 / 3, 0.1, 0.5])
 def test_hue_equals_the_standard_library(turn):
@@ -14,7 +20,7 @@ def test_hue_equals_the_standard_library(turn):
     x[0, :, 0, 1] = torch.tensor([1.0, 0.0, 0.0])
     one = torch.ones(2)
     params = {"brightness": one, "contrast": one, "saturation": one, "hue": one * turn}
-    out = RandColorJitterd.kernel(x, params)
+    out = RandColorJitterd.kernel(x, with_order(params))
     for before, after in zip(x.movedim(1, -1).reshape(-1, 3), out.movedim(1, -1).reshape(-1, 3), strict=True):
         h, s, v = colorsys.rgb_to_hsv(*before.tolist())
         torch.testing.assert_close(after, torch.tensor(colorsys.hsv_to_rgb((h + turn) % 1, s, v)), atol=1e-5, rtol=0)
@@ -45,15 +51,28 @@ def test_brightness_and_contrast_in_closed_form():
 def test_no_saturation_is_gray():
     x, one = images((3, 9, 8)), torch.ones(3)
     params = {"brightness": one, "contrast": one, "saturation": 0 * one, "hue": 0 * one}
-    torch.testing.assert_close(RandColorJitterd.kernel(x, params), run(RandGrayscaled("image", 1.0), x))
+    torch.testing.assert_close(RandColorJitterd.kernel(x, with_order(params)), run(RandGrayscaled("image", 1.0), x))
 
 
 def test_range_of_the_draws():
     done = RandColorJitterd("image", params_key="done").set_random_state(0).batch({"image": torch.zeros(500, 3, 2, 2)})
     for name, value in done["done"].items():
-        if name != "applied":
+        if name in NAMES:
             middle = 0.0 if name == "hue" else 1.0
             assert 0.38 < (value - middle).abs().max() <= 0.4 and (value - middle).mean().abs() < 0.05
+
+
+def test_the_order_is_drawn_for_each_sample_and_kept():
+    x = images((3, 9, 8), batch=40)
+    done = RandColorJitterd("image", params_key="done").set_random_state(0).batch({"image": x})
+    params, neutral = done["done"], {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0}
+    assert len({tuple(order.tolist()) for order in params["order"]}) > 12
+    for sample, order, out in zip(range(40), params["order"], done["image"], strict=True):
+        one = x[sample : sample + 1]
+        for name in (NAMES[place] for place in order):
+            alone = {k: torch.tensor([v]) for k, v in neutral.items()} | {name: params[name][sample : sample + 1]}
+            one = RandColorJitterd.kernel(one, with_order(alone))
+        torch.testing.assert_close(one[0], out, atol=2e-6, rtol=0)
 
 
 def test_results_stay_in_range():
