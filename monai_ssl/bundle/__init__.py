@@ -1,5 +1,6 @@
 """What the JSON of bundles names: the factories that assemble a run."""
 
+from monai_ssl.bundle.finetuning import begin_run, finetuned, model_folder
 from monai_ssl.bundle.inference import Inference, images, load_method
 from monai_ssl.bundle.pretraining import Pretraining, StandardHandlers
 from monai_ssl.bundle.run import device, has_fast_half, scaled_lr, setup
@@ -8,10 +9,13 @@ __all__ = [
     "Inference",
     "Pretraining",
     "StandardHandlers",
+    "begin_run",
     "device",
+    "finetuned",
     "has_fast_half",
     "images",
     "load_method",
+    "model_folder",
     "scaled_lr",
     "setup",
 ]

@@ -9,9 +9,9 @@ from monai_ssl.former_paths import moved_name
 if TYPE_CHECKING:
     from monai_ssl.data.imbalance import (
         MeanResampler,
+        WeightedResampler,
         class_sampler,
         imbalanced_subset,
-        weighted_sampler,
     )
     from monai_ssl.data.labeled import LabeledImages
     from monai_ssl.data.windows import WindowDataset, collate_views, endless_loader
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 _IMPORTED_WHEN_USED = {
     "LabeledImages": "labeled",
     "MeanResampler": "imbalance",
+    "WeightedResampler": "imbalance",
     "WindowDataset": "windows",
     "class_sampler": "imbalance",
     "collate_views": "windows",
     "endless_loader": "windows",
     "imbalanced_subset": "imbalance",
-    "weighted_sampler": "imbalance",
 }
 
 __all__ = [
     "LabeledImages",
     "MeanResampler",
     "PretrainingScans",
+    "WeightedResampler",
     "WindowDataset",
     "class_sampler",
     "collate_views",
     "endless_loader",
     "imbalanced_subset",
-    "weighted_sampler",
 ]
 
 

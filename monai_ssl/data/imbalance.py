@@ -119,20 +119,31 @@ class MeanResampler(Sampler[int]):
         return torch.Generator().manual_seed((self.seed * 1_000_003 + count) * streams + stream)
 
 
-def weighted_sampler(labels: Sequence[int], seed: int = 0) -> WeightedRandomSampler:
-    """Return a sampler that draws as many images as there are, with replacement, each class equally often on average.
+class WeightedResampler(WeightedRandomSampler):
+    """Draw as many images as there are, with replacement, each class equally often on average.
+
+    Args:
+        labels: class of each image of the dataset.
+        seed: of all epochs.
 
     Raises:
         ValueError: when there are fewer than two classes.
     """
-    members = _members(labels)
-    weights = [1 / len(members[int(label)]) for label in labels]
-    return WeightedRandomSampler(weights, len(labels), generator=torch.Generator().manual_seed(seed))
+
+    def __init__(self, labels: Sequence[int], seed: int = 0) -> None:
+        members = _members(labels)
+        weights = [1 / len(members[int(label)]) for label in labels]
+        super().__init__(weights, len(labels), generator=torch.Generator().manual_seed(seed))
+        self.seed = seed
+
+    def set_epoch(self, epoch: int) -> None:
+        """Continue with the draw of ``epoch``."""
+        self.generator.manual_seed(self.seed * 1_000_003 + epoch)
 
 
 def class_sampler(
     labels: Sequence[int], resampling: Literal["mean", "weighted"] | None, seed: int = 0
-) -> Sampler[int] | None:
+) -> MeanResampler | WeightedResampler | None:
     """Return the sampler of that name, or none.
 
     Raises:
@@ -150,7 +161,7 @@ def class_sampler(
     if resampling == "mean":
         return MeanResampler(labels, seed=seed)
     if resampling == "weighted":
-        return weighted_sampler(labels, seed)
+        return WeightedResampler(labels, seed)
     raise ValueError(f"`resampling` must be null, 'mean' or 'weighted', got {resampling!r}.")
 
 
@@ -181,9 +192,9 @@ def _check_enough(kind: str, wanted: int, available: int, ratio: float, total: i
 
 __all__ = [
     "MeanResampler",
+    "WeightedResampler",
     "class_sampler",
     "imbalance_counts",
     "imbalanced_subset",
     "largest_total",
-    "weighted_sampler",
 ]

@@ -88,7 +88,7 @@ class Checkpoint:
         source = RunFolder(self.directory, self.resume).source
         if source is not None:
             self.load(trainer, source)
-        _check_all_continue(trainer, self.path)
+        check_all_continue(trainer, self.path)
 
     def save_epoch(self, trainer: SSLTrainer) -> None:
         state = trainer.state
@@ -117,7 +117,7 @@ class Checkpoint:
             "seed": trainer.seed,
             "best": self.best,
             "config": self.config,
-            "versions": _versions(),
+            "versions": versions(),
         }
 
     def load(self, trainer: SSLTrainer, path: Path) -> None:
@@ -222,7 +222,7 @@ def _global_batch_size(trainer: SSLTrainer) -> int:
     return stream.global_batch_size if isinstance(stream, SampleStream) else 1
 
 
-def _check_all_continue(trainer: SSLTrainer, path: Path) -> None:
+def check_all_continue(trainer: SSLTrainer, path: Path) -> None:
     """Raise unless all processes stand at the same iteration; on several machines some may not see the file."""
     if idist.get_world_size() == 1:
         return
@@ -234,7 +234,7 @@ def _check_all_continue(trainer: SSLTrainer, path: Path) -> None:
         )
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     packages = {"monai_ssl": __version__, "torch": torch.__version__, "monai": monai.__version__}
     return {
         **{name: str(version) for name, version in packages.items()},

@@ -35,6 +35,7 @@ _RESULTS = (
     "*_raw.csv",
     "*_summary.csv",
     "cases.csv",
+    "predictions",
 )
 """What a run and its evaluation leave; prepared data, words and MLflow's database serve several runs and stay."""
 
@@ -48,9 +49,10 @@ class RunFolder:
     Args:
         output_dir: folder of the run.
         resume: continue from ``checkpoint.pt`` if it is there, or from a given file.
+        overwrite: when ``False``, results that are not continued are no reason to move them, but to stop.
 
     Raises:
-        ValueError: in training, when another process trains into the folder.
+        ValueError: in training, when another process trains into the folder, or it holds what may not be moved.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -60,8 +62,8 @@ class RunFolder:
     ['earlier']
     """
 
-    def __init__(self, output_dir: str | Path, resume: bool | str | Path = False) -> None:
-        self.root, self.resume = Path(output_dir), resume
+    def __init__(self, output_dir: str | Path, resume: bool | str | Path = False, *, overwrite: bool = True) -> None:
+        self.root, self.resume, self.overwrite = Path(output_dir), resume, overwrite
 
     @property
     def source(self) -> Path | None:
@@ -81,8 +83,8 @@ class RunFolder:
             engine.add_event_handler(Events.STARTED, self.claim)
             engine.add_event_handler(Events.COMPLETED, self.free)
 
-    def claim(self) -> None:
-        """Hold the folder, and clear it for this run."""
+    def claim(self) -> Path | None:
+        """Hold the folder, and clear it for this run; return where an earlier run was moved to."""
         self.root.mkdir(parents=True, exist_ok=True)
         # of an earlier run of this process that ended in an exception
         release(self.root / _LOCK)
@@ -92,8 +94,14 @@ class RunFolder:
         )
         sweep(self.root, self.root / PICTURES)
         left = [] if self.continues else list(self.results())
-        if left:
-            self._move_aside(left)
+        if left and not (self.overwrite or self.resume):
+            self.free()
+            raise ValueError(
+                f"{self.root} holds the results of an earlier run ({', '.join(path.name for path in left[:3])}): "
+                "`--resume true` continues it, `--overwrite true` begins anew and keeps them in `earlier`; or give "
+                "another `output_dir`."
+            )
+        return self._move_aside(left) if left else None
 
     def free(self) -> None:
         """Let others have the folder."""
@@ -104,11 +112,16 @@ class RunFolder:
         for pattern in _RESULTS:
             yield from sorted(self.root.glob(pattern))
 
-    def _move_aside(self, results: list[Path]) -> None:
+    def place_for_earlier(self) -> Path:
+        """Make a new folder for what an earlier run left."""
         kept = self.root / _EARLIER / f"{time.strftime('%Y%m%d_%H%M%S')}_{os.getpid()}"
         while kept.exists():
             kept = kept.with_name(f"{kept.name}_")
         kept.mkdir(parents=True)
+        return kept
+
+    def _move_aside(self, results: list[Path]) -> Path:
+        kept = self.place_for_earlier()
         for path in results:
             path.rename(kept / path.name)
         logger.warning(
@@ -116,6 +129,7 @@ class RunFolder:
             self.root,
             kept,
         )
+        return kept
 
 
 __all__ = ["CHECKPOINT", "RunFolder"]

@@ -2,9 +2,10 @@
 
 from monai_ssl.tasks.augmentation import AUGMENTATION_LEVELS, AugmentationLevel, augmentations
 from monai_ssl.tasks.base import Metric, Scores, Task
+from monai_ssl.tasks.checkpoint import FinetuneCheckpoint
 from monai_ssl.tasks.classification import Classification
 from monai_ssl.tasks.data_check import check_data
-from monai_ssl.tasks.description import DescribeModel
+from monai_ssl.tasks.description import DescribedModel, DescribeModel
 from monai_ssl.tasks.labels import DecodeLabelsd, EncodeLabelsd
 from monai_ssl.tasks.regression import Regression
 from monai_ssl.tasks.segmentation import Segmentation
@@ -16,7 +17,9 @@ __all__ = [
     "Classification",
     "DecodeLabelsd",
     "DescribeModel",
+    "DescribedModel",
     "EncodeLabelsd",
+    "FinetuneCheckpoint",
     "KeepBest",
     "Metric",
     "Regression",

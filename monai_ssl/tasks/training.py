@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from ignite import distributed as idist
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.data import DataLoader, DistributedSampler
 from monai.engines import Evaluator
-from monai.handlers import CheckpointSaver, StatsHandler, ValidationHandler, from_engine
+from monai.handlers import StatsHandler, ValidationHandler, from_engine
 from monai.utils import set_determinism
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
+from torch.utils.data import DistributedSampler as TorchDistributedSampler
 
+from monai_ssl.data.draws import DrawnCases, EpochSampler, NumberedBatches
+from monai_ssl.files import atomic
 from monai_ssl.tasks.finite_loss import FiniteLoss
 from monai_ssl.tasks.record import Recorder, SupervisedRecord
-from monai_ssl.tasks.unvalidated import SaveUnvalidated
 
 MODEL = "model.pt"
 """Name of the state dict in ``ckpt_dir``."""
@@ -65,8 +68,36 @@ class Validated:
             handler.attach(engine)
 
 
+class SaveUnvalidated:
+    """Ignite handler that writes the last model when there are no validation cases.
+
+    The best model is chosen, and written, by the validation; without cases none would be written at all, as after the
+    first scan that an annotator labels.
+
+    Args:
+        network: may be wrapped by ``DistributedDataParallel``.
+        path: of the state dict.
+        validator: whose ``data_loader`` tells whether there are cases.
+    """
+
+    def __init__(self, network: nn.Module, path: str | Path, validator: Evaluator) -> None:
+        self.network, self.path, self.validator = network, Path(path), validator
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Write the model, if the run is complete and nothing else has."""
+        del engine
+        if not len(self.validator.data_loader) and idist.get_rank() == 0:  # type: ignore[arg-type]
+            save_model(self.network, self.path)
+
+
 class KeepBest:
     """Ignite handler of the validation: metrics in the log, and the best model as ``model.pt``; on rank 0 only.
+
+    The first validation is the best until another one is better; one without a number, as where no case has a structure,
+    is worse than any number.
 
     Args:
         network: may be wrapped by ``DistributedDataParallel``.
@@ -76,25 +107,36 @@ class KeepBest:
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     handler = KeepBest(nn.Linear(2, 1), folder, higher_is_better=False)
+    >>> handler.is_better(0.5, math.nan), handler.is_better(0.5, 0.4), handler.is_better(math.nan, 0.4)
+    (True, False, False)
     """
 
     def __init__(self, network: nn.Module, ckpt_dir: str | Path, higher_is_better: bool = True) -> None:
-        # every rank builds what it may not use: Ignite's Checkpoint has a hidden collective
-        saver = CheckpointSaver(
-            str(ckpt_dir),
-            {"model": network},
-            save_key_metric=True,
-            key_metric_filename=MODEL,
-            key_metric_negative_sign=not higher_is_better,
-        )
-        self.higher_is_better = higher_is_better
-        self.handlers: list[Handler] = [StatsHandler(iteration_log=False), saver] if idist.get_rank() == 0 else []
+        self.network, self.path, self.higher_is_better = network, Path(ckpt_dir) / MODEL, higher_is_better
 
     def attach(self, engine: Evaluator) -> None:
-        if not self.higher_is_better:
-            engine.metric_cmp_fn = lambda current, best: current < best
-        for handler in self.handlers:
-            handler.attach(engine)
+        engine.metric_cmp_fn = self.is_better
+        if idist.get_rank() == 0:
+            StatsHandler(iteration_log=False).attach(engine)
+            # MONAI compares at the end of the epoch, which is the only one of a validation
+            engine.add_event_handler(Events.COMPLETED, self.keep)
+
+    def is_better(self, current: float, best: float) -> bool:
+        """Whether a metric is better than the best one before."""
+        if math.isnan(current) or math.isnan(best):
+            return not math.isnan(current)
+        return current > best if self.higher_is_better else current < best
+
+    def keep(self, engine: Evaluator) -> None:
+        """Write the model when this validation was the best."""
+        if engine.state.best_metric_epoch == engine.state.epoch:
+            save_model(self.network, self.path)
+
+
+def save_model(network: nn.Module, path: Path) -> None:
+    """Write a state dict under its own names, whole or not at all."""
+    with atomic(path) as file:
+        torch.save(getattr(network, "module", network).state_dict(), file)
 
 
 def loader(
@@ -103,7 +145,8 @@ def loader(
     num_workers: int = 0,
     *,
     shuffle: bool = False,
-    sampler: Sampler[int] | None = None,
+    sampler: EpochSampler | None = None,
+    seed: int = 0,
 ) -> DataLoader:
     """Return a loader; under ``torchrun`` each process gets its share of the cases, where there are enough.
 
@@ -111,8 +154,10 @@ def loader(
         dataset: with a length.
         batch_size: of each process.
         num_workers: processes that load.
-        shuffle: for training: a new order in each epoch, and as many cases for each process.
+        shuffle: for training: a new order in each pass, and as many cases for each process; order and random
+            transforms follow from ``seed`` and the number of the batch, not from the number of workers.
         sampler: draws the cases in its own way, in a single process only.
+        seed: of order and transforms, where ``shuffle`` is set.
 
     Raises:
         ValueError: for a ``sampler`` under ``torchrun``.
@@ -120,21 +165,21 @@ def loader(
     >>> from monai.data import Dataset as Cases
     >>> [batch.tolist() for batch in loader(Cases([1, 2, 3]), batch_size=2)]
     [[1, 2], [3]]
+    >>> first, second = (list(loader(Cases([1, 2, 3]), 3, shuffle=True)) for _ in range(2))
+    >>> torch.equal(first[0], second[0])
+    True
     """
-    world_size = idist.get_world_size()
-    if world_size > 1:
-        if sampler is not None:
-            raise ValueError("`resampling` draws cases for one process: leave it null under `torchrun`.")
-        if shuffle or len(dataset) >= world_size:  # type: ignore[arg-type]
-            sampler = DistributedSampler(dataset, even_divisible=shuffle, shuffle=shuffle)
-    return DataLoader(
-        dataset,
-        num_workers,
-        batch_size=batch_size,
-        shuffle=shuffle and sampler is None,
-        sampler=sampler,
-        persistent_workers=num_workers > 0,
-    )
+    rank, world_size = idist.get_rank(), idist.get_world_size()
+    if world_size > 1 and sampler is not None:
+        raise ValueError("`resampling` draws cases for one process: leave it null under `torchrun`.")
+    options: dict[str, Any] = {"num_workers": num_workers, "persistent_workers": num_workers > 0}
+    if shuffle:
+        order = sampler or TorchDistributedSampler(dataset, num_replicas=world_size, rank=rank, seed=seed)
+        batches = NumberedBatches(order, batch_size, rank)
+        return DataLoader(DrawnCases(dataset, seed), batch_sampler=batches, **options)
+    if world_size > 1 and len(dataset) >= world_size:  # type: ignore[arg-type]
+        options["sampler"] = DistributedSampler(dataset, even_divisible=False, shuffle=False)
+    return DataLoader(dataset, batch_size=batch_size, **options)
 
 
 def distributed(network: nn.Module, device: torch.device | str, scheme: str = "full") -> nn.Module:

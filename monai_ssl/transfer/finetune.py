@@ -98,19 +98,19 @@ class FinetuneScheme:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Freeze or release the encoder as the epoch asks, also after a resumed checkpoint."""
-        before = self.frozen
-        self.frozen = self.scheme == "fixed" or (self.scheme == "warmup" and engine.state.epoch <= self.warmup_epochs)
+        """Freeze or release the encoder as the epoch asks; a resumed run needs nothing but the number of its epoch."""
+        epoch, warmup = engine.state.epoch, self.scheme == "warmup"
+        self.frozen = self.scheme == "fixed" or (warmup and epoch <= self.warmup_epochs)
         _require_gradients(self.encoder.parameters(), not self.frozen)
-        if self.optimizer is not None and self.frozen != before:
+        if self.optimizer is not None:
             self._choose_trainable(self.optimizer)
+            if warmup and epoch == self.warmup_epochs + 1:
+                self.optimizer.state.clear()
 
     def _choose_trainable(self, optimizer: Optimizer) -> None:
         frozen = {id(parameter) for parameter in self.encoder.parameters()} if self.frozen else set()
         for group, parameters in zip(optimizer.param_groups, self._parameters, strict=True):
             group["params"] = [parameter for parameter in parameters if id(parameter) not in frozen]
-        if not self.frozen:
-            optimizer.state.clear()
 
     def _hold(self, encoder: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         del inputs

@@ -25,6 +25,9 @@ from monai_ssl.zoo.readme import handed_readme
 PRETRAINED = "models/pretrained/encoder.safetensors"
 """In the written bundle. Not in ``models`` itself: MONAI Label offers all that lies there as a model to infer with."""
 
+_FOLDERS = {"output_dir": "$@bundle_root + '/eval'", "ckpt_dir": "$@bundle_root + '/models'"}
+"""Of a bundle that is the annotators' own: MONAI Label serves ``models/model.pt``, and each training replaces it."""
+
 # MONAI Label guesses the task from these words in the name of the folder, and expects other data then
 _OTHER_TASKS = ("deepedit", "deepgrow", "detection", "classification")
 
@@ -133,9 +136,13 @@ def _write(
     (folder / "docs").mkdir()
     (folder / "docs/README.md").write_text(handed_readme(name, settings, card))
     (folder / "docs/data_license.txt").write_text(f"{card.data_license}\n")
-    for config, own in (("train", {"weights": f"$@bundle_root + '/{PRETRAINED}'"}), ("inference", {})):
+    train = {"weights": f"$@bundle_root + '/{PRETRAINED}'", "overwrite": True}
+    for config, own in (("train", train), ("inference", {})):
         path = folder / "configs" / f"{config}.json"
-        path.write_text(_configured(path.read_text(), settings | own))
+        path.write_text(_configured(path.read_text(), settings | _FOLDERS | own))
+    path = folder / "configs/evaluate.json"
+    # that of `train.json` is spelled out
+    path.write_text(drop_key(path.read_text(), "encoder"))
     path = folder / "configs/metadata.json"
     write_json(path, _described(read_json(path), card, settings, name))
     with atomic(folder / "models/model.pt") as file:

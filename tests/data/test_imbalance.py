@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from monai_ssl.data.imbalance import (
     MeanResampler,
+    WeightedResampler,
     class_sampler,
     imbalance_counts,
     imbalanced_subset,
     largest_total,
-    weighted_sampler,
 )
 
 NEGATIVES = [f"n{i:04d}" for i in range(1000)]
@@ -106,10 +106,16 @@ def test_several_classes_are_brought_to_the_rarest():
 
 def test_weights_make_classes_equally_frequent():
     labels = [0] * 900 + [1] * 100
-    drawn = list(weighted_sampler(labels, 1))
+    sampler = WeightedResampler(labels, 1)
+    drawn = list(sampler)
     positive = sum(labels[i] for i in drawn)
     assert len(drawn) == 1000 and abs(positive - 500) < 3 * 250**0.5
-    assert drawn == list(weighted_sampler(labels, 1)) != list(weighted_sampler(labels, 2))
+    assert drawn == list(WeightedResampler(labels, 1)) != list(WeightedResampler(labels, 2))
+    epochs = []
+    for epoch in (3, 0, 3):
+        sampler.set_epoch(epoch)
+        epochs.append(list(sampler))
+    assert epochs[0] == epochs[2] != epochs[1], "an epoch is drawn alike, whatever was drawn before"
 
 
 def test_samplers_by_name():
