@@ -79,6 +79,7 @@ ALLOWED = {
     "bundle": {
         "overrides",
         "io",
+        "store",
         "data",
         "engines",
         "handlers",

@@ -16,6 +16,7 @@ from monai_ssl.analysis.cases import Case, CaseList
 from monai_ssl.analysis.trained_run import TrainedRun
 from monai_ssl.arguments import nearest_multiples
 from monai_ssl.data.labeled import read_listed
+from monai_ssl.store.conform import decide_modality
 from monai_ssl.store.statistics import intensity_statistics
 from monai_ssl.transforms.crops.cut import resize
 
@@ -69,6 +70,23 @@ class ImageSet:
         return f"{len(self)} images{spread} of {patients} patients, from {self.kind}, resized to {size}{left}."
 
 
+@dataclass(frozen=True)
+class LoadedCase:
+    """One image as a run sees it.
+
+    Args:
+        image: (1 or 3, *spatial) in [0, 1].
+        mask: (*spatial), its label map if it has one.
+        scale: (D,) voxels here for a voxel in the file.
+        modality: as the file says, else by its values.
+    """
+
+    image: Tensor
+    mask: Tensor | None
+    scale: list[float]
+    modality: str
+
+
 def read_images(
     listed: CaseList, run: TrainedRun, *, limit: int = 100, size: Sequence[int] | None = None, seed: int = 0
 ) -> ImageSet:
@@ -92,16 +110,16 @@ def read_images(
     if not cases:
         raise ValueError(f"The data holds no image to look at: it is {listed.kind}.")
     wanted = _checked_size(size, run) if size else _common_size(cases, run)
-    loaded = [_load(case, run, wanted) for case in cases]
-    channels = max(len(image) for image, _, _ in loaded)
+    loaded = [read_case(case, run, wanted) for case in cases]
+    channels = max(len(one.image) for one in loaded)
     patients = {patient: number for number, patient in enumerate(dict.fromkeys(case.patient for case in cases))}
     return ImageSet(
-        images=torch.stack([image.expand(channels, *wanted) for image, _, _ in loaded]),
+        images=torch.stack([one.image.expand(channels, *wanted) for one in loaded]),
         patients=torch.tensor([patients[case.patient] for case in cases]),
         classes=torch.tensor([listed.classes.index(str(case.label)) for case in cases]) if listed.classes else None,
         names=listed.classes,
-        masks=torch.stack([mask for _, mask, _ in loaded if mask is not None]) if cases[0].mask else None,
-        scales=torch.tensor([scale for _, _, scale in loaded]),
+        masks=torch.stack([one.mask for one in loaded if one.mask is not None]) if cases[0].mask else None,
+        scales=torch.tensor([one.scale for one in loaded]),
         positions=torch.from_numpy(drawn),
         kind=listed.kind,
         left_out=len(listed.cases) - len(cases),
@@ -131,6 +149,10 @@ def _common_size(cases: Sequence[Case], run: TrainedRun) -> tuple[int, ...]:
 def _extent(case: Case, run: TrainedRun) -> list[float]:
     """Return voxels along each axis, of the spacing of the training where that is known."""
     array, spacing, _ = _read(case)
+    return _extent_of(array, spacing, run)
+
+
+def _extent_of(array: NDArray, spacing: Sequence[float], run: TrainedRun) -> list[float]:
     target = run.card.spacing or spacing
     return [n * s / t for n, s, t in zip(array.shape[1:], spacing, target, strict=True)]
 
@@ -138,22 +160,33 @@ def _extent(case: Case, run: TrainedRun) -> list[float]:
 def _read(case: Case) -> tuple[NDArray, tuple[float, ...], str]:
     if isinstance(case.image, Path):
         volume = read_listed(case.image, "the data")
-        return volume.array, volume.spacing, volume.modality
+        return volume.array, volume.spacing, decide_modality(volume.array, volume.modality, "auto")[0]
     return case.image.raw(), case.image.spacing, case.image.modality
 
 
-def _load(case: Case, run: TrainedRun, size: tuple[int, ...]) -> tuple[Tensor, Tensor | None, list[float]]:
-    array, _, modality = _read(case)
+def read_case(case: Case, run: TrainedRun, size: tuple[int, ...] | None = None) -> LoadedCase:
+    """Read one image as the run saw it.
+
+    Args:
+        case: a file or a scan.
+        run: decides dimensions and intensities.
+        size: voxels along each axis; ``None`` keeps those of the image in the spacing of the training.
+
+    Raises:
+        ValueError: when the image cannot be read or has other dimensions, or its label map another size.
+    """
+    array, spacing, modality = _read(case)
     if array.ndim != run.spatial_dims + 1:
         raise ValueError(
             f"The run is {run.spatial_dims}-D, but the data holds an image of {array.ndim - 1} dimensions: give "
             f"{'volumes' if run.spatial_dims == 3 else 'images'}."
         )
+    size = size or tuple(max(1, round(side)) for side in _extent_of(array, spacing, run))
     scaled = run.intensity(modality)(array, intensity_statistics(array, None))
     image = torch.from_numpy(np.ascontiguousarray(scaled))
     image = image if len(image) in (1, 3) else image[:1]
     scale = [new / old for new, old in zip(size, array.shape[1:], strict=True)]
-    return resize(image, size).clamp(0, 1), _mask(case, array.shape[1:], size), scale
+    return LoadedCase(resize(image, size).clamp(0, 1), _mask(case, array.shape[1:], size), scale, modality)
 
 
 def _mask(case: Case, shape: tuple[int, ...], size: tuple[int, ...]) -> Tensor | None:

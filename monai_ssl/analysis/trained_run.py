@@ -67,9 +67,14 @@ class TrainedRun:
         return self.encoder.spatial_dims
 
     def intensity(self, modality: str) -> Intensity:
-        """Return how values of a scan of that modality became [0, 1] in training."""
+        """Return how values of a scan of that modality became [0, 1] in training.
+
+        A window in HU would make one gray of an MR, and percentiles another scale of each CT: of these two, scans of
+        the one that was not trained on get its default.
+        """
         recorded: Mapping[str, Any] = self.card.intensity
-        preset = recorded if "kind" in recorded else recorded.get(modality)
+        of_one = "kind" in recorded and {modality, self.card.modality} != {"ct", "mr"}
+        preset = recorded if of_one else recorded.get(modality)
         return intensity_from_dict(preset) if preset else default_intensity(modality)
 
 

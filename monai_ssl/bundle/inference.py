@@ -27,7 +27,8 @@ from monai_ssl.io.listing import images_in
 from monai_ssl.io.monai_reader import ScanReader, named_below
 from monai_ssl.methods import Method
 from monai_ssl.networks import build
-from monai_ssl.transfer import ScaleIntensityByPresetd, SetChannelsd
+from monai_ssl.store import Store
+from monai_ssl.transfer import ScaleIntensityAsTrainedd, ScaleIntensityByPresetd, SetChannelsd
 from monai_ssl.transfer.load import check_numbers
 from monai_ssl.transfer.source import read_checkpoint
 from monai_ssl.transforms import ImageNetNormalized, ZScored
@@ -83,6 +84,8 @@ class Inference:
         normalizer = _NORMALIZATIONS[normalize]("image").normalize if normalize else None
         self.network = InferenceNetwork(self.method, output, normalizer)
         self.modality, self.intensity = _of_modality(described, modality)
+        # what the user says counts
+        self._scale = ScaleIntensityByPresetd if modality else ScaleIntensityAsTrainedd
         self.channels = self.method.encoder.in_channels
 
     def load(self) -> None:
@@ -106,7 +109,7 @@ class Inference:
         if self.spatial_dims == 3:
             steps.append(Orientationd("image", "RAS", labels=None))
         steps += [
-            ScaleIntensityByPresetd("image", self.modality, self.intensity),
+            self._scale("image", self.modality, self.intensity),
             SetChannelsd("image", self.channels),
             EnsureTyped("image"),
         ]
@@ -179,7 +182,7 @@ def images(dataset_dir: str, spatial_dims: int | None = None) -> list[dict[str, 
     """List the images of a folder, or the one file, for inference; see :func:`monai_ssl.io.listing.images_in`.
 
     Raises:
-        ValueError: when there is none.
+        ValueError: when there is none, or the folder is a store.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -189,6 +192,11 @@ def images(dataset_dir: str, spatial_dims: int | None = None) -> list[dict[str, 
     >>> [Path(case["image"]).name for case in found]
     ['a.nii.gz']
     """
+    if Store.is_store(dataset_dir):
+        raise ValueError(
+            f"`dataset_dir` names the store {dataset_dir}: give the folder that it was prepared from, or make features "
+            f"of a store by `python -m monai_ssl embed --weights RUN --data {dataset_dir} --out features.csv`."
+        )
     return [{"image": path} for path in images_in(dataset_dir, spatial_dims)]
 
 
@@ -203,6 +211,11 @@ def load_method(method: Method, weights: str) -> None:
     if not path.is_file():
         raise FileNotFoundError(
             f"`weights` names {path}, which does not exist: it is `model.pt` in a run's `output_dir`."
+        )
+    if path.suffix == ".safetensors":
+        raise ValueError(
+            f"`weights` names {path}, a part of the method: give `model.pt` beside it, or make features of any images "
+            f"by `python -m monai_ssl embed --weights {path} --data DATA --out features.csv`."
         )
     state = read_checkpoint(path)
     state = state.get("method", state)

@@ -23,6 +23,7 @@ COMMANDS = (
     "advise",
     "new_method",
     "analyse",
+    "embed",
 )
 """Modules of this package; a new command is a new module and its name here."""
 FAILED, MISUSED = 1, 2

@@ -70,6 +70,7 @@ class Export:
             epochs=state.epoch,
             iterations=state.iteration,
             data_license=self.data_license,
+            window_size=tuple(self.window_size),
             **self.facts,
         )
         self.directory.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from monai_ssl.store.intensity import (
     default_intensity,
     intensity_from_dict,
 )
+from monai_ssl.store.layout import source_names
 from monai_ssl.store.prepare import PrepareOptions, prepare
 from monai_ssl.store.report import Report
 from monai_ssl.store.sheet import write_sheet
@@ -33,6 +34,7 @@ __all__ = [
     "load_split",
     "prepare",
     "save_split",
+    "source_names",
     "split_by_patient",
     "write_sheet",
 ]

@@ -20,6 +20,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 SCANS = "scans"
 PRIVATE = "private"
+SOURCES = "sources.json"
 
 
 def array_path(store: Path, key: str) -> Path:
@@ -88,6 +89,11 @@ def write_manifest(store: Path, options: Mapping[str, Any], records: list[dict[s
 def source_key(key: str) -> str:
     """Return the key of the source that a scan is a part of; a source of one volume has the key of its scan."""
     return key.split("-")[0]
+
+
+def source_names(store: Path) -> dict[str, list[str]]:
+    """Return the files that each scan came from, by key; a source of several scans stands under the first of them."""
+    return memory(store / PRIVATE / SOURCES)
 
 
 def memory(path: Path) -> dict[str, Any]:

@@ -24,12 +24,14 @@ from monai_ssl.store.layout import (
     MANIFEST,
     PRIVATE,
     SCANS,
+    SOURCES,
     create_store,
     locked,
     memory,
     pseudonym,
     record_path,
     source_key,
+    source_names,
     store_secret,
     write_manifest,
 )
@@ -252,7 +254,7 @@ class _Preparation:
             self.report.warnings.append(f"scans with the same voxels: {self._sources_of(group)}")
 
     def _sources_of(self, scans: Sequence[str]) -> str:
-        known = memory(self.store / PRIVATE / "sources.json")
+        known = source_names(self.store)
         now = {key: [source.name for source in sources] for key, sources in self.names.items()}
         keys = [key if key in now or key in known else f"{source_key(key)}-0" for key in scans]
         return ", ".join((now.get(key) or known.get(key) or [key])[0] for key in keys)
@@ -272,8 +274,8 @@ class _Preparation:
             entries.sort()
         write_manifest(self.store, self.options.identity(), records)
         names = {key: sorted(source.name for source in sources) for key, sources in self.names.items()}
-        known = memory(self.store / PRIVATE / "sources.json")
-        write_json(self.store / PRIVATE / "sources.json", {**known, **names}, mode=0o600)
+        known = source_names(self.store)
+        write_json(self.store / PRIVATE / SOURCES, {**known, **names}, mode=0o600)
         write_json(self.hashes_path, self.hashes, mode=0o600)
         report.scans = len(records)
         report.patients = len({record["patient"] for record in records})

@@ -7,7 +7,7 @@ from monai_ssl.transfer.export import export_weights, hash_tensors
 from monai_ssl.transfer.finetune import FinetuneScheme, parameter_groups
 from monai_ssl.transfer.inflate import inflate_channels
 from monai_ssl.transfer.load import load_weights
-from monai_ssl.transfer.preprocess import ScaleIntensityByPresetd, SetChannelsd
+from monai_ssl.transfer.preprocess import ScaleIntensityAsTrainedd, ScaleIntensityByPresetd, SetChannelsd
 from monai_ssl.transfer.scan_features import scan_features, trained_encoder
 from monai_ssl.transfer.start import start_from
 
@@ -15,6 +15,7 @@ __all__ = [
     "FinetuneScheme",
     "LoadAccount",
     "ModelCard",
+    "ScaleIntensityAsTrainedd",
     "ScaleIntensityByPresetd",
     "SetChannelsd",
     "encoder_of",

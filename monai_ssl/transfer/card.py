@@ -39,6 +39,7 @@ class ModelCard:
         spacing: voxel size in mm, one number an axis; ``None`` when scans kept their own.
         channels: of the image.
         orientation: of the array axes.
+        window_size: voxels of a window along each axis; empty when that is not known.
         scans: number of scans seen.
         patients: number of patients seen.
         data_fingerprint: hash of the prepared data.
@@ -58,6 +59,7 @@ class ModelCard:
     spacing: tuple[float, ...] | None = None
     channels: int = 1
     orientation: str = "RAS"
+    window_size: tuple[int, ...] = ()
     scans: int = 0
     patients: int = 0
     data_fingerprint: str = ""
@@ -82,12 +84,13 @@ class ModelCard:
             known = {f.name for f in dataclasses.fields(cls)}
             card = cls(**{name: _harmless(value) for name, value in entries.items() if name in known})
             spacing = None if card.spacing is None else tuple(float(size) for size in card.spacing)
+            window = tuple(int(size) for size in card.window_size)
             _check_types(card)
         except (TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(
                 f"The model card in {source} cannot be read ({error}); export the weights again with `export_weights`."
             ) from error
-        return dataclasses.replace(card, spacing=spacing)
+        return dataclasses.replace(card, spacing=spacing, window_size=window)
 
     def disagreements(self, expected: Mapping[str, Any]) -> list[str]:
         """Say in words where images that are prepared as ``expected`` differ from those of pre-training.
@@ -115,6 +118,7 @@ class ModelCard:
             + (f", then each image normalized: `{self.normalize}`" if self.normalize else ""),
             "Spacing": "as acquired" if self.spacing is None else f"{' x '.join(f'{s:g}' for s in self.spacing)} mm",
             "Orientation": self.orientation,
+            "Windows": " x ".join(map(str, self.window_size)) or "not stated",
             "Training": f"{self.epochs} epochs, {self.iterations} iterations",
             "Data fingerprint": f"`{self.data_fingerprint or 'not given'}`",
             "License of the data": self.data_license,

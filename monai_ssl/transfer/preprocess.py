@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -11,7 +12,10 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from torch import Tensor
 
+from monai_ssl.store.conform import decide_modality
 from monai_ssl.store.intensity import default_intensity, intensity_from_dict
+
+_logger = logging.getLogger(__name__)
 
 
 class ScaleIntensityByPresetd(MapTransform):
@@ -45,6 +49,59 @@ class ScaleIntensityByPresetd(MapTransform):
             scaled = torch.from_numpy(self.preset(image.numpy(force=True))).to(image.device)
             out[key] = _like(scaled, out[key])
         return out
+
+
+class ScaleIntensityAsTrainedd(MapTransform):
+    """Map the intensities of whole scans to [0, 1] as in pre-training, and those of another modality by its default.
+
+    A window in HU would make one gray of an MR, and percentiles another scale of each CT; which of the two an image
+    is, is judged by its values. Others are taken for what the weights were trained on.
+
+    Args:
+        keys: images (C, *spatial) as loaded, with their own intensities (HU for CT).
+        modality: that the weights were trained on.
+        intensity: preset of that modality; ``None`` for the default.
+        allow_missing_keys: skip keys that a sample lacks instead of raising ``KeyError``.
+
+    >>> hu = torch.tensor([-1000.0, 40.0, 300.0]).repeat(1, 8, 8, 3)
+    >>> scale = ScaleIntensityAsTrainedd("image", "mr")
+    >>> scale({"image": hu})["image"].unique()  # a CT, whatever the weights saw
+    tensor([0.0000, 0.5200, 0.6500])
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        modality: str,
+        intensity: Mapping[str, Any] | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.modality, self.intensity = modality, intensity
+        self.told = False
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        out = dict(data)
+        for key in self.key_iterator(out):
+            modality = decide_modality(torch.as_tensor(out[key]).numpy(force=True), "unknown", "auto")[0]
+            if {modality, self.modality} != {"ct", "mr"}:
+                scale = ScaleIntensityByPresetd(key, self.modality, self.intensity)
+            else:
+                scale = ScaleIntensityByPresetd(key, modality)
+                self._tell(modality)
+            out = scale(out)
+        return out
+
+    def _tell(self, modality: str) -> None:
+        if not self.told:
+            _logger.warning(
+                "Images look like %s, but the weights were trained on %s: their intensities are scaled as pre-training "
+                "does by default; `--modality %s` says that this is meant.",
+                modality,
+                self.modality,
+                modality,
+            )
+        self.told = True
 
 
 class SetChannelsd(MapTransform):
