@@ -17,13 +17,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from monai_ssl.analysis.cases import Case, CaseList
+from monai_ssl.analysis.cases import Case, CaseList, list_cases
 from monai_ssl.analysis.image_set import LoadedCase, read_case
 from monai_ssl.analysis.trained_run import TrainedRun
 from monai_ssl.arguments import check_choice, nearest_multiples
 from monai_ssl.io.volume import ReadError
 from monai_ssl.networks import Encoder
 from monai_ssl.networks.modes import device_of, evaluating
+from monai_ssl.store import source_names
 
 REGIONS = ("scan", "window", "label")
 _WINDOW = {2: (224, 224), 3: (64, 64, 32)}
@@ -189,19 +190,23 @@ def _pool(x: Tensor, cells: Sequence[int]) -> Tensor:
 _VECTORS = {"scan": _of_scan, "window": _of_windows, "label": _of_labels}
 
 
-def names_of(listed: CaseList, data: Path, sources: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return a name for each image: its path below ``data``, or the key of a scan in a store.
+def embed_data(run: TrainedRun, data: Path, work_dir: Path, **how: Any) -> FeatureTable:
+    """Return the features of what is in a folder or list.
 
     Args:
-        listed: the images.
-        data: the folder or list that was given.
-        sources: files of the scans of a store that was made for this, by key.
+        run: has the encoder.
+        data: a store, any tree of scans, or a list of images.
+        work_dir: where the store of a raw tree goes.
+        **how: see :func:`embed`.
     """
+    listed = list_cases(data, run.spatial_dims, work_dir)
+    sources = source_names(work_dir / "store")
     root = data if data.is_dir() else data.parent
-    return [_name(case.image, root, sources) for case in listed.cases]
+    return embed(run, listed, [_name(case.image, root, sources) for case in listed.cases], **how)
 
 
 def _name(image: Any, root: Path, sources: Mapping[str, Sequence[str]]) -> str:
+    """Return the path of an image below ``root``, or the key of a scan in a store that was there before."""
     if isinstance(image, Path):
         return str(image.relative_to(root)) if image.is_relative_to(root) else str(image)
     whole, _, part = image.key.partition("-")
@@ -209,4 +214,4 @@ def _name(image: Any, root: Path, sources: Mapping[str, Sequence[str]]) -> str:
     return (found[0] + (f" [{part}]" if part else "")) if found else image.key
 
 
-__all__ = ["REGIONS", "FeatureTable", "embed", "names_of"]
+__all__ = ["REGIONS", "FeatureTable", "embed", "embed_data"]

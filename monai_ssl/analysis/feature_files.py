@@ -19,6 +19,12 @@ def check_ending(path: Path) -> None:
         raise ValueError(f"`--out {path}` must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
 
 
+def as_frame(table: FeatureTable) -> pd.DataFrame:
+    """Return a row for each vector: what it is of, and its entries ``f0``, ``f1``, ..."""
+    columns = [f"f{number}" for number in range(table.features.shape[1])]
+    return pd.concat([pd.DataFrame(table.rows), pd.DataFrame(table.features, columns=columns)], axis=1)
+
+
 def write_features(table: FeatureTable, path: Path) -> list[Path]:
     """Write a table; return the files.
 
@@ -29,15 +35,13 @@ def write_features(table: FeatureTable, path: Path) -> list[Path]:
         ValueError: for another ending.
     """
     check_ending(path)
-    rows = pd.DataFrame(table.rows)
     if path.suffix == ".npy":
         beside = path.with_name(f"{path.stem}.rows.csv")
         with atomic(path) as file:
             np.lib.format.write_array(file, table.features, allow_pickle=False)
-        _write(beside, rows.to_csv(index=False).encode())
+        _write(beside, pd.DataFrame(table.rows).to_csv(index=False).encode())
         return [path, beside]
-    columns = [f"f{number}" for number in range(table.features.shape[1])]
-    whole = pd.concat([rows, pd.DataFrame(table.features, columns=columns)], axis=1)
+    whole = as_frame(table)
     _write(path, whole.to_csv(index=False).encode() if path.suffix == ".csv" else whole.to_parquet(index=False))
     return [path]
 
@@ -47,4 +51,4 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-__all__ = ["ENDINGS", "check_ending", "write_features"]
+__all__ = ["ENDINGS", "as_frame", "check_ending", "write_features"]

@@ -42,20 +42,16 @@ def run(args: argparse.Namespace) -> int:
     """Write the table and say what was left out; return 1 if that was everything, or anything under ``--strict``."""
     import torch
 
-    from monai_ssl.analysis.cases import list_cases
-    from monai_ssl.analysis.embed import embed, names_of
+    from monai_ssl.analysis.embed import embed_data
     from monai_ssl.analysis.feature_files import check_ending, write_features
     from monai_ssl.analysis.trained_run import read_run
-    from monai_ssl.store import source_names
 
     check_ending(args.out)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     trained = read_run(args.weights, device=args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    # a raw tree is prepared here first: on the disk of the result, which is known to be large enough for it or not
+    # a raw tree is prepared first, on the disk of the result and not into a small /tmp
     with tempfile.TemporaryDirectory(prefix=".embed-", dir=args.out.parent) as folder:
-        listed = list_cases(args.data, trained.spatial_dims, folder)
-        names = names_of(listed, args.data, source_names(Path(folder) / "store"))
-        table = embed(trained, listed, names, regions=args.regions, window=args.window)
+        table = embed_data(trained, args.data, Path(folder), regions=args.regions, window=args.window)
     for name, reason in table.left_out.items():
         print(f"left out: {name}: {reason}", file=sys.stderr)
     if not table.rows:

@@ -9,12 +9,18 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from monai_ssl import __version__
 from monai_ssl.errors import printable
 
 COMMANDS = (
     "prepare",
     "inspect_store",
     "preview",
+    "pretrain",
+    "finetune",
+    "evaluate",
+    "predict",
+    "embed",
     "benchmark",
     "discover",
     "study",
@@ -23,9 +29,10 @@ COMMANDS = (
     "advise",
     "new_method",
     "analyse",
-    "embed",
 )
 """Modules of this package; a new command is a new module and its name here."""
+PROGRAM = "python -m monai_ssl"
+"""What help shows; `monai-ssl` is the same after an installation."""
 FAILED, MISUSED = 1, 2
 
 
@@ -61,9 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m monai_ssl",
+        prog=PROGRAM,
         description="Self-supervised pre-training for medical images. `COMMAND --help` shows examples.",
     )
+    parser.add_argument("--version", action="version", version=f"monai_ssl {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
         module = importlib.import_module(f"monai_ssl.cli.{name}")

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from monai_ssl.losses import spherical_kmeans
 from monai_ssl.losses import kmeans as module
+from monai_ssl.losses import spherical_kmeans
 
 
 def points(n=60, d=4, seed=0):

@@ -1,0 +1,49 @@
+"""``finetune``: train a downstream bundle on labels, from pre-trained weights or from scratch."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from monai_ssl.bundle_folders import bundle_folder
+from monai_ssl.cli.stock import options, run_stock, stock_command
+
+_EXAMPLES = """examples:
+  python -m monai_ssl finetune segmentation --data labeled --weights runs/pcrlv2 --labels "{'liver': 1}"
+      into finetuned/segmentation; `labeled` has imagesTr and labelsTr, or a datalist
+  python -m monai_ssl finetune segmentation --data labeled --out scratch --labels "{'liver': 1}"
+      the same from scratch, to see whether pre-training helped
+  python -m monai_ssl finetune classification --data xray --weights runs/simclr --classes "['normal', 'pneumonia']"
+
+The stock command `python -m monai.bundle run` is printed and run. Then: `evaluate RUN --data DATA`."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to the parser of the program."""
+    parser = subparsers.add_parser(
+        "finetune",
+        help="train on labels, from pre-trained weights or from scratch",
+        usage="%(prog)s TASK --data DATA [options] [--key value ...]",
+        description="Train a task on labels, from pre-trained weights or from scratch.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("task", metavar="TASK", help="segmentation, classification, regression, or the folder of another bundle")
+    add("--data", type=Path, required=True, metavar="DATA", help="labeled images, see the page of the bundle")
+    add("--weights", type=Path, metavar="FILE|RUN", help="of a pre-training; from scratch without")
+    add("--out", type=Path, metavar="DIR", help="folder of the run; default: finetuned/TASK")
+    parser.set_defaults(takes_overrides=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the bundle; return its exit code."""
+    folder = bundle_folder(args.task)
+    weights = args.weights / "encoder.safetensors" if args.weights and args.weights.is_dir() else args.weights
+    out = args.out or Path("finetuned") / folder.name
+    words = options(args, dataset_dir=args.data, weights=weights, output_dir=out)
+    return run_stock(stock_command("run", folder, ["train"], words))
+
+
+__all__ = ["add_parser", "run"]
