@@ -4,6 +4,8 @@ Each configuration is built once (``case``), trained for an epoch once (``traine
 ``test_methods.py`` and ``test_numerics.py`` among them. What takes a run of its own is done for one of each kind.
 """
 
+import contextlib
+import copy
 import json
 import os
 import re
@@ -71,6 +73,21 @@ def test_each_optimizer_holds_what_its_step_trains_and_nothing_else(case):
             for groups in (optimizer.param_groups, case.method.parameter_groups(step))
         )
         assert fixed == wanted, step
+
+
+def test_no_view_and_no_step_reads_back_from_the_device(case, monkeypatch):
+    """Meta tensors have no values: a host read, or a tensor that was left on the CPU, is an error."""
+    generator = torch.Generator
+    # there is neither a generator nor autocast for `meta`; seeds are drawn on the host in any case
+    monkeypatch.setattr(torch, "Generator", lambda device="cpu": generator("cpu"))
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+    method = copy.deepcopy(case.method).to("meta")
+    batch = {key: x.to("meta") if isinstance(x, torch.Tensor) else x for key, x in case.windows.items()}
+    viewed = copy.deepcopy(case.views)(batch)
+    for step in method.steps:
+        sum(method(viewed, step).values()).backward()
+    method.after_step()
+    assert {x.device.type for x in method.state_dict().values()} == {"meta"}
 
 
 def test_the_table_names_the_keys_of_the_batch(case):

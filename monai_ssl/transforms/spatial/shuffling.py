@@ -54,6 +54,8 @@ class RandLocalShufflingd(RandBatchTransform):
     (True, False)
     """
 
+    on_host = ("seed", "start", "size")
+
     def __init__(
         self,
         keys: KeysCollection,
@@ -109,7 +111,7 @@ def _shuffle_at_once(x: Tensor, start: Tensor, size: Tensor, seed: Tensor) -> Te
     last = torch.arange(count * spatial.numel(), device=x.device)
     random = _random(size.prod(1).sum(1).tolist(), seed, x.device)
     done = 0
-    for inside in _inside(start, size, spatial, low + _RANDOM_BITS):
+    for inside in _inside(start, size, spatial, low + _RANDOM_BITS, x.device):
         order = random[done : done + len(inside)].long() << low
         done += len(inside)
         # sorted by window, then at random: within a window, the n-th voxel takes the n-th of these
@@ -119,28 +121,36 @@ def _shuffle_at_once(x: Tensor, start: Tensor, size: Tensor, seed: Tensor) -> Te
     return x.flatten(2).gather(2, taken.expand(-1, x.shape[1], -1)).reshape(x.shape)
 
 
-def _inside(start: Tensor, size: Tensor, spatial: Sequence[int], shift: int) -> Iterator[Tensor]:
-    """Yield the voxels of all windows in turn, each as number of the window << ``shift`` | index of the voxel."""
+def _inside(
+    start: Tensor, size: Tensor, spatial: Sequence[int], shift: int, device: torch.device
+) -> Iterator[Tensor]:
+    """Yield the voxels of all windows in turn, each as number of the window << ``shift`` | index of the voxel.
+
+    Windows are known on the host, so that nothing is read back from the device.
+    """
     start, sides = start.long().movedim(1, 2), size.long().movedim(1, 2).flatten(0, 1)
     count, windows, dims = start.shape
     strides = [math.prod(spatial[axis + 1 :]) for axis in range(dims)]
-    corner = (start * torch.tensor(strides, device=start.device)).sum(-1)
-    corner += torch.arange(count, device=start.device)[:, None] * math.prod(spatial)
-    number = torch.arange(1, count * windows + 1, device=start.device)
+    corner = (start * torch.tensor(strides)).sum(-1) + torch.arange(count)[:, None] * math.prod(spatial)
+    first = torch.arange(1, count * windows + 1) << shift | corner.flatten()
     at_once = max(1, _CHUNK // math.prod(sides.amax(0).tolist())) if windows else 1
-    for first, side in zip((number << shift | corner.flatten()).split(at_once), sides.split(at_once), strict=True):
-        yield _fill(first, side, strides)
+    for begin, side in zip(first.split(at_once), sides.split(at_once), strict=True):
+        voxels = side.cumprod(1).sum(0).tolist()
+        yield _fill(begin.to(device, non_blocking=True), side.to(device, non_blocking=True), strides, voxels)
 
 
-def _fill(first: Tensor, sides: Tensor, strides: Sequence[int]) -> Tensor:
-    """Return ``first`` (W,) and what lies behind it along each of the ``sides`` (W, spatial axes), box after box."""
-    for axis, stride in enumerate(strides):
+def _fill(first: Tensor, sides: Tensor, strides: Sequence[int], voxels: Sequence[int]) -> Tensor:
+    """Return ``first`` (W,) and what lies behind it along each of the ``sides`` (W, spatial axes), box after box.
+
+    ``voxels`` says how many there are after each axis.
+    """
+    for axis, (stride, total) in enumerate(zip(strides, voxels, strict=True)):
         # each element becomes a row of `side` elements that lie `stride` apart
         side = sides[:, axis]
         begin = side.cumsum(0) - side
-        row = (first - begin * stride).repeat_interleave(side)
-        sides = sides.repeat_interleave(side, 0) if axis + 1 < len(strides) else sides
-        first = row.add_(torch.arange(0, len(row) * stride, stride, device=row.device))
+        row = (first - begin * stride).repeat_interleave(side, output_size=total)
+        sides = sides.repeat_interleave(side, 0, output_size=total) if axis + 1 < len(strides) else sides
+        first = row.add_(torch.arange(0, total * stride, stride, device=row.device))
     return first
 
 
