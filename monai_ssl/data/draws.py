@@ -1,4 +1,4 @@
-"""Batches of labeled cases whose order and chance follow from seed and number alone, so that resuming needs no state."""
+"""Batches of labeled cases whose order and chance follow from seed and number: resuming needs no other state."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class NumberedBatches(Sampler[list[tuple[Draw, int]]]):
         return -(-len(self.sampler) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[Draw, int]]]:
+        # as a generator: PyTorch's loader with workers makes two iterators and uses one
         number, first = divmod(self.start, len(self))
         self.start = (number + 1) * len(self)
         self.sampler.set_epoch(number)
         drawn = [((number, place, self.rank), index) for place, index in enumerate(self.sampler)]
-        return iter(
-            [drawn[i : i + self.batch_size] for i in range(first * self.batch_size, len(drawn), self.batch_size)]
-        )
+        for start in range(first * self.batch_size, len(drawn), self.batch_size):
+            yield drawn[start : start + self.batch_size]
 
 
 class DrawnCases(Dataset):

@@ -222,7 +222,7 @@ def _global_batch_size(trainer: SSLTrainer) -> int:
     return stream.global_batch_size if isinstance(stream, SampleStream) else 1
 
 
-def check_all_continue(trainer: SSLTrainer, path: Path) -> None:
+def check_all_continue(trainer: Engine, path: Path) -> None:
     """Raise unless all processes stand at the same iteration; on several machines some may not see the file."""
     if idist.get_world_size() == 1:
         return

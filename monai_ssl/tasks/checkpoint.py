@@ -159,8 +159,8 @@ def _say_where(trainer: SupervisedTrainer, path: Path) -> None:
     epoch, wanted = trainer.state.epoch, trainer.state.max_epochs
     if wanted is not None and epoch >= wanted:
         logger.warning(
-            "%s has already trained %d epochs and `max_epochs` is %d: nothing is left to do. Set a larger `max_epochs`, "
-            "or `--overwrite true` to begin anew.",
+            "%s has already trained %d epochs and `max_epochs` is %d: nothing is left to do. Set a larger "
+            "`max_epochs`, or `--overwrite true` to begin anew.",
             path,
             epoch,
             wanted,

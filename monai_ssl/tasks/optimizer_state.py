@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 
 def state_by_name(optimizer: Optimizer, network: nn.Module) -> dict[str, Any]:
     """Return moments and the like by name of their parameter, and the options of each group without its parameters."""
-    names = {parameter: name for name, parameter in network.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
     return {
         "state": {names[parameter]: dict(state) for parameter, state in optimizer.state.items()},
         "groups": [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups],

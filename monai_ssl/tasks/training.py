@@ -96,8 +96,8 @@ class SaveUnvalidated:
 class KeepBest:
     """Ignite handler of the validation: metrics in the log, and the best model as ``model.pt``; on rank 0 only.
 
-    The first validation is the best until another one is better; one without a number, as where no case has a structure,
-    is worse than any number.
+    The first validation is the best until another one is better; one without a number, as where no case has a
+    structure, is worse than any number.
 
     Args:
         network: may be wrapped by ``DistributedDataParallel``.
