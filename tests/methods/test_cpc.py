@@ -147,16 +147,6 @@ def test_equal_scores_lose_the_logarithm_of_the_candidates(columns):
 # CPC-4: InfoNCE ---------------------------------------------------------------------------------------------------
 
 
-def test_the_loss_is_that_of_the_paper():
-    predicted, codes = random_vectors()
-    terms = []
-    for k in range(2):
-        for i in range(6):
-            scores = [math.exp(float(predicted[i, k] @ codes[j, k])) for j in range(6)]
-            terms.append(-math.log(scores[i] / sum(scores)))
-    assert given_vectors(make(), predicted, codes).item() == pytest.approx(sum(terms) / len(terms), rel=1e-5)
-
-
 def test_scores_are_float32_under_autocast():
     predicted, codes = random_vectors()
     with torch.autocast("cpu", torch.bfloat16):

@@ -92,14 +92,3 @@ def test_the_table_travels_with_the_weights():
 def test_presets():
     kinds = {p: [type(layer).__name__ for layer in make(p).network.layers] for p in ("paper", "reference")}
     assert kinds == {"paper": ["Linear", "BatchNorm1d", "ReLU"], "reference": ["Linear", "ReLU", "BatchNorm1d"]}
-
-
-def test_the_authors_batch_norm_sees_each_slot_alone():
-    _, data = puzzle()
-    for preset, sizes in (("paper", [32]), ("reference", [4] * 8)):
-        method, seen = make(preset), []
-        method.network.register_forward_hook(lambda network, inputs, output, seen=seen: seen.append(len(output)))
-        found = method.vectors(data["cells"])
-        assert seen == sizes and found.shape == (4, 8 * 64)
-        slots = [make(preset).network(data["cells"][slot::8]) for slot in range(8)]
-        assert torch.allclose(found, torch.cat(slots, dim=1), atol=1e-6) == (preset == "reference")

@@ -65,38 +65,3 @@ def test_the_middle_cube_stands_first():
     logits = method.logits(data["anchor"], data["query"])
     assert torch.equal(logits, method.logits(data["anchor"], data["query"].flip(0)))
     assert not torch.equal(logits, method.logits(data["anchor"].flip(0), data["query"]))
-
-
-def test_presets_in_words_of_layers():
-    """The paper averages and normalizes before ReLU, the study's code takes the maximum and normalizes after it."""
-    x = batch()["anchor"]
-    vectors = {}
-    for preset in ("paper", "reference"):
-        network = make(preset).network
-        linear = network.layers[0]
-        coarsest = network.encoder.eval()(x)[-1].flatten(2)
-        pooled = linear(coarsest.mean(2) if preset == "paper" else coarsest.amax(2))
-        norm = torch.nn.functional.batch_norm
-        expected = (
-            norm(pooled, None, None, training=True).relu()
-            if preset == "paper"
-            else norm(pooled.relu(), None, None, training=True)
-        )
-        network.layers.train()
-        vectors[preset] = network(x)
-        assert torch.allclose(vectors[preset], expected, atol=1e-5)
-    assert not torch.allclose(vectors["paper"], vectors["reference"])
-
-
-def test_the_authors_batch_norm_sees_each_cube_alone():
-    data = batch()
-    for preset, sizes in (("paper", [12]), ("reference", [6, 6])):
-        method, seen = make(preset), []
-        method.network.register_forward_hook(lambda network, inputs, output, seen=seen: seen.append(output))
-        logits = method.logits(data["anchor"], data["query"])
-        assert [len(vectors) for vectors in seen] == sizes
-        middle, other = torch.cat(seen)[:6], torch.cat(seen)[6:]
-        assert torch.equal(logits, method.classifier(torch.cat([middle, other], dim=1)))
-        # each batch has zero mean under batch norm only where it is normalized alone
-        if preset == "reference":
-            assert middle.mean(0).abs().max() < 1e-5 and other.mean(0).abs().max() < 1e-5
