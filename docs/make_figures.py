@@ -32,6 +32,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "RandRelativeLocationd": {"cube": (40, 40)},
     "RandRotationTaskd": {},
     "RandRubikd": {"cube": (40, 40), "permutations": TABLE},
+    "RandVisibleBlocksd": {"block": 16},
     "RandWindowCropd": {"out_size": (96, 96)},
 }
 """Arguments of the transforms that take one key."""

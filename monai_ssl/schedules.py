@@ -1,4 +1,4 @@
-"""Schedules over training progress in [0, 1]: constant, cosine with warm-up, linear, steps; stateless."""
+"""Schedules over training progress in [0, 1]: constant, cosine and polynomial with warm-up, linear, steps; stateless."""
 
 from __future__ import annotations
 
@@ -46,6 +46,29 @@ def linear(start: float, end: float) -> Schedule:
     return lambda progress: start + (end - start) * min(progress, 1.0)
 
 
+def polynomial(start: float, power: float = 0.9, warmup: float = 0.0) -> Schedule:
+    r"""From ``start`` to 0 as :math:`s (1 - p)^{power}` (nnU-Net's schedule, "poly").
+
+    Args:
+        start: value at progress 0 (after the warm-up, if any).
+        power: 1 is a straight line.
+        warmup: fraction of training, in [0, 1), during which the value rises linearly from 0 to ``start``.
+
+    >>> lr = polynomial(1.0, power=2.0, warmup=0.2)
+    >>> [round(lr(progress), 3) for progress in (0.0, 0.1, 0.2, 0.6, 1.0)]
+    [0.0, 0.5, 1.0, 0.25, 0.0]
+    """
+    if not 0.0 <= warmup < 1.0:
+        raise ValueError(f"`warmup` is a fraction of training in [0, 1), got {warmup}.")
+
+    def value(progress: float) -> float:
+        if progress < warmup:
+            return start * progress / warmup
+        return float(start * ((1.0 - min(progress, 1.0)) / (1.0 - warmup)) ** power)
+
+    return value
+
+
 def steps(start: float, factor: float, at: Sequence[float]) -> Schedule:
     """Return ``start``, multiplied by ``factor`` as soon as each progress in ``at`` is reached.
 
@@ -58,4 +81,4 @@ def steps(start: float, factor: float, at: Sequence[float]) -> Schedule:
     return lambda progress: start * factor ** sum(progress >= p for p in at)
 
 
-__all__ = ["Schedule", "constant", "cosine", "linear", "steps"]
+__all__ = ["Schedule", "constant", "cosine", "linear", "polynomial", "steps"]

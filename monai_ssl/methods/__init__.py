@@ -10,6 +10,7 @@ from monai_ssl.methods.cube_plus_plus import CubePlusPlus
 from monai_ssl.methods.dira import DiRA
 from monai_ssl.methods.exemplar import Exemplar
 from monai_ssl.methods.jigsaw import Jigsaw
+from monai_ssl.methods.mae import MAE
 from monai_ssl.methods.moco import MoCo
 from monai_ssl.methods.models_genesis import ModelsGenesis
 from monai_ssl.methods.pcrlv1 import PCRLv1
@@ -33,6 +34,7 @@ __all__ = [
     "DiRA",
     "Exemplar",
     "Jigsaw",
+    "MAE",
     "Method",
     "MoCo",
     "ModelsGenesis",

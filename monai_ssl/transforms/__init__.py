@@ -20,6 +20,7 @@ from monai_ssl.transforms.masks.distortions import RandDistortiond
 from monai_ssl.transforms.masks.knowledge_masks import RandBlockMaskd, RandStripeMaskd, mask_of
 from monai_ssl.transforms.masks.painting import RandPaintingd
 from monai_ssl.transforms.masks.rays_mask import RandRaysMaskd
+from monai_ssl.transforms.masks.visible_blocks import RandVisibleBlocksd
 from monai_ssl.transforms.one_of import RandOneOfd
 from monai_ssl.transforms.puzzles.cube_turns import (
     RandCubeTurnsd,
@@ -45,9 +46,9 @@ from monai_ssl.transforms.spatial.shuffling import RandLocalShufflingd
 from monai_ssl.transforms.views import BatchViews, Snapshotd
 
 __all__ = [
-    "HALF_TURNS",
     "BatchViews",
     "CellGrid",
+    "HALF_TURNS",
     "ImageNetNormalized",
     "RandAffineBatchd",
     "RandBatchTransform",
@@ -81,6 +82,7 @@ __all__ = [
     "RandSignedGammad",
     "RandStripeMaskd",
     "RandTask",
+    "RandVisibleBlocksd",
     "RandWindowCropd",
     "RandWordCropd",
     "Separatelyd",
