@@ -1,4 +1,4 @@
-"""Schedules over training progress in [0, 1]: constant, cosine and polynomial with warm-up, linear, steps; stateless."""
+"""Schedules over training progress in [0, 1]: constant, cosine or polynomial with warm-up, linear, steps; stateless."""
 
 from __future__ import annotations
 

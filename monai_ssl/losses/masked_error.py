@@ -13,8 +13,8 @@ DISTANCES = ("mse", "l1", "huber")
 def masked_error(restored: Tensor, target: Tensor, visible: Tensor, distance: str = "mse") -> Tensor:
     r"""Mean over masked voxels and channels of each sample, then over samples: visible voxels have no gradient at all.
 
-    :math:`\frac1B\sum_b \frac{\sum (1 - m_b)\, d(\hat x_b, x_b)}{C \sum (1 - m_b)}`, in float32 under autocast. As every
-    sample counts alike, it is the same for a whole batch and for its parts on several processes.
+    :math:`\frac1B\sum_b \frac{\sum (1 - m_b)\, d(\hat x_b, x_b)}{C \sum (1 - m_b)}`, in float32 under autocast. Every
+    sample counts alike, so it is the same for a whole batch and for its parts on several processes.
 
     Args:
         restored: (B, C, *spatial).

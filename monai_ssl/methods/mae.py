@@ -1,7 +1,7 @@
 """MAE on a U-Net: masked auto-encoding (masked image modeling), restore masked blocks from the visible ones.
 
-He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022, https://arxiv.org/abs/2111.06377, on a residual
-encoder U-Net as in Wald et al., "Revisiting MAE Pre-training for 3D Medical Image Segmentation", CVPR 2025,
+He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022, https://arxiv.org/abs/2111.06377, on a
+residual encoder U-Net as in Wald et al., "Revisiting MAE Pre-training for 3D Medical Image Segmentation", CVPR 2025,
 https://arxiv.org/abs/2410.23132, and "An OpenMind for 3D Medical Vision Self-supervised Learning", ICCV 2025,
 https://arxiv.org/abs/2412.17041.
 """
@@ -87,7 +87,12 @@ class MAE(Method):
     def panels(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         visible, target, restored = batch["visible"], batch["target"], self._restored(batch).detach()
         merged = torch.where(visible > 0, target, restored.to(target.dtype))
-        return {"input": self.fill(batch["view"], visible).detach(), "target": target, "restored": restored, "merged": merged}
+        return {
+            "input": self.fill(batch["view"], visible).detach(),
+            "target": target,
+            "restored": restored,
+            "merged": merged,
+        }
 
 
 __all__ = ["MAE"]

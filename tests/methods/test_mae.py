@@ -74,7 +74,8 @@ def test_what_stands_in_place_of_masked_voxels():
         filled = fill(x, visible)
         assert torch.equal(filled[visible.expand_as(x) > 0], x[visible.expand_as(x) > 0])
         for sample, channel in ((0, 0), (1, 2)):
-            seen, put = (a[sample, channel][m] for a, m in ((x, visible[sample, 0] > 0), (filled, visible[sample, 0] == 0)))
+            hidden = visible[sample, 0] == 0
+            seen, put = x[sample, channel][~hidden], filled[sample, channel][hidden]
             means = {"mean": seen.mean(), "noise": seen.mean()}
             spread = seen.std() if value == "noise" else torch.tensor(0.0)
             assert put.mean().item() == pytest.approx(float(means.get(value, 0)), abs=0.2 if value == "noise" else 1e-5)
