@@ -6,7 +6,7 @@ Chen, Xu, Zhang, Guestrin, "Training Deep Nets with Sublinear Memory Cost", 2016
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -47,9 +47,20 @@ def _run(block: nn.Module, *inputs: Any) -> Any:
     forward = partial(type(block).forward, block)
     if not torch.is_grad_enabled():
         return forward(*inputs)
+    modes = torch.overrides._get_current_function_mode_stack()
     return checkpoint(
-        forward, *inputs, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _still(block))
+        forward, *inputs, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _as_before(block, modes))
     )
+
+
+@contextlib.contextmanager
+def _as_before(block: nn.Module, modes: Sequence[contextlib.AbstractContextManager]) -> Iterator[None]:
+    """Compute again under the modes of the first pass, such as that of sparse convolutions."""
+    with contextlib.ExitStack() as stack:
+        for mode in modes:
+            stack.enter_context(mode)
+        with _still(block):
+            yield
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from monai_ssl.methods.rubik import Rubik
 from monai_ssl.methods.rubik_plus import RubikPlus
 from monai_ssl.methods.simclr import SimCLR
 from monai_ssl.methods.simsiam import SimSiam
+from monai_ssl.methods.spark import Spark
 from monai_ssl.methods.tower import TOWER
 from monai_ssl.methods.transvw import TransVW
 
@@ -48,6 +49,7 @@ __all__ = [
     "SharesFeatures",
     "SimCLR",
     "SimSiam",
+    "Spark",
     "TOWER",
     "TransVW",
 ]

@@ -17,6 +17,7 @@ from monai_ssl.networks.pyramid_unet import PyramidUNet
 from monai_ssl.networks.recipe import build, network_class, recipe_of, remember
 from monai_ssl.networks.residual_encoder import ResidualEncoder, ResidualEncoderUNet
 from monai_ssl.networks.resnet_encoder import ResNetEncoder
+from monai_ssl.networks.sparse import Sparse, sparse_features
 from monai_ssl.networks.unet import RestorationUNet, SkipUNet
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "RestorationHead",
     "RestorationUNet",
     "SkipUNet",
+    "Sparse",
     "UNetDecoder",
     "UpBlock",
     "average",
@@ -53,5 +55,6 @@ __all__ = [
     "remember",
     "restoration_head",
     "shuffle_batch",
+    "sparse_features",
     "unshuffle_batch",
 ]

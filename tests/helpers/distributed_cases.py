@@ -45,6 +45,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "rotation": lambda: methods.Rotation(encoder(), hidden=6),
     "autoencoder": lambda: methods.AutoEncoder(unet()),
     "mae": lambda: methods.MAE(unet(), mask_value="learned"),
+    "spark": lambda: methods.Spark(networks.RestorationUNet(networks.ConvEncoder(2, 1, [2, 4, 8], "instance"))),
     "pcrlv2": lambda: methods.PCRLv2(networks.PyramidUNet(encoder())),
     "dira": lambda: dira(lambda e: methods.SimCLR(e, hidden=8, dim=6)),
     "dira_moco": lambda: dira(lambda e: methods.MoCo(e, dim=6, queue_size=24, momentum=0.9)),
