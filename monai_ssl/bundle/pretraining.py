@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import torch
 from ignite import distributed as idist
-from ignite.engine import Engine
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
+from monai_ssl.bundle.run_recipe import run_recipe
 from monai_ssl.data import LabeledImages, PretrainingScans, WindowDataset
 from monai_ssl.data.windows import collate_views, endless_loader
 from monai_ssl.engines import SSLTrainer
@@ -60,7 +60,7 @@ class Pretraining:
         probe_list: JSON file, a list of ``{"image": path, "label": number}``, for a kNN and a linear probe after every
             epoch; ``None`` for no probe.
         data_license: of the scans, in the user's words.
-        resume: continue the run in ``output_dir``, or the checkpoint at a path.
+        resume: continue the run in ``output_dir``, if it is the same, or the checkpoint at a path, whatever changed.
         patience: epochs without a better probe or validation loss after which the run ends; ``None`` to never.
         settings: what the record shows as parameters; only plain values are taken.
 
@@ -193,6 +193,7 @@ class StandardHandlers:
     In this order: the folder, which is held and cleared before anything is written, diagnostics, the loss on
     validation patients, a probe, the export of the encoder, progress on the console, pictures, MLflow, which sees what
     others put into the metrics, and checkpoints last: a run that is killed repeats what comes before its checkpoint.
+    A checkpoint is loaded, or refused, before any of them begins.
 
     Args:
         run: what they belong to.
@@ -212,12 +213,18 @@ class StandardHandlers:
     def __init__(self, run: Pretraining) -> None:
         self.run = run
 
-    def attach(self, engine: Engine) -> None:
-        for handler in self.handlers():
+    def attach(self, engine: SSLTrainer) -> None:
+        engine.data_seen.append(self.run.scans.facts()["data_fingerprint"])
+        folder, *others = self.handlers(run_recipe(self.run, engine))
+        folder.attach(engine)
+        for handler in others:
+            if isinstance(handler, Checkpoint):
+                handler.attach_start(engine)
+        for handler in others:
             handler.attach(engine)
 
-    def handlers(self) -> Iterator[Handler]:
-        """Yield them in their order."""
+    def handlers(self, recipe: Mapping[str, Any] | None = None) -> Iterator[Handler]:
+        """Yield them in their order; checkpoints get the recipe of the run."""
         run = self.run
         folder = RunFolder(run.output_dir, run.resume)
         yield folder
@@ -231,7 +238,7 @@ class StandardHandlers:
         tracking = Tracking(run.output_dir, run.name, run.parameters(), resume=folder.continues)
         yield Pictures(run.output_dir, tracking=tracking)
         yield tracking
-        yield Checkpoint(run.output_dir, resume=run.resume, patience=run.patience)
+        yield Checkpoint(run.output_dir, resume=run.resume, patience=run.patience, config=recipe)
 
 
 def _is_plain(value: Any) -> bool:

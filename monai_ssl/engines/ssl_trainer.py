@@ -33,7 +33,7 @@ class SSLTrainer(Trainer):
 
     ``engine.state.output`` holds every term, detached, by name, and ``loss``, the sum of those of the first step;
     ``engine.state.views`` holds the batch as the method saw it. Under ``torchrun`` the method is wrapped for
-    distributed training.
+    distributed training. ``data_seen`` names the data sets that went into the weights, by their fingerprints.
 
     Args:
         device: where to train.
@@ -114,6 +114,7 @@ class SSLTrainer(Trainer):
         self.scaler: torch.amp.GradScaler = torch.amp.GradScaler(  # type: ignore[assignment]
             device.type, enabled=amp and needs_scaler(device)
         )
+        self.data_seen: list[str] = []
         self.state.views = None
         # after `self` is complete, since handlers may look at it
         self._register_handlers(train_handlers or [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from ignite import distributed as idist
 from ignite.engine import Engine, Events
+from torch.optim import Optimizer
 
 from monai_ssl import __version__
 from monai_ssl.data.stream import SampleStream
 from monai_ssl.engines.randomness import rng_state, set_rng_state
 from monai_ssl.engines.ssl_trainer import SSLTrainer
 from monai_ssl.files import atomic
+from monai_ssl.handlers.recipe_changes import changes, check_changes
 from monai_ssl.handlers.run_folder import CHECKPOINT, RunFolder
 from monai_ssl.transfer.source import read_checkpoint
 
@@ -45,10 +47,12 @@ class Checkpoint:
         every_iterations: also after so many iterations within an epoch; ``None`` for epochs only.
         key_metric: name in ``engine.state.metrics`` that selects ``best.pt``; the first that exists of several.
         patience: end the run after so many epochs without a better key metric; ``None`` trains to the end.
-        config: stored beside the weights, values as plain JSON types.
+        config: what the run is made of, plain values by key, stored beside the weights. A run continues with ``True``
+            only if it is the same; a file that is named continues with any, which is said.
 
     Raises:
-        ValueError: when ``patience`` is below 1; in training, when there is no key metric to be patient with.
+        ValueError: when ``patience`` is below 1; in training, when there is no key metric to be patient with, or
+            ``config`` is that of another run.
     """
 
     def __init__(
@@ -73,8 +77,13 @@ class Checkpoint:
         self.config = dict(config or {})
         self.best: dict[str, Any] = {}
 
+    def attach_start(self, engine: Engine) -> None:
+        """Load when the run starts, before the handlers that are attached from now on see where it begins."""
+        if not engine.has_event_handler(self.start, Events.STARTED):
+            engine.add_event_handler(Events.STARTED, self.start)
+
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self.start)
+        self.attach_start(engine)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save_epoch)
         if self.every_iterations:
             engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every_iterations), self.save_iteration)
@@ -88,6 +97,9 @@ class Checkpoint:
         source = RunFolder(self.directory, self.resume).source
         if source is not None:
             self.load(trainer, source)
+            if self.patience is not None and self.best:
+                # it may have ended for want of patience
+                self._end_in_time(trainer, self.patience)
         check_all_continue(trainer, self.path)
 
     def save_epoch(self, trainer: SSLTrainer) -> None:
@@ -95,7 +107,10 @@ class Checkpoint:
         improved = self._improved(trainer)
         if state.epoch % self.every_epochs == 0 or state.epoch == state.max_epochs or improved:
             self._write(trainer, best=improved)
-        if self.patience is not None:
+        if self.patience is not None and not self.best:
+            raise ValueError("`patience` needs a validation loss or a probe: set `validation` or `probe_list`.")
+        # a probe that failed says nothing of the network
+        if self.patience is not None and self.best["name"] in trainer.state.metrics:
             self._end_in_time(trainer, self.patience)
 
     def save_iteration(self, trainer: SSLTrainer) -> None:
@@ -117,6 +132,7 @@ class Checkpoint:
             "seed": trainer.seed,
             "best": self.best,
             "config": self.config,
+            "data_seen": list(trainer.data_seen),
             "versions": versions(),
         }
 
@@ -132,12 +148,17 @@ class Checkpoint:
         saved = read_checkpoint(path, trainer.state.device)
         if saved.get("format") != FORMAT:
             raise ValueError(f"{path} is no checkpoint of monai_ssl; to start from weights use `weights` instead.")
+        changed = changes(saved["config"], self.config)
+        check_changes(changed, path, on_purpose=self.resume is not True)
         try:
             trainer.method.load_state_dict(saved["method"])
         except RuntimeError as e:
             raise ValueError(f"{path} holds another method or network than this configuration: {e}") from e
         for step, optimizer in trainer.optimizers.items():
+            asked = [dict(group) for group in optimizer.param_groups]
             optimizer.load_state_dict(saved["optimizers"][step])
+            _keep_changes(optimizer, asked, {change.key for change in changed}, f"optimizers#{step}#groups")
+        trainer.data_seen = list(dict.fromkeys([*saved.get("data_seen", []), *trainer.data_seen]))
         trainer.scaler.load_state_dict(saved["scaler"])
         set_rng_state(saved["rng"])
         self.best = _best_of(saved)
@@ -188,8 +209,6 @@ class Checkpoint:
         return True
 
     def _end_in_time(self, trainer: SSLTrainer, patience: int) -> None:
-        if not self.best:
-            raise ValueError("`patience` needs a validation loss or a probe: set `validation` or `probe_list`.")
         # by the epoch of the best, which the checkpoint holds: a resumed run ends where it would have ended
         if trainer.state.epoch - self.best["epoch"] >= patience:
             logger.info("No better %s for %d epochs: the run ends.", self.best["name"], patience)
@@ -209,6 +228,12 @@ def save_atomically(state: Any, path: Path) -> None:
     """``torch.save`` so that a kill leaves the old file."""
     with atomic(path) as file:
         torch.save(state, file)
+
+
+def _keep_changes(optimizer: Optimizer, asked: Sequence[Mapping[str, Any]], changed: set[str], prefix: str) -> None:
+    """Give an optimizer the options that the user changed, which its saved state has put back."""
+    for number, (group, wanted) in enumerate(zip(optimizer.param_groups, asked, strict=True)):
+        group.update({name: wanted[name] for name in wanted if f"{prefix}#{number}#{name}" in changed})
 
 
 def _best_of(saved: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,13 +15,16 @@ from monai_ssl.files import write_json
 from monai_ssl.handlers.checkpoint import save_atomically
 from monai_ssl.methods import Method
 from monai_ssl.networks import recipe_of
-from monai_ssl.transfer import ModelCard, export_weights
+from monai_ssl.transfer import ModelCard, export_weights, read_card
 
 _logger = logging.getLogger(__name__)
+_ENCODER, _UNET, _METHOD, _DESCRIPTION = "encoder.safetensors", "unet.safetensors", "model.pt", "model.json"
 
 
 class Export:
-    """Write ``encoder.safetensors`` with its model card, and ``model.pt``, whenever an epoch ends.
+    """Write ``encoder.safetensors`` with its model card, and ``model.pt``, whenever some epochs have ended.
+
+    When the run ends, or has been at its end and is continued, what is missing or of an earlier epoch is written again.
 
     The encoder is what the downstream bundles load by ``--weights``. A method that trains a decoder leaves both in
     ``unet.safetensors``, for ``--weights`` with ``--part both`` or ``decoder``. ``model.pt`` is the state of the
@@ -56,13 +59,35 @@ class Export:
         self.window_size = window_size
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
-        engine.add_event_handler(Events.COMPLETED, self._tell)
+        if idist.get_rank() == 0:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._write_in_turn)
+            engine.add_event_handler(Events.COMPLETED, self._write_missing)
+            engine.add_event_handler(Events.COMPLETED, self._tell)
+
+    def _write_in_turn(self, trainer: SSLTrainer) -> None:
+        if trainer.state.epoch % self.every_epochs == 0 or trainer.state.epoch == trainer.state.max_epochs:
+            self(trainer)
+
+    def _write_missing(self, trainer: SSLTrainer) -> None:
+        if trainer.state.epoch and not self._is_whole(trainer):
+            self(trainer)
+
+    def _is_whole(self, trainer: SSLTrainer) -> bool:
+        """Whether all files are there, with the weights of this iteration."""
+        weights = [name for name in (_UNET, _ENCODER) if name == _ENCODER or trainer.method.decoder is not None]
+        names = [*weights, *(f"{name}.card.json" for name in weights), "MODEL_CARD.md", _METHOD]
+        names += [_DESCRIPTION] if self.window_size else []
+        if not all((self.directory / name).is_file() for name in names):
+            return False
+        try:
+            cards = [read_card(self.directory / name) for name in weights]
+        except ValueError:  # a damaged file
+            return False
+        return all(card is not None and card.iterations == trainer.state.iteration for card in cards)
 
     def __call__(self, trainer: SSLTrainer) -> None:
+        """Write all files."""
         state = trainer.state
-        if idist.get_rank() != 0 or (state.epoch % self.every_epochs and state.epoch != state.max_epochs):
-            return
         card = ModelCard(
             method=self.method,
             preset=self.preset,
@@ -71,23 +96,24 @@ class Export:
             iterations=state.iteration,
             data_license=self.data_license,
             window_size=tuple(self.window_size),
+            earlier_data=tuple(data for data in trainer.data_seen if data != self.facts.get("data_fingerprint")),
             **self.facts,
         )
         self.directory.mkdir(parents=True, exist_ok=True)
         if trainer.method.decoder is not None:
-            export_weights(trainer.method, self.directory / "unet.safetensors", card, ("encoder", "decoder"))
-        export_weights(trainer.method, self.directory / "encoder.safetensors", card)
-        save_atomically(trainer.method.state_dict(), self.directory / "model.pt")
+            export_weights(trainer.method, self.directory / _UNET, card, ("encoder", "decoder"))
+        export_weights(trainer.method, self.directory / _ENCODER, card)
+        save_atomically(trainer.method.state_dict(), self.directory / _METHOD)
         if self.window_size:
-            write_json(self.directory / "model.json", self._described(trainer.method))
+            write_json(self.directory / _DESCRIPTION, self._described(trainer.method))
 
     def _described(self, method: Method) -> dict[str, Any]:
         facts = {name: self.facts.get(name) for name in ("modality", "intensity", "normalize", "spacing")}
         return {"method": recipe_of(method), "window_size": list(self.window_size), **facts}
 
     def _tell(self, trainer: SSLTrainer) -> None:
-        encoder = self.directory / "encoder.safetensors"
-        if idist.get_rank() == 0 and encoder.is_file():
+        encoder = self.directory / _ENCODER
+        if encoder.is_file():
             _logger.info(
                 "The encoder for fine-tuning (`--weights`) is %s, described in MODEL_CARD.md beside it.", encoder
             )

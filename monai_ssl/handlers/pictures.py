@@ -12,6 +12,8 @@ from ignite.engine import Events
 from torch import Tensor
 
 from monai_ssl.files import atomic
+from monai_ssl.handlers.first_batch import first_batch
+from monai_ssl.handlers.guard import Guard
 from monai_ssl.handlers.preserving_state import preserving_state
 from monai_ssl.handlers.tracking import Tracking
 
@@ -28,10 +30,12 @@ PICTURES = "pictures"
 class Pictures:
     """Write a sheet of the method's panels to ``<output_dir>/pictures/epoch_0001.png`` every few epochs.
 
-    The panels (input, target, restorations) are those of the first samples of the first batch seen, so that sheets of
-    different epochs compare. Columns are panels, rows the middle slices of each sample: axial, coronal and sagittal in
-    3-D. The panels of a sample share the gray scale of its target (or first panel), but for those in other units. The
-    files hold no metadata. Active on rank 0 only.
+    The panels (input, target, restorations) are those of the first samples of the first batch of the run, so that
+    sheets of different epochs compare, also after a continuation. Columns are panels, rows the middle slices of each
+    sample: axial, coronal and sagittal in 3-D. The panels of a sample share the gray scale of its target (or first
+    panel), but for those in other units. The files hold no metadata. A sheet of the last epoch that is missing when a
+    run ends, or is continued, is made up for. What fails here is said once and does not end the run. Active on rank 0
+    only.
 
     Args:
         output_dir: folder of the training run.
@@ -53,25 +57,39 @@ class Pictures:
         self.samples = samples
         self.tracking = tracking
         self._batch: dict[str, Any] | None = None
+        self._guard = Guard("Pictures")
 
     def attach(self, engine: SSLTrainer) -> None:
         """Keep the first batch of ``engine.state.views`` and draw at the end of epochs."""
         if idist.get_rank() != 0:
             return
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._keep)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._draw)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._draw_in_turn)
+        engine.add_event_handler(Events.COMPLETED, self._draw_missing)
 
     def _keep(self, engine: SSLTrainer) -> None:
-        if self._batch is None:
+        if self._batch is None and engine.state.iteration == 1:
             self._batch = first_samples(engine.state.views, self.samples)
 
-    def _draw(self, engine: SSLTrainer) -> None:
+    def _draw_in_turn(self, engine: SSLTrainer) -> None:
         state: Any = engine.state
-        if self._batch is None or (state.epoch % self.every and state.epoch not in (1, state.max_epochs)):
-            return
+        if state.epoch % self.every == 0 or state.epoch in (1, state.max_epochs):
+            self._guard(engine, lambda: self._draw(engine))
+
+    def _draw_missing(self, engine: SSLTrainer) -> None:
+        if engine.state.epoch and not self._path(engine).is_file():
+            self._guard(engine, lambda: self._draw(engine))
+
+    def _path(self, engine: SSLTrainer) -> Path:
+        return self.folder / f"epoch_{engine.state.epoch:04d}.png"
+
+    def _draw(self, engine: SSLTrainer) -> None:
         with preserving_state(engine) as method:
+            if self._batch is None:
+                # of a run that was continued
+                self._batch = first_samples(first_batch(engine), self.samples)
             panels = method.panels(engine.to_device(self._batch))
-        path = self.folder / f"epoch_{state.epoch:04d}.png"
+        path = self._path(engine)
         write_sheet(panels, path, self.samples)
         if self.tracking is not None:
             self.tracking.log_artifact(path, "pictures")

@@ -12,11 +12,13 @@ from ignite.engine import Events
 from torch import Tensor
 
 from monai_ssl.evaluation.probes import cross_validated_linear_probe, knn_accuracy, leave_one_out_knn, linear_probe
+from monai_ssl.handlers.guard import Guard
 from monai_ssl.handlers.preserving_state import preserving_state
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
 
+_NAMES = "probe/knn", "probe/linear"
 Labeled = Sequence[Mapping[str, Any]]
 
 
@@ -27,6 +29,8 @@ class Probe:
     regression; both in [0, 1], and the first choice to select a checkpoint by, since the loss of a pretext task does
     not predict transfer. Without a test part, neighbors leave one image (or group) out and logistic regression is
     cross-validated in five folds. Computed on rank 0 and told to all.
+
+    A probe that fails later on says so and leaves its scores out; the run goes on.
 
     The network before its first iteration is scored, too: ``probe/knn_at_start`` and ``probe/linear_at_start`` stay
     beside the others, and a warning says when training ends no better. A run that is continued does not repeat that.
@@ -40,7 +44,8 @@ class Probe:
         batch_size: images in a forward pass.
 
     Raises:
-        ValueError: when ``every`` is below 1, there are fewer than two classes, or images differ in shape.
+        ValueError: when ``every`` is below 1; before the first iteration, when there are fewer than two classes, or
+            images differ in shape.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Probe:
         self.every = every
         self.k = k
         self.batch_size = batch_size
+        self._guard = Guard("Probe")
 
     def attach(self, engine: SSLTrainer) -> None:
         """Evaluate before the first iteration and at the end of epochs."""
@@ -62,11 +68,16 @@ class Probe:
 
     def _evaluate_start(self, engine: SSLTrainer) -> None:
         if engine.state.iteration == 0:
-            engine.state.metrics |= {f"{name}_at_start": score for name, score in self._shared(engine).items()}
+            found = self._shared(self._scores(engine) if idist.get_rank() == 0 else None)
+            engine.state.metrics |= {f"{name}_at_start": score for name, score in found.items()}
 
     def _evaluate(self, engine: SSLTrainer) -> None:
         if engine.state.epoch % self.every == 0 or engine.state.epoch == engine.state.max_epochs:
-            engine.state.metrics |= self._shared(engine)
+            found = self._guard(engine, lambda: self._scores(engine)) if idist.get_rank() == 0 else None
+            for name in _NAMES:
+                # the last score is not that of this network
+                engine.state.metrics.pop(name, None)
+            engine.state.metrics |= self._shared(found)
 
     def _compare(self, engine: SSLTrainer) -> None:
         before, after = (engine.state.metrics.get(name) for name in ("probe/linear_at_start", "probe/linear"))
@@ -80,13 +91,12 @@ class Probe:
             stacklevel=2,
         )
 
-    def _shared(self, engine: SSLTrainer) -> dict[str, float]:
-        scores = torch.zeros(2, dtype=torch.float64, device=idist.device())
-        if idist.get_rank() == 0:
-            scores = torch.tensor(self._scores(engine), dtype=torch.float64, device=idist.device())
+    def _shared(self, found: tuple[float, float] | None) -> dict[str, float]:
+        """Return the scores that rank 0 found, on all ranks; nothing when it found none."""
+        scores = torch.tensor(found or (float("nan"),) * 2, dtype=torch.float64, device=idist.device())
         if idist.get_world_size() > 1:
             scores = idist.broadcast(scores, src=0)  # type: ignore[assignment]
-        return dict(zip(("probe/knn", "probe/linear"), scores.tolist(), strict=True))
+        return {} if bool(scores.isnan().any()) else dict(zip(_NAMES, scores.tolist(), strict=True))
 
     def _scores(self, engine: SSLTrainer) -> tuple[float, float]:
         x, y, groups = self._represent(engine, self.train)
@@ -109,6 +119,8 @@ class Probe:
                 vectors.append(method.representation(engine.to_device({"image": images})["image"]).float().cpu())
                 labels += [int(item["label"]) for item in some]
                 groups += [int(item.get("group", at + i)) for i, item in enumerate(some)]
+        if not bool(torch.cat(vectors).isfinite().all()):
+            raise ValueError("The features of the labeled images of `Probe` are NaN or infinite.")
         return torch.cat(vectors), torch.tensor(labels), torch.tensor(groups)
 
 

@@ -11,6 +11,7 @@ import ignite.distributed as idist
 from ignite.engine import Events
 from torch import Tensor
 
+from monai_ssl.handlers.failure import at_failure
 from monai_ssl.handlers.running_mean import RunningMeans
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Progress:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
         engine.add_event_handler(Events.COMPLETED | Events.TERMINATE, self._close)
+        at_failure(engine, lambda error: self._close())
 
     def _begin(self, engine: SSLTrainer) -> None:
         self._start = (time.monotonic(), engine.state.iteration)

@@ -12,6 +12,7 @@ from ignite import distributed as idist
 from ignite.engine import Engine, Events
 
 from monai_ssl.files import sweep
+from monai_ssl.handlers.failure import at_failure
 from monai_ssl.handlers.pictures import PICTURES
 from monai_ssl.process_lock import acquire, release
 
@@ -82,11 +83,12 @@ class RunFolder:
         if idist.get_rank() == 0:
             engine.add_event_handler(Events.STARTED, self.claim)
             engine.add_event_handler(Events.COMPLETED, self.free)
+            at_failure(engine, lambda error: self.free())
 
     def claim(self) -> Path | None:
         """Hold the folder, and clear it for this run; return where an earlier run was moved to."""
         self.root.mkdir(parents=True, exist_ok=True)
-        # of an earlier run of this process that ended in an exception
+        # of a run of this process that was broken off where no handler could see it
         release(self.root / _LOCK)
         acquire(
             self.root / _LOCK,

@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monai_ssl.transfer import load_weights
+from monai_ssl.transfer import load_weights, read_card
+from monai_ssl.transfer.source import read_checkpoint
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
@@ -35,7 +36,7 @@ class StartFrom:
     >>> earlier, method = (SimCLR(ConvEncoder(2, widths=(4, 8)), hidden=8, dim=4) for _ in range(2))
     >>> with TemporaryDirectory() as folder:
     ...     torch.save(earlier.state_dict(), f"{folder}/model.pt")
-    ...     StartFrom(f"{folder}/model.pt").attach(SimpleNamespace(method=method))
+    ...     StartFrom(f"{folder}/model.pt").attach(SimpleNamespace(method=method, data_seen=[]))
     >>> all(torch.equal(own, other) for own, other in zip(method.parameters(), earlier.parameters()))
     True
     """
@@ -50,6 +51,16 @@ class StartFrom:
         load_weights(engine.method, self.path, "encoder")
         account = load_weights(engine.method, self.path, "method", strict=False)
         logger.info("Starting from an earlier stage.\n%s", account.table())
+        engine.data_seen += _data_seen_by(Path(self.path))
+
+
+def _data_seen_by(weights: Path) -> list[str]:
+    """Return the fingerprints of the data that the weights of a run have seen."""
+    beside = weights.with_name("encoder.safetensors")
+    card = read_card(beside) if beside.is_file() else None
+    if card is not None:
+        return [*card.earlier_data, card.data_fingerprint]
+    return list(read_checkpoint(weights).get("data_seen", []))
 
 
 __all__ = ["StartFrom"]

@@ -19,6 +19,7 @@ from torch import Tensor
 from monai_ssl.errors import printable
 from monai_ssl.files import atomic
 from monai_ssl.handlers.background_writer import BackgroundWriter, logger
+from monai_ssl.handlers.failure import at_failure
 from monai_ssl.handlers.measurements import Measurements
 from monai_ssl.handlers.mlflow_run import (
     MLflowRun,
@@ -87,7 +88,7 @@ class Tracking:
         self.params = dict(params or {})
         self.every = every
         self._means = RunningMeans()
-        self._status: str | None = None
+        self._status: str | None = "not begun"
         self._writer: BackgroundWriter | None = None
         if idist.get_rank() == 0:
             prepare_mlflow()
@@ -104,7 +105,7 @@ class Tracking:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
         engine.add_event_handler(Events.TERMINATE, self._end, "KILLED")
         engine.add_event_handler(Events.COMPLETED, self._end, "FINISHED")
-        engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
+        at_failure(engine, self._fail)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Record numbers by name at an iteration; under overload the oldest numbers are dropped."""
@@ -176,10 +177,8 @@ class Tracking:
             # the checkpoint that follows makes the epoch a past one, whose record nobody would write again
             self.flush(_PATIENCE)
 
-    def _fail(self, engine: SSLTrainer, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> None:
         self._end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-        # Ignite swallows an exception that has a handler, unless the handler raises it
-        raise error
 
     def _abandon(self) -> None:
         # another handler may have raised before ours was called

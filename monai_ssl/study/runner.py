@@ -34,13 +34,7 @@ def pretrain(job: PretrainingJob, aside: JobFolder) -> dict[str, Any]:
     """Run a pre-training bundle, or what is left of it after a kill; the encoder stays in ``aside``."""
     begun = time.monotonic()
     flow = _workflow([job.config], {**job.overrides, "output_dir": str(aside.root)})
-    trainer = flow.parser.get_parsed_content("train#trainer")
-    left = aside.checkpoint
-    saved = torch.load(left, map_location="cpu", weights_only=True) if left.is_file() else None
-    if saved is not None and saved["epoch"] >= trainer.state.max_epochs:
-        _export_again(flow, trainer, saved)
-    else:
-        flow.run()
+    flow.run()
     card = read_card(aside.encoder)
     assert card is not None
     return {
@@ -125,13 +119,6 @@ def _workflow(configs: Sequence[Path], overrides: Mapping[str, Any]) -> ConfigWo
     flow = ConfigWorkflow([str(path) for path in configs], str(config_file(root, "metadata")), **options)
     flow.initialize()
     return flow
-
-
-def _export_again(flow: ConfigWorkflow, trainer: Any, saved: Mapping[str, Any]) -> None:
-    """Write the encoder of a training that was killed between its last checkpoint and the export."""
-    trainer.method.load_state_dict(saved["method"])
-    trainer.state.epoch, trainer.state.iteration = saved["epoch"], saved["iteration"]
-    flow.parser.get_parsed_content("pretraining").export()(trainer)
 
 
 def _task(flow: ConfigWorkflow) -> Task:

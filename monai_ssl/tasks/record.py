@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer
 from torch import Tensor
+
+from monai_ssl.handlers.failure import at_failure
 
 
 class Recorder(Protocol):
@@ -40,7 +43,7 @@ class SupervisedRecord:
         for event in (Events.STARTED, Events.ITERATION_COMPLETED, Events.EPOCH_COMPLETED, Events.COMPLETED):
             engine.add_event_handler(event, _repeat, relay, event)
         engine.add_event_handler(Events.TERMINATE, _repeat, relay, Events.TERMINATE)
-        engine.add_event_handler(Events.EXCEPTION_RAISED, _fail, relay)
+        at_failure(engine, partial(_fail, engine, relay))
 
 
 def _hand_metrics(engine: Engine, relay: Engine) -> None:
@@ -52,11 +55,10 @@ def _repeat(engine: SupervisedTrainer, relay: Engine, event: Events) -> None:
     relay.fire_event(event)
 
 
-def _fail(engine: SupervisedTrainer, error: BaseException, relay: Engine) -> None:
+def _fail(engine: SupervisedTrainer, relay: Engine, error: BaseException) -> None:
     _copy_state(engine, relay)
     # the public fire_event cannot pass the error on
     relay._fire_event(Events.EXCEPTION_RAISED, error)
-    raise error
 
 
 def _copy_state(engine: SupervisedTrainer, relay: Engine) -> None:

@@ -43,6 +43,7 @@ class ModelCard:
         scans: number of scans seen.
         patients: number of patients seen.
         data_fingerprint: hash of the prepared data.
+        earlier_data: fingerprints of further data that went into the weights, as of an earlier stage.
         epochs: trained.
         iterations: trained.
         data_license: license of the data, in the words of who trained.
@@ -63,6 +64,7 @@ class ModelCard:
     scans: int = 0
     patients: int = 0
     data_fingerprint: str = ""
+    earlier_data: tuple[str, ...] = ()
     epochs: int = 0
     iterations: int = 0
     data_license: str = "not stated"
@@ -85,12 +87,13 @@ class ModelCard:
             card = cls(**{name: _harmless(value) for name, value in entries.items() if name in known})
             spacing = None if card.spacing is None else tuple(float(size) for size in card.spacing)
             window = tuple(int(size) for size in card.window_size)
+            earlier = tuple(map(str, card.earlier_data))
             _check_types(card)
         except (TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(
                 f"The model card in {source} cannot be read ({error}); export the weights again with `export_weights`."
             ) from error
-        return dataclasses.replace(card, spacing=spacing, window_size=window)
+        return dataclasses.replace(card, spacing=spacing, window_size=window, earlier_data=earlier)
 
     def disagreements(self, expected: Mapping[str, Any]) -> list[str]:
         """Say in words where images that are prepared as ``expected`` differ from those of pre-training.
@@ -120,7 +123,8 @@ class ModelCard:
             "Orientation": self.orientation,
             "Windows": " x ".join(map(str, self.window_size)) or "not stated",
             "Training": f"{self.epochs} epochs, {self.iterations} iterations",
-            "Data fingerprint": f"`{self.data_fingerprint or 'not given'}`",
+            "Data fingerprint": f"`{self.data_fingerprint or 'not given'}`"
+            + "".join(f", before that `{data}`" for data in self.earlier_data),
             "License of the data": self.data_license,
             "Versions": ", ".join(f"{name} {number}" for name, number in sorted(self.versions.items())),
             "SHA-256 of the tensors": f"`{self.tensors_sha256}`",

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -275,3 +276,48 @@ def test_killed_by_the_system_and_continued(tmp_path, workers):
     del whole["rng"], parts["rng"]
     assert same(whole, parts)
     assert not list((tmp_path / "parts").glob(".*part"))
+
+
+@pytest.mark.parametrize(
+    ("now", "refused"),
+    [
+        ({"widths": [4], "network_def#widths": [4]}, "`widths` was [2] and is now [4]. Give"),
+        ({"views#0#prob": 0.5}, "`views#0#prob` was 0.1 and is now 0.5. Give"),
+        ({"views#1#_target_": "Noise"}, "`views#1#_target_` was null and is now Noise. Give"),
+        ({"lr": 0.2, "batch_size": 4, "train#trainer#clip_norm": 1.0}, None),
+        ({"of another version": 1}, None),
+    ],
+)
+def test_another_run_is_refused_by_the_keys_that_changed(tmp_path, caplog, now, refused):
+    config = {"widths": [2], "network_def#widths": [2], "views#0#prob": 0.1, "lr": 0.1, "batch_size": 2}
+    config["train#trainer#clip_norm"] = None
+    build(tmp_path, 1, config=config).run()
+    again = {"resume": True, "config": config | now}
+    if refused is None:
+        build(tmp_path, 2, **again).run()
+        assert ("`lr` was 0.1 and is now 0.2" in caplog.text) == ("lr" in now)
+        return
+    with pytest.raises(ValueError, match=re.escape(refused)):
+        build(tmp_path, 2, **again).run()
+    # by name it is the user's wish
+    build(tmp_path, 2, **again | {"resume": tmp_path / "checkpoint.pt"}).run()
+    assert refused.partition(". ")[0] in caplog.text and saved(tmp_path)["epoch"] == 2
+
+
+def test_an_option_of_the_optimizer_that_was_changed_is_that_of_the_run(tmp_path):
+    key = "optimizers#losses#groups#0#momentum"
+    build(tmp_path, 1, config={key: 0.9}).run()
+    for config, momentum in (({key: 0.5}, 0.5), ({}, 0.9)):
+        run = build(tmp_path, 2, resume=True, config=config)
+        run.optimizer.param_groups[0]["momentum"] = 0.5
+        run.add_event_handler(Events.STARTED, lambda engine: engine.terminate())
+        run.run()
+        assert run.optimizer.param_groups[0]["momentum"] == momentum
+
+
+def test_a_run_that_ended_for_want_of_patience_has_nothing_left_to_do(tmp_path):
+    losses = [0.5, 0.6, 0.7, 0.1]
+    scored(tmp_path, losses, patience=2).run()
+    again = scored(tmp_path, losses, patience=2, resume=True)
+    again.run()
+    assert again.state.epoch == 3

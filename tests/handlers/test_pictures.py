@@ -72,3 +72,23 @@ def test_panels_share_the_gray_scale_of_the_target(tmp_path):
 def test_refusals(tmp_path):
     with pytest.raises(ValueError, match="must be at least 1, got 0 and 2"):
         Pictures(tmp_path, 0)
+
+
+class Undrawable(Toy):
+    """Fails whenever it is looked at from its second time on."""
+
+    looks = 0
+
+    def panels(self, batch):
+        self.looks += 1
+        if self.looks > 1:
+            raise torch.linalg.LinAlgError("it did not converge")
+        return super().panels(batch)
+
+
+def test_a_picture_that_fails_is_said_once_and_does_not_end_the_run(tmp_path, caplog):
+    trainer = ssl_trainer([Pictures(tmp_path, 1)], 3, batches(4), Undrawable())
+    trainer.run()
+    assert trainer.state.epoch == 3 and [p.name for p in (tmp_path / "pictures").iterdir()] == ["epoch_0001.png"]
+    (text,) = [r.getMessage() for r in caplog.records if r.name.startswith("monai_ssl")]
+    assert text.startswith("`Pictures` failed in iteration 8; training goes on") and "did not converge" in text

@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 from ignite.engine import Events
-from toy_training import labeled, said, ssl_trainer
+from toy_training import Toy, labeled, said, ssl_trainer
 
-from monai_ssl.handlers import Probe
+from monai_ssl.handlers import Checkpoint, Probe
 
 
 @pytest.mark.parametrize("test", [None, labeled(10, seed=1)])
@@ -76,3 +76,20 @@ def test_refusals():
     with pytest.raises(ValueError, match=r"must be of one shape, got \[\(1, 8, 8\), \(1, 8, 9\)\]"):
         items = [{"image": torch.rand(1, 8, 8 + i), "label": i} for i in range(2)]
         ssl_trainer([Probe(items)]).run()
+
+
+class Diverging(Toy):
+    """Represents images by NaN once it has been trained."""
+
+    def representation(self, x):
+        return super().representation(x) * (float("nan") if self.seen else 1.0)
+
+
+def test_a_probe_that_fails_is_said_once_and_does_not_end_the_run(tmp_path):
+    """Nor does patience, which has no score to wait for."""
+    checkpoint = Checkpoint(tmp_path, patience=1)
+    trainer = ssl_trainer([Probe(labeled()), checkpoint], epochs=3, method=Diverging())
+    checkpoint.best = {"name": "probe/linear", "value": 0.9, "better": 0.9, "epoch": 0}
+    (text,) = said(trainer.run)
+    assert text.startswith("`Probe` failed in iteration 4; training goes on")
+    assert trainer.state.epoch == 3 and "probe/linear" not in trainer.state.metrics

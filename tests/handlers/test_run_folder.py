@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from ignite.engine import Engine
 
-from monai_ssl.handlers import RunFolder
+from monai_ssl.handlers import RunFolder, Tracking
+from monai_ssl.handlers.failure import at_failure
 from monai_ssl.process_lock import acquire, release
 
 RESULTS = ("checkpoint.pt", "best.pt", "model.pt", "encoder.safetensors", "encoder.safetensors.card.json", "model.json")
@@ -99,3 +100,31 @@ def test_a_forked_worker_does_not_keep_the_lock_of_its_parent(tmp_path):
         status = os.waitpid(worker, 0)[1]
     assert status == 0
     release(lock)
+
+
+def test_a_run_that_ends_by_an_exception_frees_the_folder_and_is_recorded(tmp_path):
+    """In the same process, as in a notebook; whoever comes after the folder is told, too."""
+    ended = []
+    engine = Engine(lambda engine, batch: 1 / batch)
+    RunFolder(tmp_path).attach(engine)
+    at_failure(engine, ended.append)
+    with pytest.raises(ZeroDivisionError):
+        engine.run([0])
+    acquire(tmp_path / ".lock", "held by {holder}")
+    release(tmp_path / ".lock")
+    assert [type(error) for error in ended] == [ZeroDivisionError]
+
+
+def test_a_run_that_is_refused_does_not_mark_the_other_as_failed(tmp_path):
+    ended = []
+    engine = Engine(lambda engine, batch: None)
+    RunFolder(tmp_path).attach(engine)
+    tracking = Tracking(tmp_path)
+    tracking._put = ended.append
+    tracking.attach(engine)
+    acquire(tmp_path / ".lock", "held by {holder}")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError, match="Another run"):
+        patch.setattr("monai_ssl.handlers.run_folder.release", lambda path: None)
+        engine.run([0])
+    release(tmp_path / ".lock")
+    assert ended == []

@@ -133,7 +133,7 @@ class _Heard(logging.Handler):
 def said(run: Callable[[], object]) -> list[str]:
     """What a run warns of, and which of its diagnostics fail."""
     failures: list[str] = []
-    heard, logger = _Heard(failures), logging.getLogger("monai_ssl.handlers.diagnostics")
+    heard, logger = _Heard(failures), logging.getLogger("monai_ssl.handlers.guard")
     logger.addHandler(heard)
     try:
         with warnings.catch_warnings(record=True) as caught:

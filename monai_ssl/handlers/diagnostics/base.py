@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import ignite.distributed as idist
 from ignite.engine import Events
 
+from monai_ssl.handlers.guard import Guard
+
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
 
-logger = logging.getLogger(__name__)
 Look = Callable[[Any], str | None]
 
 
@@ -37,7 +37,7 @@ class Diagnostic(ABC):
     """Whether a look gathers from all ranks: then all look, and what fails on one must end the run, or others wait."""
 
     _said = False
-    _failed = False
+    _guard: Guard | None = None
 
     @abstractmethod
     def looks(self) -> Mapping[Events, Look]:
@@ -50,23 +50,12 @@ class Diagnostic(ABC):
                 engine.add_event_handler(event, self._look, look)
 
     def _look(self, engine: SSLTrainer, look: Look) -> None:
-        if self._failed:
+        if self._guard is None:
+            self._guard = Guard(type(self).__name__)
+        if self._guard.failed:
             return
-        try:
-            message = look(engine)
-        except Exception as error:
-            if self.all_ranks and idist.get_world_size() > 1:
-                raise
-            self._failed = True
-            logger.warning(
-                "`%s` failed in iteration %d and looks no more; training goes on. %s: %s",
-                type(self).__name__,
-                engine.state.iteration,
-                type(error).__name__,
-                error,
-            )
-            logger.debug("Where it failed:", exc_info=True)
-            return
+        together = self.all_ranks and idist.get_world_size() > 1
+        message = look(engine) if together else self._guard(engine, lambda: look(engine))
         if message and not self._said and idist.get_rank() == 0:
             self._said = True
             warnings.warn(message, UserWarning, stacklevel=2)
