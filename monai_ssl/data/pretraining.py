@@ -12,7 +12,7 @@ from monai_ssl.former_paths import former_keyword, moved_to
 from monai_ssl.store.exclusion import excluded_patients
 from monai_ssl.store.intensity import Intensity
 from monai_ssl.store.prepare import PrepareOptions, prepare
-from monai_ssl.store.store import Scan, Store
+from monai_ssl.store.store import Scans, Store
 
 logger = logging.getLogger(__name__)
 _FEWEST_PATIENTS = 4
@@ -63,39 +63,39 @@ class PretrainingScans:
         seed: int = 0,
     ) -> None:
         self.store = Store(_prepared(Path(dataset_dir), Path(output_dir)), intensity)
-        scans = [scan for scan in self.store if scan.spatial_dims == spatial_dims]
+        scans = self.store.select(spatial_dims=spatial_dims)
         if not scans:
-            found = sorted({f"{scan.spatial_dims}-D" for scan in self.store}) or ["nothing"]
+            found = [f"{dims}-D" for dims in (2, 3) if self.store.select(spatial_dims=dims)] or ["nothing"]
             raise ValueError(
                 f"{dataset_dir} holds no {spatial_dims}-D scan, only {', '.join(found)}: use the bundle's "
                 f"{'pretrain_2d.json for images' if spatial_dims == 3 else 'pretrain.json for volumes'}."
             )
-        thin = [scan.key for scan in scans if min(scan.shape[1:]) < _THINNEST]
-        if thin:
-            logger.warning(
-                "%d scans thinner than %d voxels are left out: %s.", len(thin), _THINNEST, ", ".join(thin[:5])
-            )
-            scans = [scan for scan in scans if scan.key not in thin]
-        if len(scans) + len(thin) < len(self.store):
-            others = len(self.store) - len(scans) - len(thin)
+        others = len(self.store) - len(scans)
+        if others:
             logger.warning("%d scans that are not %d-D are left out.", others, spatial_dims)
+        thick = self.store.select(spatial_dims=spatial_dims, thicker_than=_THINNEST - 1)
+        if len(thick) < len(scans):
+            keys = [scan.key for scan in scans if min(scan.shape[1:]) < _THINNEST]
+            logger.warning(
+                "%d scans thinner than %d voxels are left out: %s.", len(keys), _THINNEST, ", ".join(keys[:5])
+            )
         excluded = set() if exclude is None else excluded_patients(self.store, exclude)
-        scans = [scan for scan in scans if scan.patient not in excluded]
-        chosen = _validation_patients(scans, validation, seed)
-        self.train: list[Scan] = [s for s in scans if s.patient not in chosen]
-        self.validation: list[Scan] = [s for s in scans if s.patient in chosen]
+        left = thick.of_patients(excluded, others=True)
+        chosen = _validation_patients(left, validation, seed)
+        self.train: Scans = left.of_patients(chosen, others=True)
+        self.validation: Scans = left.of_patients(chosen)
         if not self.train:
             raise ValueError(f"`exclude` and `validation` leave no patient of {dataset_dir} to train on.")
 
     @property
-    def held_out(self) -> list[Scan]:
+    def held_out(self) -> Scans:
         """The former name of ``validation``."""
         moved_to("PretrainingScans.held_out", "validation")
         return self.validation
 
     def facts(self) -> dict[str, Any]:
         """What the model card says of the data."""
-        intensities = {scan.modality: scan.intensity.to_dict() for scan in self.train}
+        intensities = {modality: self.store.intensity_of(modality).to_dict() for modality in self.train.modalities}
         modalities = sorted(intensities)
         spacing = self.store.options.get("spacing")
         return {
@@ -104,7 +104,7 @@ class PretrainingScans:
             "spacing": tuple(spacing) if spacing else None,
             "channels": self.train[0].shape[0],
             "scans": len(self.train),
-            "patients": len({scan.patient for scan in self.train}),
+            "patients": len(self.train.patients),
             "data_fingerprint": self.store.fingerprint,
         }
 
@@ -137,13 +137,11 @@ def _prepare(dataset_dir: Path, store: Path) -> None:
     print(f"{dataset_dir} is not a store and was prepared into {store}:\n{report.table()}")
 
 
-def _validation_patients(scans: list[Scan], fraction: float, seed: int) -> set[str]:
+def _validation_patients(scans: Scans, fraction: float, seed: int) -> set[str]:
     if not 0 <= fraction < 1:
         raise ValueError(f"`validation` is a fraction of the patients in [0, 1), got {fraction}.")
     # by content, since pseudonyms differ from store to store; and a patient who joins moves hardly anybody else
-    first_key: dict[str, str] = {}
-    for scan in sorted(scans, key=lambda scan: scan.key):
-        first_key.setdefault(scan.patient, scan.key)
+    first_key = scans.first_keys()
     if fraction == 0 or len(first_key) < _FEWEST_PATIENTS:
         return set()
     order = sorted(first_key, key=lambda patient: hashlib.sha256(f"{seed}:{first_key[patient]}".encode()).hexdigest())

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from monai_ssl.files import atomic, read_json, write_json
+from monai_ssl.files import atomic, read_json
 from monai_ssl.process_lock import acquire, release
 
 FORMAT = 1
@@ -79,11 +79,6 @@ def locked(store: Path) -> Iterator[None]:
         yield
     finally:
         release(lock)
-
-
-def write_manifest(store: Path, options: Mapping[str, Any], records: list[dict[str, Any]]) -> None:
-    records = sorted(records, key=lambda record: record["key"])
-    write_json(store / MANIFEST, {"format": FORMAT, "options": dict(options), "scans": records})
 
 
 def source_key(key: str) -> str:

@@ -33,10 +33,10 @@ from monai_ssl.store.layout import (
     source_key,
     source_names,
     store_secret,
-    write_manifest,
 )
 from monai_ssl.store.patients import basis_of, settled
 from monai_ssl.store.pool import JobPool, WorkerKilledError
+from monai_ssl.store.records import write_manifest
 from monai_ssl.store.report import Report, mixed_modalities
 from monai_ssl.store.selection import refusal
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from monai_ssl.store.body_box import Box
 from monai_ssl.store.intensity import Intensity, default_intensity
 from monai_ssl.store.layout import MANIFEST, array_path
-from monai_ssl.store.manifest import read_manifest
+from monai_ssl.store.records import Records
 
 Slices = tuple[slice | int, ...]
 
@@ -108,6 +108,12 @@ class Scan:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scan) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
     def __repr__(self) -> str:
         return f"Scan({self.key}, {self.modality}, shape={self.shape}, spacing={self.spacing})"
 
@@ -151,7 +157,8 @@ class Store(Sequence[Scan]):
                 f"{self.path} is not a store (it has no {MANIFEST}): "
                 f"make one with `python -m monai_ssl prepare SRC {self.path}`."
             )
-        self.options, self._records = read_manifest(self.path)
+        self._records = Records(self.path)
+        self.options = self._records.options
         self._intensity = intensity
 
     @staticmethod
@@ -167,25 +174,27 @@ class Store(Sequence[Scan]):
     @property
     def patients(self) -> list[str]:
         """The pseudonyms, sorted, each once."""
-        return sorted({record["patient"] for record in self._records})
+        return [name.decode() for name in np.unique(self._records.patients)]
 
     @property
     def fingerprint(self) -> str:
         """Identifies the content of the store: a hash of the keys of all scans."""
-        return hashlib.sha256("\n".join(sorted(record["key"] for record in self._records)).encode()).hexdigest()[:16]
+        return hashlib.sha256(b"\n".join(np.sort(self._records.keys).tolist())).hexdigest()[:16]
 
     def select(
         self,
         patients: Sequence[str] | None = None,
         modality: str | None = None,
         spatial_dims: int | None = None,
-    ) -> list[Scan]:
-        """Return the scans that fulfill all that is given.
+        thicker_than: int = 0,
+    ) -> Scans:
+        """Return the scans that fulfill all that is given; none is read for it.
 
         Args:
             patients: pseudonyms, such as a part of a split.
             modality: ``"ct"``, ``"mr"``, ``"xray"``, ``"us"``, ``"image"``.
             spatial_dims: 2 or 3.
+            thicker_than: voxels that the shortest side has more of.
 
         Raises:
             KeyError: when a patient is not in the store.
@@ -193,36 +202,96 @@ class Store(Sequence[Scan]):
         unknown = sorted(set(patients or ()) - set(self.patients))
         if unknown:
             raise KeyError(f"The store {self.path} has no patient {', '.join(unknown[:3])}: was the split made for it?")
-        chosen = None if patients is None else set(patients)
-        return [
-            scan
-            for scan in self
-            if (chosen is None or scan.patient in chosen)
-            and modality in (None, scan.modality)
-            and spatial_dims in (None, scan.spatial_dims)
-        ]
+        rows = self._records.columns
+        taken = rows["least"] > thicker_than
+        if patients is not None:
+            taken &= _among(rows["patient"], patients)
+        if modality is not None:
+            taken &= rows["modality"] == modality.encode()
+        if spatial_dims is not None:
+            taken &= rows["dims"] == spatial_dims
+        return Scans(self, np.flatnonzero(taken))
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return [self._scan(record) for record in self._records[index]]
+            return Scans(self, np.arange(len(self))[index])
         return self._scan(self._records[index])
 
     def __iter__(self) -> Iterator[Scan]:
         return map(self._scan, self._records)
 
+    def columns(self, index: np.ndarray) -> np.ndarray:
+        """Return ``key``, ``patient`` and ``modality`` (bytes) and more of the scans at some places, as a table."""
+        return self._records.columns[index]
+
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r}, {len(self)} scans of {len(self.patients)} patients)"
 
     def _scan(self, record: dict[str, Any]) -> Scan:
-        return Scan(self.path, record, self._intensity_of(record["modality"]))
+        return Scan(self.path, record, self.intensity_of(record["modality"]))
 
-    def _intensity_of(self, modality: str) -> Intensity:
+    def intensity_of(self, modality: str) -> Intensity:
+        """Return how stored values of a modality become [0, 1]."""
         if isinstance(self._intensity, Mapping):
             return self._intensity.get(modality) or default_intensity(modality)
         return self._intensity or default_intensity(modality)
 
 
-__all__ = ["Scan", "Store"]
+class Scans(Sequence[Scan]):
+    """Some scans of a store: places in it, of which a scan is made when it is asked for.
+
+    Args:
+        store: that holds them.
+        index: (N,) places.
+    """
+
+    def __init__(self, store: Store, index: np.ndarray) -> None:
+        self.store, self.index_in_store = store, index
+
+    @property
+    def patients(self) -> list[str]:
+        """The pseudonyms, sorted, each once."""
+        return [name.decode() for name in np.unique(self._columns["patient"])]
+
+    @property
+    def modalities(self) -> list[str]:
+        """The modalities, sorted, each once."""
+        return [name.decode() for name in np.unique(self._columns["modality"])]
+
+    def first_keys(self) -> dict[str, str]:
+        """Return the first key in sorted order of each patient's scans."""
+        rows = np.sort(self._columns[["key", "patient"]], order="key")
+        patients, first = np.unique(rows["patient"], return_index=True)
+        return {name.decode(): rows["key"][i].decode() for name, i in zip(patients, first, strict=True)}
+
+    def of_patients(self, patients: Iterable[str], *, others: bool = False) -> Scans:
+        """Return the scans of some patients, or of all others."""
+        named = _among(self._columns["patient"], patients)
+        return Scans(self.store, self.index_in_store[named != others])
+
+    @property
+    def _columns(self) -> np.ndarray:
+        return self.store.columns(self.index_in_store)
+
+    def __len__(self) -> int:
+        return len(self.index_in_store)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Scans(self.store, self.index_in_store[index])
+        return self.store[int(self.index_in_store[index])]
+
+    def __repr__(self) -> str:
+        return f"{len(self)} scans of {self.store.path}"
+
+
+def _among(column: np.ndarray, names: Iterable[str]) -> np.ndarray:
+    # as long as they are: cut to the width of the column one name could pass for another
+    wanted = np.array([name.encode() for name in names], np.bytes_)
+    return np.isin(column, wanted) if len(wanted) else np.zeros(len(column), bool)
+
+
+__all__ = ["Scan", "Scans", "Store"]

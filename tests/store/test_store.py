@@ -104,8 +104,9 @@ def test_intensity_for_all_or_by_modality(store):
 def test_select(store):
     some = store.patients[:3]
     assert sorted(s.patient for s in store.select(some)) == some
-    assert store.select(modality="mr") == [] and len(store.select(spatial_dims=3)) == 20
-    assert store.select([]) == []
+    assert not store.select(modality="mr") and len(store.select(spatial_dims=3)) == 20
+    assert not store.select([]) and store.select(thicker_than=9)[3:5][1] == store[4]
+    assert not store.select(thicker_than=10)
     with pytest.raises(KeyError, match="no patient nobody"):
         store.select(["nobody"])
 

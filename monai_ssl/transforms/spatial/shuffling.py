@@ -121,9 +121,7 @@ def _shuffle_at_once(x: Tensor, start: Tensor, size: Tensor, seed: Tensor) -> Te
     return x.flatten(2).gather(2, taken.expand(-1, x.shape[1], -1)).reshape(x.shape)
 
 
-def _inside(
-    start: Tensor, size: Tensor, spatial: Sequence[int], shift: int, device: torch.device
-) -> Iterator[Tensor]:
+def _inside(start: Tensor, size: Tensor, spatial: Sequence[int], shift: int, device: torch.device) -> Iterator[Tensor]:
     """Yield the voxels of all windows in turn, each as number of the window << ``shift`` | index of the voxel.
 
     Windows are known on the host, so that nothing is read back from the device.
