@@ -23,7 +23,11 @@ def finetuned(bundle_root: str) -> str:
 
 
 def model_folder(bundle_root: str) -> str:
-    """Return the folder of the model to infer with: of a fine-tuning, else ``models`` of a bundle that brings one."""
+    """Return the folder of the model to infer with: of a fine-tuning, else ``models`` of a bundle that brings one.
+
+    >>> model_folder("bundles/regression")  # there is no model yet
+    'finetuned/regression'
+    """
     own, brought = Path(finetuned(bundle_root)), Path(bundle_root, "models")
     return str(brought if (brought / MODEL_FILES[0]).is_file() and not (own / MODEL_FILES[0]).is_file() else own)
 

@@ -42,7 +42,7 @@ class JobFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """What a pre-training continues from; the bundle names it."""
+        """What a training continues from; the bundle names it."""
         return self.root / "checkpoint.pt"
 
     @property

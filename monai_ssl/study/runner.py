@@ -71,7 +71,8 @@ def finetune(job: CellJob, folder: StudyFolder, aside: JobFolder) -> dict[str, A
     of_target = _of_target(job, settings, aside) if asked else {}
     _, scores = _tested(job, settings, aside)
     # hundreds of cells, each with its network, fill a disk
-    aside.network.unlink()
+    for file in (aside.network, aside.checkpoint):
+        file.unlink()
     result = {**scores, **of_target, "curve": curve, "seconds": time.monotonic() - begun}
     log_scores(aside, _run_name(job, folder), result)
     return result

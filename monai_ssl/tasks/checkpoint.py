@@ -41,7 +41,7 @@ class FinetuneCheckpoint:
         optimizer: of the network.
         lr_scheduler: of the optimizer.
         validator: knows the best metric.
-        resume: continue from ``checkpoint.pt`` if it is there, or from a given file.
+        resume: continue from ``checkpoint.pt`` if it is there.
         seed: of the iterations.
         settings: what makes the run what it is, plain values by the name of the option.
         weights: files that the network started from, by the name of the option.
@@ -49,6 +49,24 @@ class FinetuneCheckpoint:
 
     Raises:
         ValueError: in training, when the checkpoint is that of another run.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from monai.engines import SupervisedEvaluator
+    >>> batches = [{"image": torch.ones(2, 1), "label": torch.ones(2, 1)}] * 3
+    >>> def train(folder, epochs, resume=False):
+    ...     network = nn.Linear(1, 1)
+    ...     optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    ...     schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    ...     parts = (network, optimizer, schedule, SupervisedEvaluator("cpu", [], network))
+    ...     plan = {"settings": {"max_epochs": epochs}, "weights": {}, "cases": {}}
+    ...     handler = FinetuneCheckpoint(folder, *parts, resume=resume, **plan)
+    ...     options = {"optimizer": optimizer, "loss_function": nn.MSELoss(), "train_handlers": [handler]}
+    ...     trainer = SupervisedTrainer("cpu", epochs, batches, network, **options)
+    ...     trainer.run()
+    ...     return trainer.state.iteration
+    >>> with TemporaryDirectory() as folder:
+    ...     train(folder, 1), train(folder, 2, resume=True)  # 3 iterations, and 3 more
+    (3, 6)
     """
 
     def __init__(
@@ -59,7 +77,7 @@ class FinetuneCheckpoint:
         lr_scheduler: LRScheduler | ReduceLROnPlateau,
         validator: Evaluator,
         *,
-        resume: bool | str = False,
+        resume: bool = False,
         seed: int = 0,
         settings: Mapping[str, Any],
         weights: Mapping[str, str | None],
@@ -69,8 +87,6 @@ class FinetuneCheckpoint:
         self.network, self.optimizer, self.lr_scheduler = getattr(network, "module", network), optimizer, lr_scheduler
         self.validator, self.seed = validator, seed
         self.settings, self.weights, self.cases = settings, weights, cases
-        self.curve: list[tuple[int, float]] = []
-        """Iteration and key metric of each validation."""
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
@@ -97,19 +113,16 @@ class FinetuneCheckpoint:
 
     def save(self, trainer: SupervisedTrainer) -> None:
         """Write the checkpoint of an epoch."""
-        best, epoch = self.validator.state, trainer.state.epoch
-        if best.epoch == epoch and best.key_metric_name is not None:
-            self.curve.append((trainer.state.iteration, float(best.metrics[best.key_metric_name])))
+        best = self.validator.state
         state = {
             "format": FORMAT,
             "model": self.network.state_dict(),
             "optimizer": state_by_name(self.optimizer, self.network),
             "lr_scheduler": self.lr_scheduler.state_dict(),
             "scaler": None if trainer.scaler is None else trainer.scaler.state_dict(),
-            "epoch": epoch,
+            "epoch": trainer.state.epoch,
             "iteration": trainer.state.iteration,
             "best": {"metric": float(best.best_metric), "epoch": int(best.best_metric_epoch)},
-            "curve": self.curve,
             "run": self.identity,
             "versions": versions(),
         }
@@ -120,11 +133,8 @@ class FinetuneCheckpoint:
         """Continue from ``path``.
 
         Raises:
-            FileNotFoundError: when there is no such file.
             ValueError: when it is no checkpoint of this run.
         """
-        if not path.is_file():
-            raise FileNotFoundError(f"`resume` names {path}, but there is no such file.")
         saved = read_checkpoint(path, trainer.state.device)
         if saved.get("format") != FORMAT:
             raise ValueError(f"{path} is no checkpoint of a fine-tuning; to start from weights use `weights` instead.")
@@ -139,7 +149,6 @@ class FinetuneCheckpoint:
             trainer.scaler.load_state_dict(saved["scaler"])
         best = self.validator.state
         best.best_metric, best.best_metric_epoch = saved["best"]["metric"], saved["best"]["epoch"]
-        self.curve = [(int(iteration), float(metric)) for iteration, metric in saved["curve"]]
         trainer.state.epoch, trainer.state.iteration = saved["epoch"], saved["iteration"]
         _say_where(trainer, path)
 
