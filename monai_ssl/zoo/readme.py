@@ -50,7 +50,7 @@ python -m monai.bundle run --config_file configs/inference.json --bundle_root . 
 python -m monai.bundle run init_model --config_file configs/train.json --bundle_root .
 ```
 `DATA` holds `imagesTr` and `labelsTr` with equal file names. All options stand at the top of `configs/train.json`; what
-also stands in `configs/inference.json` must be alike in both.
+also stands in `configs/inference.json` must be alike in both. A training keeps the former model in `eval/earlier`.
 
 ## License
 Research only, not for clinical use. Code: Apache-2.0. Data of the pre-training: `docs/data_license.txt`.

@@ -143,6 +143,7 @@ INJURIES = {
 APPLIES = {
     "prepare": ("SIGKILL", "SIGTERM", "disk full", "out of memory", "worker killed", "scan deleted", "clock jump"),
     "pretrain": tuple(INJURIES),
+    "finetune": tuple(INJURIES),
     "study": ("SIGKILL", "SIGTERM", "disk full", "clock jump"),
 }
 

@@ -1,4 +1,4 @@
-"""What is tortured: the three commands that write for long, each small and with a result that can be compared."""
+"""What is tortured: four jobs that write for long, each small and with a result that can be compared."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ sys.path[:0] = [str(TESTS.parent), str(TESTS / "helpers")]
 import fake_study  # noqa: E402
 import matplotlib.backends.backend_agg  # noqa: E402, F401
 import torch  # noqa: E402
+from downstream_runs import ROOT, workflow, write_pictures  # noqa: E402
 from ignite.engine import Events  # noqa: E402
 from method_cases import BUNDLES, parsed, small  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
@@ -41,6 +42,10 @@ def write_inputs(root: Path) -> None:
         folder.mkdir(parents=True)
         Image.fromarray(phantom_xray(seed, (80, 80))[0].T).save(folder / "image.png")
     prepare(root / "xray", root / "store", PrepareOptions(workers=0))
+    pictures = sorted(write_pictures(root / "pictures").glob("*/*.png"))
+    # a list, so that a picture that is gone is missed
+    rows = [f"{path.relative_to(root / 'pictures')},{path.parent.name}" for path in pictures]
+    (root / "pictures/datalist.csv").write_text("\n".join(["image,label", *rows]))
     # an empty database: making its tables takes longer than all the training here
     MlflowClient(f"sqlite:///{root / 'mlruns.db'}").search_experiments()
 
@@ -105,11 +110,43 @@ class Pretrain:
         return sorted((place / "source" / "scans").glob("*.npy"))
 
     def lost(self, place: Path) -> str | None:
-        """Say how many iterations are gone, if they are more than those since the last checkpoint."""
-        log, file = place / "seen.log", place / "out" / "checkpoint.pt"
-        seen = int(log.read_text().split()[-1]) if log.exists() and log.read_text() else 0
-        saved = torch.load(file, weights_only=True)["iteration"] if file.exists() else 0
-        return f"iteration {seen} was reached, {saved} saved" if seen - saved > INTERVAL else None
+        return lost_iterations(place)
+
+
+class Finetune:
+    """A downstream bundle, with all its handlers."""
+
+    name = "finetune"
+    bundle = "classification"
+
+    def set_up(self, inputs: Path, place: Path) -> None:
+        shutil.copytree(inputs / "pictures", place / "source")
+        (place / "out").mkdir(parents=True)
+        shutil.copy(inputs / "mlruns.db", place / "out")
+
+    def run(self, place: Path, workers: int) -> None:
+        places = {"bundle_root": str(ROOT / self.bundle), "dataset_dir": str(place / "source"), "width": 2}
+        options = {
+            "image_size": [32, 32],
+            "modality": "xray",
+            "batch_size": 4,
+            "max_epochs": EPOCHS,
+            "scheme": "warmup",
+        }
+        more = {"warmup_epochs": 2, "lr": 0.01, "device": "cpu", "num_workers": workers, "resume": True}
+        flow = workflow(self.bundle, output_dir=str(place / "out"), **places, **options, **more)
+        trainer = flow.parser.get_parsed_content("train#trainer")
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: _note(place / "seen.log", e.state.iteration))
+        trainer.run()
+
+    def result(self, place: Path) -> Any:
+        return _plain([torch.load(place / "out" / name, weights_only=True) for name in ("checkpoint.pt", "model.pt")])
+
+    def data(self, place: Path) -> list[Path]:
+        return sorted((place / "source").rglob("*.png"))
+
+    def lost(self, place: Path) -> str | None:
+        return lost_iterations(place)
 
 
 class Study:
@@ -134,6 +171,14 @@ class Study:
         log = place / "out" / "started.log"
         again = [line for line in log.read_text().splitlines() if " True " in line] if log.exists() else []
         return f"finished, and begun again: {again[0]}" if again else None
+
+
+def lost_iterations(place: Path) -> str | None:
+    """Say how many iterations are gone, if they are more than those since the last checkpoint."""
+    log, file = place / "seen.log", place / "out" / "checkpoint.pt"
+    seen = int(log.read_text().split()[-1]) if log.exists() and log.read_text() else 0
+    saved = torch.load(file, weights_only=True)["iteration"] if file.exists() else 0
+    return f"iteration {seen} was reached, {saved} saved" if seen - saved > INTERVAL else None
 
 
 def _note(path: Path, number: int) -> None:

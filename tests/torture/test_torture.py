@@ -36,7 +36,7 @@ def test_two_hundred_injuries():
     """Every kind has hit every job: none of them was over each time."""
     said = torture("--runs", "200", "--seed", "1")
     assert summary(said) == (200, 0)
-    for job in ("prepare", "pretrain", "study"):
+    for job in ("prepare", "pretrain", "finetune", "study"):
         for end in ("SIGKILL", "SIGTERM"):
             assert re.search(rf"{job} +{end} +killed by {end}, continued", said), said
     for injury in ("disk full", "out of memory", "worker killed", "scan deleted"):

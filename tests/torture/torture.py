@@ -1,4 +1,4 @@
-"""Injure ``prepare``, ``pretrain`` and ``study`` at random moments and continue: ``torture.py [--runs 200]``.
+"""Injure ``prepare``, ``pretrain``, fine-tuning and ``study`` at random moments and continue: ``torture.py [--runs 200]``.
 
 After each injury there is no half file under a real name, the continuation equals the run that was left alone, no more
 than one interval of checkpoints is lost, and whoever survived has said the reason. Jobs are forked from this process,
@@ -31,15 +31,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 import torch
 from injuries import APPLIES, INJURIES, Injury, Victim, mount_small_disk
-from jobs import Prepare, Pretrain, Study, write_inputs
+from jobs import Finetune, Prepare, Pretrain, Study, write_inputs
 from PIL import Image
 from safetensors.torch import load_file
 
 from monai_ssl.errors import sentence_of
 from monai_ssl.files import ASIDE
 
-Job = Prepare | Pretrain | Study
-JOBS: dict[str, Job] = {"prepare": Prepare(), "pretrain": Pretrain(), "study": Study()}
+Job = Prepare | Pretrain | Finetune | Study
+JOBS: dict[str, Job] = {"prepare": Prepare(), "pretrain": Pretrain(), "finetune": Finetune(), "study": Study()}
 _PATIENCE = 90.0
 """Seconds after which a job counts as hanging."""
 _DISK = 48
