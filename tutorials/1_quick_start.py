@@ -115,7 +115,7 @@ def fine_tune(name: str, weights: str) -> float:
         dataset_dir=str(scans),
         datalist=str(scans / "datalist.json"),
         output_dir=str(out),
-        ckpt_dir=str(out),
+        overwrite=True,
         weights=weights,
         labels={"lungs": 1},
         width=4,

@@ -102,7 +102,7 @@ def main() -> None:
             datalist=source / "datalist.json",
             weights=weights,
             output_dir=folder,
-            ckpt_dir=folder,
+            overwrite=True,
             **FINETUNE,
         )
         scores[name] = best_dice(folder)

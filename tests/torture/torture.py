@@ -1,4 +1,4 @@
-"""Injure ``prepare``, ``pretrain``, fine-tuning and ``study`` at random moments and continue: ``torture.py [--runs 200]``.
+"""Injure ``prepare``, pre-training, fine-tuning and ``study`` at random moments and continue: ``torture.py``.
 
 After each injury there is no half file under a real name, the continuation equals the run that was left alone, no more
 than one interval of checkpoints is lost, and whoever survived has said the reason. Jobs are forked from this process,
