@@ -17,6 +17,7 @@ from PIL import Image
 
 from monai_ssl import bundle
 from monai_ssl.bundle.command_line import refuse_unknown_keys, refuse_unread, typed, understand_words
+from monai_ssl.bundle.run_recipe import _described
 from monai_ssl.data import LabeledImages, PretrainingScans
 from monai_ssl.errors import sentence_of
 from monai_ssl.handlers import Export
@@ -302,3 +303,19 @@ def test_learning_rate_grows_with_the_batch_of_all_processes(monkeypatch):
 )
 def test_what_the_disk_refuses_is_a_sentence(error, words):
     assert re.match(words, sentence_of(chained(error)))
+
+
+def test_what_a_run_says_of_its_parts_ends_somewhere():
+    """However deep objects hold each other, down to the place where only their names are told."""
+
+    class Holder:
+        def __init__(self, held):
+            self.held = held
+
+    part = 1.5
+    for _ in range(20):
+        part = Holder(part)
+    told, depth = _described(part, 0), 0
+    while isinstance(told, dict):
+        told, depth = told["held"], depth + 1
+    assert told.endswith("Holder") and 3 < depth < 10

@@ -94,7 +94,7 @@ def _described(value: Any, depth: int) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(map(str, value))
     public = {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_") and k != "R"}
-    return {"_target_": type(value).__qualname__, **_described(public, depth + 1)}
+    return {"_target_": type(value).__qualname__, **{k: _described(v, depth + 2) for k, v in public.items()}}
 
 
 def _table(value: torch.Tensor | np.ndarray) -> Any:

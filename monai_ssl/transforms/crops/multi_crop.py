@@ -8,14 +8,15 @@ NeurIPS 2020, https://arxiv.org/abs/2006.09882.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from monai.transforms import MapTransform, Randomizable
 from torch import Tensor
 
-from monai_ssl.arguments import check_interval, check_range
-from monai_ssl.transforms.crops.boxes import Box
+from monai_ssl.arguments import check_choice, check_interval, check_range
+from monai_ssl.transforms.crops.boxes import Box, bounding_box
 from monai_ssl.transforms.crops.cut import read_window, resize, spatial_shape, with_channels
 
 _TRIES = 10
@@ -38,6 +39,8 @@ class RandMultiCropd(Randomizable, MapTransform):
         num_locals: small crops; 0 for none.
         local_out_size: voxels of the small crops.
         local_scale: as ``scale``, for the small crops.
+        locals_from: ``"scan"`` cuts them from anywhere (multi-crop), ``"views"`` from the box around the large crops,
+            to which they are shortened (sub-crop, row 6 of table 3 of the PCRLv2 paper).
         channels: repeat an image of one channel to so many; ``None`` leaves the channels as they are.
         names: prefix of the keys of the large crops ("view" makes "view1", "view2", but "view" when there is only
             one), key of the list of small crops.
@@ -70,6 +73,7 @@ class RandMultiCropd(Randomizable, MapTransform):
         num_locals: int = 6,
         local_out_size: Sequence[int] = (96, 96),
         local_scale: Sequence[float] = (0.05, 0.3),
+        locals_from: str = "scan",
         channels: int | None = None,
         names: Sequence[str] = ("view", "locals"),
         params_key: str | None = None,
@@ -83,6 +87,8 @@ class RandMultiCropd(Randomizable, MapTransform):
             raise ValueError(
                 f"`out_size` {self.large.out_size} and `local_out_size` {self.small.out_size} differ in their axes."
             )
+        check_choice(("scan", "views"), locals_from=locals_from)
+        self.locals_from = locals_from
         self.num_views = num_views
         self.num_locals = num_locals
         self.channels = channels
@@ -98,13 +104,15 @@ class RandMultiCropd(Randomizable, MapTransform):
         for key in self.key_iterator(out):
             scan = out.pop(key)
         shape = spatial_shape(scan, len(self.large.out_size), type(self).__name__)
-        views = [self.large.draw(shape, self.R) for _ in range(self.num_views)]
+        everywhere = Box(np.zeros_like(shape), shape)
+        views = [self.large.draw(everywhere, shape, self.R) for _ in range(self.num_views)]
         for number, box in enumerate(views, 1):
             name = self.view_prefix if self.num_views == 1 else f"{self.view_prefix}{number}"
             out[name] = self._cut(scan, box, self.large.out_size)
         report = {"starts": np.stack([box.start for box in views]), "sizes": np.stack([box.size for box in views])}
         if self.small:
-            boxes = [self.small.draw(shape, self.R) for _ in range(self.num_locals)]
+            around = reduce(bounding_box, views) if self.locals_from == "views" else everywhere
+            boxes = [self.small.draw(around, shape, self.R) for _ in range(self.num_locals)]
             out[self.locals_name] = [self._cut(scan, box, self.small.out_size) for box in boxes]
             report["local_starts"] = np.stack([box.start for box in boxes])
             report["local_sizes"] = np.stack([box.size for box in boxes])
@@ -126,7 +134,8 @@ class _Windows:
         self.scale = check_range(f"{prefix}scale", scale, "(0, 1]")
         self.log_ratio = np.log(check_range("ratio", ratio, "(0, inf)"))
 
-    def draw(self, shape: np.ndarray, random: np.random.RandomState) -> Box:
+    def draw(self, inside: Box, shape: np.ndarray, random: np.random.RandomState) -> Box:
+        """Draw a window of a share of ``shape`` that lies ``inside`` a box of it."""
         dims = len(shape)
         volume = shape.prod() * random.uniform(self.scale[0], self.scale[1], size=(_TRIES, 1))
         steps = random.uniform(self.log_ratio[0], self.log_ratio[1], size=(_TRIES, dims - 1))
@@ -134,5 +143,5 @@ class _Windows:
         aspect -= aspect.mean(axis=1, keepdims=True)
         sizes = np.maximum(np.rint(volume ** (1 / dims) * np.exp(aspect)).astype(np.int64), 1)
         fitting = np.flatnonzero((sizes <= shape).all(axis=1))
-        size = np.minimum(sizes[fitting[0] if len(fitting) else 0], shape)
-        return Box(random.randint(0, shape - size + 1), size)
+        size = np.minimum(sizes[fitting[0] if len(fitting) else 0], inside.size)
+        return Box(random.randint(inside.start, inside.stop - size + 1), size)

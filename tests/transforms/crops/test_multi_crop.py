@@ -30,6 +30,17 @@ def test_share_of_the_image_is_uniform_between_the_limits(options, shape):
     np.testing.assert_allclose(np.quantile(shares, [0.25, 0.5, 0.75]), [0.1125, 0.175, 0.2375], rtol=0.08)
 
 
+def test_small_windows_lie_inside_the_box_around_the_large_ones_where_asked():
+    crop = RandMultiCropd("image", params_key="p", locals_from="views", **FLAT, scale=(0.1, 0.3)).set_random_state(0)
+    beyond = 0
+    for _ in range(100):
+        p = crop({"image": torch.zeros(1, 90, 120)})["p"]
+        low, high = p["starts"].min(0), (p["starts"] + p["sizes"]).max(0)
+        assert (p["local_starts"] >= low).all() and (p["local_starts"] + p["local_sizes"] <= high).all()
+        beyond += low.any() or (high < (90, 120)).any()
+    assert beyond > 90, "else the box is the image"
+
+
 def test_aspect_lies_between_the_limits_and_both_ways_alike():
     aspect = np.log(np.divide(*windows((512, 512), out_size=(32, 32), local_out_size=(8, 8))[1].T))
     assert np.abs(aspect).max() < np.log(4 / 3) + 0.03
