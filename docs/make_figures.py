@@ -33,6 +33,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "RandRotationTaskd": {},
     "RandRubikd": {"cube": (40, 40), "permutations": TABLE},
     "RandVisibleBlocksd": {"block": 16},
+    "RandVolumeFusiond": {},
     "RandWindowCropd": {"out_size": (96, 96)},
 }
 """Arguments of the transforms that take one key."""
@@ -61,6 +62,9 @@ DISTURBANCES: dict[str, dict[str, Any]] = {
 }
 """Arguments of the transforms that take several keys; strong enough to be seen."""
 
+PAIRS = ("RandVolumeFusiond",)
+"""Transforms of several images at once."""
+
 SMALLER: dict[str, dict[str, Any]] = {
     **{name: {"roi_size": [75, 75, 39], "cube_size": [32, 32, 16]} for name in ("jigsaw", "rubik", "rubik_plus")},
     "relative_location": {"roi_size": [90, 90, 42], "cube_size": [24, 24, 10]},
@@ -83,18 +87,20 @@ def tinted(image: Tensor) -> Tensor:
 
 def draw_transform(name: str, out: Path, draws: int = 4) -> None:
     """Write a picture of ``draws`` results of a transform beside its input."""
-    image = tinted(radiograph()) if name in ("RandColorJitterd", "RandGrayscaled") else radiograph()
+    image: Any = tinted(radiograph()) if name in ("RandColorJitterd", "RandGrayscaled") else radiograph()
+    shown = picture(image, "")
+    image = [image, radiograph(1).flip(2)] if name in PAIRS else image
     one_key = name in TASKS
     arguments: Mapping[str, Any] = {"key": NAME, **TASKS[name]} if one_key else {"keys": NAME, **DISTURBANCES[name]}
     transform: Randomizable = getattr(transforms, name)(**arguments)
-    columns = {"input": [picture(image, "")] * draws}
+    columns = {"input": [shown] * draws}
     for seed in range(draws):
         transform.set_random_state(seed + 1)
         columns |= {key: [*columns.get(key, []), shown] for key, shown in results(transform, image).items()}
     draw_columns(columns, out)
 
 
-def results(transform: Callable[[dict[str, Any]], Mapping[Any, Any]], image: Tensor) -> dict[str, Any]:
+def results(transform: Callable[[dict[str, Any]], Mapping[Any, Any]], image: Any) -> dict[str, Any]:
     """Return the pictures of what a transform made of one image, by key."""
     done = transform({NAME: image})
     shown = {}

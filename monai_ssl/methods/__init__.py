@@ -24,6 +24,7 @@ from monai_ssl.methods.simsiam import SimSiam
 from monai_ssl.methods.spark import Spark
 from monai_ssl.methods.tower import TOWER
 from monai_ssl.methods.transvw import TransVW
+from monai_ssl.methods.volume_fusion import VolumeFusion
 
 __all__ = [
     "AutoEncoder",
@@ -52,4 +53,5 @@ __all__ = [
     "Spark",
     "TOWER",
     "TransVW",
+    "VolumeFusion",
 ]

@@ -21,6 +21,7 @@ from monai_ssl.transforms.masks.knowledge_masks import RandBlockMaskd, RandStrip
 from monai_ssl.transforms.masks.painting import RandPaintingd
 from monai_ssl.transforms.masks.rays_mask import RandRaysMaskd
 from monai_ssl.transforms.masks.visible_blocks import RandVisibleBlocksd
+from monai_ssl.transforms.masks.volume_fusion import RandVolumeFusiond
 from monai_ssl.transforms.one_of import RandOneOfd
 from monai_ssl.transforms.puzzles.cube_turns import (
     RandCubeTurnsd,
@@ -83,6 +84,7 @@ __all__ = [
     "RandStripeMaskd",
     "RandTask",
     "RandVisibleBlocksd",
+    "RandVolumeFusiond",
     "RandWindowCropd",
     "RandWordCropd",
     "Separatelyd",

@@ -19,8 +19,8 @@ from monai_ssl.transforms.puzzles.task import RandTask
 class RandVisibleBlocksd(RandTask):
     """Say which blocks a model may see; the image stays as it is, since what a model puts in their place is its affair.
 
-    Of the B blocks of a sample exactly ``floor(mask_ratio * B)`` are masked, drawn without replacement, and the same for
-    all channels. At the far border blocks are cut where the block size does not divide the image. As all draws, masks of
+    Of the B blocks of a sample exactly ``floor(mask_ratio * B)`` are masked, drawn without replacement, the same for
+    all channels. At the far border blocks are cut where their size does not divide the image. As all draws, masks of
     validation data are the same in every epoch.
 
     Args:
