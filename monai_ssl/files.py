@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +13,16 @@ from typing import IO, Any
 
 ASIDE = ".aside-"
 """Prefix of a file that is being written; one that is found later was left by an interrupted process."""
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 @contextmanager
 def atomic(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
-    """Write aside, flush to the disk, rename: a failure or a kill leaves what was under the name before."""
+    """Write aside, flush to the disk, rename: a failure or a kill leaves what was under the name before.
+
+    Raises:
+        OSError: with number and ``path``, when the disk refuses, whatever the writer makes of that.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{ASIDE}{os.getpid()}-{path.name}")
     try:
@@ -24,6 +31,11 @@ def atomic(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
+    except (OSError, RuntimeError) as error:
+        number = _refusal(error)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from None
     finally:
         aside.unlink(missing_ok=True)
     _sync_folder(path.parent)
@@ -59,6 +71,18 @@ def read_json(path: Path, default: Any = None) -> Any:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not a number")
+
+
+def _refusal(error: BaseException | None) -> int | None:
+    """Return why the disk refused what was written; PyTorch and NumPy raise errors of their own in its place."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    # one that names a file is not of this one
+    if error is None or error.filename is not None:
+        return None
+    if error.errno is None and re.search("free space|requested and", str(error)):
+        return errno.ENOSPC
+    return error.errno if error.errno in _OF_DISKS else None
 
 
 def _sync_folder(folder: Path) -> None:

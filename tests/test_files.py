@@ -1,7 +1,13 @@
 """Files that are there as a whole or not at all."""
 
-import pytest
+import re
+import resource
 
+import numpy as np
+import pytest
+import torch
+
+from monai_ssl.errors import sentence_of
 from monai_ssl.files import atomic, read_json, write_json
 
 
@@ -12,6 +18,27 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         file.write(b"half")
         raise RuntimeError
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda x, file: np.save(file, x), lambda x, file: file.write(bytes(x))])
+@pytest.mark.parametrize("values", [100_000, 3_000_000])
+def test_what_the_disk_refuses_names_the_file_whoever_writes(tmp_path, write, values):
+    """The limit of a file's size stands for a full disk, which only an administrator can make."""
+    path, (soft, hard) = tmp_path / "a", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large|No space left") as caught, atomic(path) as file:
+            write(torch.zeros(values, dtype=torch.uint8), file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = sentence_of(caught.value)
+    assert re.match(f"{path} cannot be read or written: (it would be larger|the disk is full)", said)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_another_file_stays_that_of_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match="none"), atomic(tmp_path / "a"):
+        (tmp_path / "none").open()
 
 
 def test_nothing_stands_under_the_name_before_the_end(tmp_path):

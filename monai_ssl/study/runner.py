@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
 from monai_ssl.bundle_folders import bundle_of, config_file
 from monai_ssl.evaluation import encoder_statistics
 from monai_ssl.handlers import TargetStatistics
+from monai_ssl.handlers.checkpoint import save_atomically
 from monai_ssl.study.folder import JobFolder, StudyFolder
 from monai_ssl.study.jobs import CellJob, Job, PretrainingJob
 from monai_ssl.study.mlflow_nesting import log_scores
@@ -65,7 +65,7 @@ def finetune(job: CellJob, folder: StudyFolder, aside: JobFolder) -> dict[str, A
     validator.add_event_handler(Events.COMPLETED, remember)
     flow.run()
     if job.select == "last":
-        torch.save(network.state_dict(), aside.network)
+        save_atomically(network.state_dict(), aside.network)
     settings = {**overrides, "checkpoint": str(aside.network)}
     asked = job.target_bn_batches and encoder_statistics(network)
     of_target = _of_target(job, settings, aside) if asked else {}
