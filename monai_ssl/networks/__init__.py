@@ -9,6 +9,7 @@ from monai_ssl.networks.decoder import UNetDecoder, UpBlock
 from monai_ssl.networks.discriminator import Discriminator
 from monai_ssl.networks.encoder import Encoder, average
 from monai_ssl.networks.heads import ComparisonHead, RestorationHead, init_heads, mlp, projector, restoration_head
+from monai_ssl.networks.linear_segmenter import LinearSegmenter
 from monai_ssl.networks.mask_fill import MaskFill
 from monai_ssl.networks.momentum import MomentumNetwork, shuffle_batch, unshuffle_batch
 from monai_ssl.networks.norms import batch_to_group_norm
@@ -30,6 +31,7 @@ __all__ = [
     "EncoderClassifier",
     "GateAttention",
     "MaskFill",
+    "LinearSegmenter",
     "MomentumNetwork",
     "Norm",
     "OuterProductAttention",
