@@ -92,11 +92,12 @@ def train(url: str, request: dict) -> None:
     started = requests.post(f"{url}/train/{MODEL}", json=request)
     assert started.ok, started.text
     for _ in range(300):
-        if requests.get(f"{url}/train/?check_if_running=true").status_code == 404:
+        # not `check_if_running`: the server says no before the process of the training is there, too
+        status = requests.get(f"{url}/train/?all=true").json()
+        task = status[-1] if isinstance(status, list) else status
+        if task["status"] not in ("SUBMITTED", "RUNNING"):
             break
         time.sleep(1)
-    status = requests.get(f"{url}/train/?all=true").json()
-    task = status[-1] if isinstance(status, list) else status
     assert task["status"] == "DONE", task["details"]
 
 

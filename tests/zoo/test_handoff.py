@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 import torch
@@ -36,6 +37,11 @@ def test_the_command_writes_what_the_card_says(tmp_path, capsys):
     config = train_json(tmp_path / "model/abdomen")
     wanted = {"labels": {"liver": 1, "tumor": 2}, "modality": "ct", "intensity": CT, "spacing": [1.0, 1.0, 2.0]}
     assert wanted.items() <= config.items() and config["roi_size"] == [16, 16, 8]
+    for name in ("train", "evaluate", "inference"):
+        text = (tmp_path / f"model/abdomen/configs/{name}.json").read_text()
+        whole = config if name == "evaluate" else {}
+        missing = set(re.findall(r"@(\w+)", text)) - json.loads(text).keys() - whole.keys()
+        assert not missing, f"{name}: nobody defines {missing}"
     assert main([*command, str(tmp_path / "model")]) == 2
     assert "is there already" in capsys.readouterr().err
 
