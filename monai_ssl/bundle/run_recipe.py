@@ -25,7 +25,7 @@ _FILES = {"bundle_root", "exclude", "words", "start_from", "checkpoint"}
 """Keys of places: what lies there is compared, not where."""
 _LONGEST = 64
 """Values of a table that are told; of longer ones their hash."""
-_DEEPEST = 8
+_DEEPEST = 12
 
 
 def run_recipe(run: Pretraining, trainer: SSLTrainer) -> dict[str, Any]:
@@ -78,6 +78,8 @@ def _described(value: Any, depth: int) -> Any:
     """Return a value as plain ones: networks by their recipe, other objects by their public attributes."""
     if _is_plain(value):
         return value
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, (torch.Tensor, np.ndarray)):
         return _table(value)
     if depth > _DEEPEST or (callable(value) and hasattr(value, "__qualname__")):
@@ -94,7 +96,7 @@ def _described(value: Any, depth: int) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(map(str, value))
     public = {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_") and k != "R"}
-    return {"_target_": type(value).__qualname__, **{k: _described(v, depth + 2) for k, v in public.items()}}
+    return {"_target_": type(value).__qualname__, **{k: _described(v, depth + 1) for k, v in public.items()}}
 
 
 def _table(value: torch.Tensor | np.ndarray) -> Any:

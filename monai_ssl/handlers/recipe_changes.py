@@ -40,7 +40,9 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     ['`lr` was 0.1 and is now 0.2']
     """
     keys = [key for key in {**before, **now} if (key in before and key in now) or key.endswith("#_target_")]
-    return [Change(key, before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)]
+    found = [Change(key, before.get(key), now.get(key)) for key in keys]
+    # as text, in which NaN is NaN
+    return [change for change in found if str(change.before) != str(change.now)]
 
 
 def check_changes(found: Sequence[Change], checkpoint: Path, on_purpose: bool) -> None:
