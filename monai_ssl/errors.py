@@ -20,7 +20,7 @@ _MISTAKES = (ValueError, TypeError, KeyError, FileNotFoundError, FloatingPointEr
 _OF_THE_DISK = {
     errno.ENOSPC: "the disk is full; make room",
     errno.EDQUOT: "your quota of the disk is used up; make room",
-    errno.EFBIG: "it would be larger than this disk or your limit (`ulimit -f`) allows; raise it, or choose another folder",
+    errno.EFBIG: "it would be larger than the disk or your limit (`ulimit -f`) allows; raise it, or choose another",
     errno.EROFS: "the disk can only be read; choose another folder",
     errno.EACCES: "you have no permission; change it, or choose another folder",
     errno.EPERM: "you have no permission; change it, or choose another folder",

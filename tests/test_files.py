@@ -27,7 +27,7 @@ def test_what_the_disk_refuses_names_the_file_whoever_writes(tmp_path, write, va
     path, (soft, hard) = tmp_path / "a", resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:
-        with pytest.raises(OSError, match="File too large|No space left") as caught, atomic(path) as file:
+        with pytest.raises(OSError, match=r"File too large|No space left") as caught, atomic(path) as file:
             write(torch.zeros(values, dtype=torch.uint8), file)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -98,6 +98,26 @@ def collate_views(samples: Sequence[Mapping[Hashable, Any]]) -> dict[Hashable, A
     return batch
 
 
+class WindowLoader(DataLoader):
+    """A loader that says why a process which reads scans was killed, as far as the scans show it."""
+
+    def __iter__(self) -> Any:
+        try:
+            yield from super().__iter__()
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise ValueError(f"{str(error).splitlines()[0].rstrip('.')}: {self._reason()}") from error
+
+    def _reason(self) -> str:
+        scans = (getattr(scan, "scan", scan) for scan in getattr(self.dataset, "data", ()))
+        found = {scan.key: damage for scan in scans if hasattr(scan, "damage") and (damage := scan.damage())}
+        if not found:
+            return "mostly for want of memory; lower `num_workers` or `batch_size`, then continue with `--resume true`."
+        told = ", ".join(f"scan {key} {damage}" for key, damage in list(found.items())[:5])
+        return f"{told}; run `python -m monai_ssl prepare SRC STORE` again, then continue with `--resume true`."
+
+
 def endless_loader(
     dataset: Dataset,
     batch_size: int,
@@ -120,7 +140,7 @@ def endless_loader(
         pin_memory: page-locked batches, for a GPU.
     """
     stream = SampleStream(len(dataset), batch_size, seed, rank, world_size)  # type: ignore[arg-type]
-    return DataLoader(
+    return WindowLoader(
         dataset,
         batch_sampler=stream,
         num_workers=num_workers,
