@@ -23,6 +23,7 @@ from monai_ssl.handlers import (
     Progress,
     RunFolder,
     Tracking,
+    TrainingLength,
     ValidationLoss,
 )
 from monai_ssl.machine import cores
@@ -228,6 +229,7 @@ class StandardHandlers:
         run = self.run
         folder = RunFolder(run.output_dir, run.resume)
         yield folder
+        yield TrainingLength(run.batch_size)
         yield Diagnostics()
         if run.scans.validation:
             yield run.validation()

@@ -21,6 +21,7 @@ from monai_ssl.handlers.run_folder import RunFolder
 from monai_ssl.handlers.start_from import StartFrom
 from monai_ssl.handlers.target_statistics import TargetStatistics
 from monai_ssl.handlers.tracking import Tracking
+from monai_ssl.handlers.training_length import TrainingLength
 from monai_ssl.handlers.validation_loss import ValidationLoss
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "StartFrom",
     "TargetStatistics",
     "Tracking",
+    "TrainingLength",
     "ValidationLoss",
     "ZeroGradient",
 ]

@@ -9,7 +9,7 @@ from two_processes import both
 
 from monai_ssl.data.stream import SampleStream
 from monai_ssl.handlers import Checkpoint
-from monai_ssl.handlers.checkpoint import _check_all_continue
+from monai_ssl.handlers.checkpoint import check_all_continue
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 ACCUMULATED = ("autoencoder", "moco", "dira")
@@ -138,7 +138,7 @@ def test_processes_at_different_iterations_are_refused(monkeypatch):
     monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 2)
     monkeypatch.setattr("ignite.distributed.all_gather", lambda own: [own, 5])
     engine = type("Engine", (), {"state": type("State", (), {"iteration": 5})})
-    _check_all_continue(engine, Path("checkpoint.pt"))
+    check_all_continue(engine, Path("checkpoint.pt"))
     engine.state.iteration = 0
     with pytest.raises(ValueError, match=r"Only some processes found checkpoint.pt .* \(iterations 0, 5\)"):
-        _check_all_continue(engine, Path("checkpoint.pt"))
+        check_all_continue(engine, Path("checkpoint.pt"))
