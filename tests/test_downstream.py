@@ -22,10 +22,13 @@ from downstream_runs import (
 )
 from ignite.engine import Events
 from mlflow.tracking import MlflowClient
+from monai.bundle import ConfigParser
 from monai.transforms import RandFlipd
 from two_processes import ended, torchrun
 
 from monai_ssl.evaluation import recollect_bn
+from monai_ssl.networks import PyramidUNet
+from monai_ssl.transfer import ModelCard, export_weights, paper_encoder
 
 pytestmark = pytest.mark.bundle
 
@@ -190,6 +193,49 @@ def test_resampling_balances_the_classes_of_an_epoch_and_no_flip_axis_flips_noth
     assert len(drawn("weighted")) == 7
 
 
+def test_scratch_and_what_was_pretrained_learn_at_rates_of_their_own(tmp_path):
+    path, _ = weights(tmp_path)
+
+    def rates(bundle, **more):
+        parser = ConfigParser()
+        parser.read_config(str(ROOT / bundle / "configs/train.json"))
+        parser.update(train_options(bundle, tmp_path, weights=str(path), **more))
+        return [group["lr"] for group in parser.get_parsed_content("optimizer").param_groups]
+
+    for bundle, scratch in (("segmentation", 1e-3), ("classification", 1e-4), ("regression", 1e-4)):
+        assert rates(bundle) == rates(bundle, scheme="fixed") == [1e-4, 1e-3]
+        assert rates(bundle, part="none") == [scratch, scratch]
+        assert rates(bundle, lr=3e-4) == [3e-4, 1e-3] and rates(bundle, lr=3e-4, part="none") == [3e-4, 3e-4]
+        assert rates(bundle, lr=0.01) == [0.01, 0.01], "what is fresh is never slower"
+        assert rates(bundle, head_lr=0.5) == [1e-4, 0.5]
+
+
+@pytest.mark.parametrize("normalize", ["zscore", None])
+def test_images_are_normalized_as_in_pretraining_from_training_to_inference(tmp_path, volumes, normalize):
+    """By the card of the weights; afterwards, without the weights, by what the training wrote beside its model."""
+    network = PyramidUNet(paper_encoder(3, 1, 4))
+    recipe = {"_target_": "monai_ssl.networks.ConvEncoder", "spatial_dims": 3, "widths": [4, 8, 16, 32]}
+    card = ModelCard("pcrlv2", "paper", recipe, "ct", normalize=normalize)
+    path = export_weights(network, tmp_path / "w.safetensors", card)
+    overrides = segmentation(tmp_path, volumes, weights=str(path))
+    x = torch.rand(2, 1, 16, 16, 16)
+
+    def scale_matters(flow):
+        net = flow.parser.get_parsed_content("network").eval()
+        return not torch.allclose(net(x), net(5 * x + 3), atol=1e-3)
+
+    flow = workflow("segmentation", **overrides)
+    assert scale_matters(flow) == (normalize is None)
+    for choice, matters in (("none", True), ("zscore", False)):
+        assert scale_matters(workflow("segmentation", **overrides, normalize=choice)) == matters
+    flow.run()
+    model = {"checkpoint": str(tmp_path / "models/model.pt")}
+    asked = {k: overrides[k] for k in ("bundle_root", "output_dir", "device", "dataset_dir")}
+    assert scale_matters(workflow("segmentation", "inference", "infer", **asked, **model)) == (normalize is None)
+    without = {k: v for k, v in overrides.items() if k != "weights"}
+    assert scale_matters(workflow("segmentation", ["train", "evaluate"], **without)) == (normalize is None)
+
+
 def test_classification_of_volumes_with_weights(tmp_path, volumes):
     rows = [f"imagesTr/p{i}.nii.gz,{('a', 'b')[i % 2]},{('training', 'training', 'validation')[i]}" for i in range(3)]
     (tmp_path / "list.csv").write_text("image,label,section\n" + "\n".join([*rows, "imagesTs/p3.nii.gz,b,validation"]))
@@ -267,6 +313,7 @@ def test_bundles_are_what_monai_expects(tmp_path, bundle, volumes, pictures, dis
     )
     train, inference = (json.loads((configs / f"{name}.json").read_text()) for name in ("train", "inference"))
     others = {"imports", "initialize", "run", "network_def", "network", "task", "encoder", "output_dir", "ckpt_dir"}
+    others |= {"normalization"}
     for key in train.keys() & inference.keys() - others:
         described = f"$@described.get({key!r}, {train[key]!r})"
         assert inference[key] in (train[key], described), key

@@ -60,6 +60,7 @@ ALLOWED = {
         "networks",
         "transfer",
         "tasks",
+        "transforms",
     },
     "cli": {
         "bundle_folders",

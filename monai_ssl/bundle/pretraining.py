@@ -31,8 +31,7 @@ from monai_ssl.methods import Method
 from monai_ssl.networks import Encoder, recipe_of
 from monai_ssl.transfer.export import hash_tensors
 from monai_ssl.transforms import BatchViews, ImageNetNormalized, ZScored
-
-_NORMALIZATIONS = (("zscore", ZScored), ("imagenet", ImageNetNormalized))
+from monai_ssl.transforms.intensity.normalize import normalization_of
 
 
 class Handler(Protocol):
@@ -162,15 +161,12 @@ class Pretraining:
 
     def export(self) -> Export:
         """Return what publishes the encoder with its model card, and the method for inference."""
-        normalize = next(
-            (name for t in self.views.transforms for name, kind in _NORMALIZATIONS if isinstance(t, kind)), None
-        )
         return Export(
             self.output_dir,
             self.name,
             self.preset,
             recipe_of(self.encoder),
-            {**self.scans.facts(), "normalize": normalize},
+            {**self.scans.facts(), "normalize": normalization_of(self.views.transforms)},
             data_license=self.data_license,
             window_size=self.window_size,
         )

@@ -32,6 +32,7 @@ class NumberedBatches(Sampler[list[tuple[Draw, int]]]):
         sampler: of the cases.
         batch_size: of one process.
         rank: of this process.
+        least: samples of the last batch of a pass, which is left out where it has fewer and there are others.
 
     >>> from torch.utils.data import DistributedSampler
     >>> batches = NumberedBatches(DistributedSampler(range(3), num_replicas=1, rank=0), batch_size=2)
@@ -43,15 +44,16 @@ class NumberedBatches(Sampler[list[tuple[Draw, int]]]):
     True
     """
 
-    def __init__(self, sampler: EpochSampler, batch_size: int, rank: int = 0) -> None:
+    def __init__(self, sampler: EpochSampler, batch_size: int, rank: int = 0, least: int = 1) -> None:
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
-        self.sampler, self.batch_size, self.rank = sampler, batch_size, rank
+        self.sampler, self.batch_size, self.rank, self.least = sampler, batch_size, rank, least
         self.start = 0
         """Number of the next batch since the training began; a resumed run sets it."""
 
     def __len__(self) -> int:
-        return -(-len(self.sampler) // self.batch_size)
+        whole, rest = divmod(len(self.sampler), self.batch_size)
+        return whole + (rest >= (self.least if whole else 1))
 
     def __iter__(self) -> Iterator[list[tuple[Draw, int]]]:
         # as a generator: PyTorch's loader with workers makes two iterators and uses one
@@ -59,7 +61,7 @@ class NumberedBatches(Sampler[list[tuple[Draw, int]]]):
         self.start = (number + 1) * len(self)
         self.sampler.set_epoch(number)
         drawn = [((number, place, self.rank), index) for place, index in enumerate(self.sampler)]
-        for start in range(first * self.batch_size, len(drawn), self.batch_size):
+        for start in range(first * self.batch_size, len(self) * self.batch_size, self.batch_size):
             yield drawn[start : start + self.batch_size]
 
 

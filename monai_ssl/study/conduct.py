@@ -18,6 +18,7 @@ from monai_ssl.study.mlflow_nesting import StudyRun
 from monai_ssl.study.parallel import Launch, Processes, pool, run_jobs, visible_gpus
 from monai_ssl.study.plan import Study
 from monai_ssl.study.study_data import Prepared, prepare_study
+from monai_ssl.study.tuning import candidates
 
 
 @dataclass(frozen=True)
@@ -88,19 +89,30 @@ def conduct(
 
 def table_of(study: Study) -> str:
     """Return the matrix in words, without a look at any data."""
-    rows: list[Sequence[str]] = [("method", "task", "scheme", "part", "encoder")]
+    rows: list[Sequence[str]] = [("method", "task", "scheme", "part", "encoder", "normalized")]
     found = arms(study)
-    rows += [(a.method, a.task.name, a.scheme, _part(a), str(a.encoder["_target_"]).rsplit(".", 1)[-1]) for a in found]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    rows += [(a.method, a.task.name, a.scheme, _part(a), _encoder(a), a.normalize or "no") for a in found]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     repeats = len(study.labels) * len(study.seeds)
     trained = sum(method.bundle is not None for method in study.pretraining)
     trained *= len(study.seeds) if study.pretrain == "per_seed" else 1
+    if study.tune:
+        tried = sum(len(candidates(study.tune, _scheme(study, a))) for a in found)
+        lines.append(f"{tried * len(study.labels) * study.tune_seeds} trials before, on validation patients")
     lines.append(
         f"{trained} pre-trainings; {len(found)} arms x {len(study.labels)} numbers of labels "
         f"({', '.join(map(str, study.labels))}) x {len(study.seeds)} seeds = {len(found) * repeats} cells"
     )
     return "\n".join(lines)
+
+
+def _scheme(study: Study, arm: Arm) -> str:
+    return "full" if arm.pretraining is None else str(study.schemes[arm.scheme]["scheme"])
+
+
+def _encoder(arm: Arm) -> str:
+    return str(arm.encoder["_target_"]).rsplit(".", 1)[-1]
 
 
 def _part(arm: Arm) -> str:
@@ -147,6 +159,7 @@ def _params(study: Study) -> dict[str, object]:
         "target_bn_batches": study.target_bn_batches,
         "allow_leak": study.allow_leak,
         "pretrain": study.pretrain,
+        **({"tune": dict(study.tune), "tune_seeds": study.tune_seeds} if study.tune else {}),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from monai_ssl.files import write_json
 from monai_ssl.study.folder import JobFolder, StudyFolder
-from monai_ssl.study.jobs import CellJob, Job
+from monai_ssl.study.jobs import Job, PretrainingJob
 from monai_ssl.study.locks import held
 
 Status = Literal["done", "failed", "busy"]
@@ -19,7 +19,7 @@ Work = Callable[[Job, StudyFolder, JobFolder], Mapping[str, Any]]
 def execute(folder: StudyFolder, job: Job, work: Work) -> Status:
     """Do a job unless it is done or somebody is at it; whatever ``work`` raises becomes the reason of its failure.
 
-    A cell begins anew after a kill, a pre-training finds what it left behind.
+    A fine-tuning begins anew after a kill, a pre-training finds what it left behind.
     """
     with held(folder.lock(job)) as mine:
         if not mine:
@@ -27,7 +27,7 @@ def execute(folder: StudyFolder, job: Job, work: Work) -> Status:
         if folder.is_done(job):
             return "done"
         aside, final = folder.under_way(job), folder.finished(job).root
-        if isinstance(job, CellJob):
+        if not isinstance(job, PretrainingJob):
             shutil.rmtree(aside.root, ignore_errors=True)
         aside.root.mkdir(parents=True, exist_ok=True)
         aside.sweep()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl.files import ASIDE, read_json, write_json
-from monai_ssl.study.jobs import CellJob, Job, job_from_json, job_to_json
+from monai_ssl.study.jobs import CellJob, Job, TrialJob, job_from_json, job_to_json
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ class JobFolder:
 class StudyFolder:
     """The folder of a study; nobody else knows what lies where in it.
 
-    ``cells/<key>/`` and ``pretraining/<key>/`` are jobs, ``jobs/<key>.json`` says what a job is, ``logs/<key>.log`` is
-    what it printed, ``study.json`` what was asked for, ``split.json`` who is in which section, ``report.html`` what
-    came out.
+    ``cells/<key>/``, ``trials/<key>/`` and ``pretraining/<key>/`` are jobs, ``jobs/<key>.json`` says what a job is,
+    ``logs/<key>.log`` is what it printed, ``study.json`` what was asked for, ``split.json`` who is in which section,
+    ``report.html`` what came out.
 
     Args:
         root: its path.
@@ -174,7 +174,12 @@ class StudyFolder:
 
     def finished(self, job: Job) -> JobFolder:
         """Return the folder in which a job ends, done or failed."""
+        if isinstance(job, TrialJob):
+            return self.trial(job.key)
         return self.cell(job.key) if isinstance(job, CellJob) else self.pretraining(job.key)
+
+    def trial(self, key: str) -> JobFolder:
+        return JobFolder(self.root / "trials" / key)
 
     def pretraining(self, key: str) -> JobFolder:
         return JobFolder(self.root / "pretraining" / key)

@@ -1,9 +1,9 @@
-"""The jobs of a study, as its worker processes read them: a pre-training, or a cell of the matrix."""
+"""The jobs of a study, as its worker processes read them: a pre-training, a trial, or a cell of the matrix."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -63,7 +63,8 @@ class CellJob:
         decoder_weights: file that the decoder starts from, where it is another one.
         part: of the weights to start from; ``None``: as the overrides or the bundle say.
         target_bn_batches: of the target, to collect batch norm statistics from for a second test; 0 for none.
-        needs: keys of the pre-trainings that it starts from.
+        needs: keys of the jobs that must be done before: the pre-trainings that it starts from, its trials.
+        trials: by key, what each trial of its arm tried; the best values are added to ``overrides``.
     """
 
     key: str
@@ -87,6 +88,7 @@ class CellJob:
     part: str | None = None
     target_bn_batches: int = 0
     needs: tuple[str, ...] = ()
+    trials: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -98,7 +100,43 @@ class CellJob:
         return {name: getattr(self, name) for name in names.split()} | {"fingerprint": self.key}
 
 
-Job = PretrainingJob | CellJob
+@dataclass(frozen=True)
+class TrialJob:
+    """A fine-tuning with values that are tried out: judged on validation patients, and never tested.
+
+    Args:
+        key: hash of everything that decides the result; the name of its folder.
+        cell: with the same arm and seed, and the values among its overrides.
+        values: that are tried.
+    """
+
+    key: str
+    cell: CellJob
+    values: Mapping[str, float]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.cell.needs
+
+    @property
+    def title(self) -> str:
+        return f"{self.cell.title}, trial of {told(self.values)}"
+
+    def facts(self) -> dict[str, Any]:
+        """Return what ``result.json`` says beside what was measured."""
+        return {**self.cell.facts(), "fingerprint": self.key, "values": dict(self.values)}
+
+
+Job = PretrainingJob | TrialJob | CellJob
+
+
+def told(values: Mapping[str, float]) -> str:
+    """Return values by name in words.
+
+    >>> told({"lr": 0.0003, "max_epochs": 40})
+    'lr 0.0003, max_epochs 40'
+    """
+    return ", ".join(f"{name} {value:g}" for name, value in values.items())
 
 
 def cell_title(facts: Mapping[str, Any]) -> str:
@@ -109,6 +147,8 @@ def cell_title(facts: Mapping[str, Any]) -> str:
 
 def job_to_json(job: Job) -> dict[str, Any]:
     """Return a job as plain values, from which :func:`job_from_json` makes an equal one."""
+    if isinstance(job, TrialJob):
+        return {"job": "TrialJob", "key": job.key, "cell": job_to_json(job.cell), "values": dict(job.values)}
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(job).items()}
     return {"job": type(job).__name__, **plain}
 
@@ -119,13 +159,15 @@ def job_from_json(content: Mapping[str, Any]) -> Job:
     Raises:
         ValueError: when it is of another version.
     """
-    kinds: dict[str, type[Job]] = {kind.__name__: kind for kind in (PretrainingJob, CellJob)}
+    kinds: dict[str, type[Job]] = {kind.__name__: kind for kind in (PretrainingJob, TrialJob, CellJob)}
     kind = kinds.get(str(content.get("job")))
     rest = {name: value for name, value in content.items() if name != "job"}
-    if kind is None or rest.keys() != {field.name for field in fields(kind)}:
+    if kind is None or rest.keys() != {one.name for one in fields(kind)}:
         raise ValueError(f"Job {content.get('key')} was written by another version of monai_ssl: run the study again.")
     files = ("config", "train", "evaluate", "weights", "decoder_weights")
     typed: dict[str, Any] = {name: Path(rest[name]) for name in files if rest.get(name)}
+    if "cell" in rest:
+        typed["cell"] = job_from_json(rest["cell"])
     if "needs" in rest:
         typed["needs"] = tuple(rest["needs"])
     return kind(**rest | typed)

@@ -41,6 +41,7 @@ class Arm:
         encoder: recipe.
         pretraining: what it starts from; ``None`` from scratch.
         part: of that; ``None``: as the task's bundle says.
+        normalize: how images are normalized before the encoder, if at all.
     """
 
     method: str
@@ -49,6 +50,12 @@ class Arm:
     encoder: Mapping[str, Any]
     pretraining: Pretraining | None
     part: str | None = None
+    normalize: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """Name of the network with its normalization, alike for all arms that are compared."""
+        return _kind(self.encoder, self.normalize)
 
     @property
     def transferred(self) -> str:
@@ -57,7 +64,7 @@ class Arm:
 
 
 def arms(study: Study) -> list[Arm]:
-    """Return the arms; each kind of encoder on each task has its own from scratch, which moves all of the network.
+    """Return the arms; each encoder with its normalization of images has its own from scratch, which moves all of it.
 
     Raises:
         ValueError: when a method fits no task, or its decoder is asked for and does not fit.
@@ -70,7 +77,8 @@ def arms(study: Study) -> list[Arm]:
         for method in fitting:
             part = part_for(method, by_name[method.decoder or method.name], task)
             schemes = method.schemes or study.schemes
-            found += [Arm(method.name, task, scheme, method.encoder, method, part) for scheme in schemes]
+            normalize = task.normalization_for(method.normalize)
+            found += [Arm(method.name, task, scheme, method.encoder, method, part, normalize) for scheme in schemes]
     for method in study.pretraining:
         if not any(arm.pretraining is method for arm in found):
             raise ValueError(
@@ -82,11 +90,19 @@ def arms(study: Study) -> list[Arm]:
 
 def _from_scratch(task: StudyTask, fitting: list[Pretraining]) -> Iterator[Arm]:
     recipes = {encoder_name(method.encoder): method.encoder for method in fitting}
-    counts = Counter(encoder_name(method.encoder) for method in fitting)
-    if not counts:
-        yield Arm(SCRATCH, task, "full", PAPER_ENCODERS[task.dims], None)
-    for number, (name, _) in enumerate(counts.most_common()):
-        yield Arm(SCRATCH if number == 0 else f"{SCRATCH} ({name})", task, "full", recipes[name], None)
+    kinds = [(encoder_name(method.encoder), task.normalization_for(method.normalize)) for method in fitting]
+    if not kinds:
+        yield Arm(SCRATCH, task, "full", PAPER_ENCODERS[task.dims], None, None, task.normalization_for(None))
+    ranked = [kind for kind, _ in Counter(kinds).most_common()]
+    for name, normalize in ranked:
+        differs = [name] if name != ranked[0][0] else []
+        differs += [normalize or "not normalized"] if normalize != ranked[0][1] else []
+        arm = f"{SCRATCH} ({', '.join(differs)})" if differs else SCRATCH
+        yield Arm(arm, task, "full", recipes[name], None, None, normalize)
+
+
+def _kind(encoder: Mapping[str, Any], normalize: str | None) -> str:
+    return ", ".join(filter(None, (encoder_name(encoder), normalize)))
 
 
 def pretraining_job(
@@ -179,6 +195,10 @@ class CellMaker:
         task, method = arm.task, arm.pretraining
         start = self._start(arm, seed, trained) if method is not None else Start()
         options = self.study.schemes[arm.scheme] if method is not None else {"scheme": "full"}
+        settings = {**task.overrides, **options}
+        if task.normalize is not None:
+            # said aloud, since networks from scratch have no model card
+            settings["normalize"] = arm.normalize or "none"
         train, evaluate = (config_file(task.bundle, name) for name in ("train", "evaluate"))
         identity: dict[str, Any] = {
             "names": [arm.method, task.name, arm.scheme],
@@ -187,6 +207,7 @@ class CellMaker:
             "data": data,
             "start": start.identity,
             "encoder": dict(arm.encoder),
+            "normalize": arm.normalize,
             "scheme": dict(options),
             "seed": seed,
             "metric": task.metric,
@@ -207,12 +228,12 @@ class CellMaker:
             metric=task.metric,
             higher_is_better=task.higher_is_better,
             pretraining=str(identity["start"]) if method is not None else None,
-            encoder=encoder_name(arm.encoder),
+            encoder=arm.kind,
             select=self.study.select,
             data_fingerprint=data,
             train=train,
             evaluate=evaluate,
-            overrides={**task.overrides, **options, "datalist": str(listed.resolve()), "seed": seed},
+            overrides={**settings, "datalist": str(listed.resolve()), "seed": seed},
             recipe=dict(arm.encoder),
             weights=start.weights,
             decoder_weights=start.decoder_weights,

@@ -15,7 +15,7 @@ from pathlib import Path
 from monai_ssl.machine import cores
 from monai_ssl.study.execution import Status, reason_of
 from monai_ssl.study.folder import StudyFolder
-from monai_ssl.study.jobs import Job
+from monai_ssl.study.jobs import Job, PretrainingJob
 from monai_ssl.study.worker import CODES
 
 BUSY_SECONDS = 1.0
@@ -33,8 +33,8 @@ def run_jobs(
 ) -> dict[str, Status]:
     """Do all jobs, each after the one that it needs, at most ``slots`` at once.
 
-    A job that somebody else is at is asked for again until it is done or free. One whose pre-training failed fails
-    with that reason.
+    A job that somebody else is at is asked for again until it is done or free. One whose pre-training or trial failed
+    fails with that reason.
 
     Args:
         folder: of the study.
@@ -47,7 +47,8 @@ def run_jobs(
     Returns:
         ``"done"`` or ``"failed"`` by key.
     """
-    waiting = {job.key: job for job in jobs}
+    known = {job.key: job for job in jobs}
+    waiting = dict(known)
     status: dict[str, Status] = {}
     running: dict[Future[Status], tuple[Job, int]] = {}
     free = list(range(slots))[::-1]
@@ -57,7 +58,7 @@ def run_jobs(
                 status[job.key] = "done"
                 del waiting[job.key]
             elif broken := [key for key in job.needs if status.get(key) == "failed"]:
-                folder.write_failure(job, f"its pre-training failed: {folder.pretraining(broken[0]).failure()}")
+                folder.write_failure(job, f"its {_kind(known[broken[0]])} failed: {folder.failure(known[broken[0]])}")
                 status[job.key] = "failed"
                 tell(waiting.pop(job.key), "failed")
             elif free and all(status.get(key) == "done" for key in job.needs):
@@ -169,6 +170,10 @@ def _outcome(future: Future[Status], folder: StudyFolder, job: Job) -> Status:
     except Exception as error:
         folder.write_failure(job, f"the worker that had it was lost: {reason_of(error)}")
         return "failed"
+
+
+def _kind(job: Job) -> str:
+    return "pre-training" if isinstance(job, PretrainingJob) else "trial"
 
 
 def _last_line(log: Path) -> str:

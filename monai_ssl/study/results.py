@@ -10,6 +10,7 @@ from typing import Any
 from monai_ssl.files import read_json
 from monai_ssl.study.folder import JobFolder, StudyFolder
 from monai_ssl.study.jobs import cell_title
+from monai_ssl.study.tuning import Tried
 
 SCRATCH = "scratch"
 """Name of the arm that starts from random weights; further encoders' stand in brackets behind it."""
@@ -43,6 +44,7 @@ class Cell:
         encoder: which encoder, alike for all that are compared.
         fingerprint: hash of everything that decided the result.
         pictures: their names in ``folder``.
+        tuning: what its arm was tried with, one of them chosen; empty where nothing was tuned.
     """
 
     folder: JobFolder
@@ -65,10 +67,16 @@ class Cell:
     encoder: str
     fingerprint: str
     pictures: tuple[str, ...]
+    tuning: tuple[Tried, ...] = ()
 
     @property
     def arm(self) -> Arm:
         return self.task, self.labels, self.scheme, self.method
+
+    @property
+    def tuned(self) -> str:
+        """What it was trained with of what was tried, in words."""
+        return next((one.told for one in self.tuning if one.chosen), "")
 
     @property
     def is_scratch(self) -> bool:
@@ -131,6 +139,7 @@ def _read_cell(folder: JobFolder) -> Cell:
         encoder=str(result.get("encoder", "")),
         fingerprint=str(result.get("fingerprint", "")),
         pictures=tuple(str(path) for path in result.get("pictures") or ()),
+        tuning=tuple(Tried(**one) for one in result.get("tuning") or ()),
     )
 
 

@@ -1,24 +1,28 @@
-"""Run one job through its bundle in this process: pre-training, or fine-tuning with its test."""
+"""Run one job through its bundle in this process: pre-training, a trial, or fine-tuning with its test."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
+from torch.nn import Module
 
 from monai_ssl.bundle_folders import bundle_of, config_file
 from monai_ssl.evaluation import encoder_statistics
 from monai_ssl.handlers import TargetStatistics
 from monai_ssl.handlers.checkpoint import save_atomically
+from monai_ssl.study.execution import reason_of
 from monai_ssl.study.folder import JobFolder, StudyFolder
-from monai_ssl.study.jobs import CellJob, Job, PretrainingJob
+from monai_ssl.study.jobs import CellJob, Job, PretrainingJob, TrialJob
 from monai_ssl.study.mlflow_nesting import log_scores
 from monai_ssl.study.scoring import Scoring
+from monai_ssl.study.tuning import outcome
 from monai_ssl.tasks import Task
 from monai_ssl.transfer import read_card
 
@@ -27,7 +31,9 @@ logger = logging.getLogger(__name__)
 
 def do(job: Job, folder: StudyFolder, aside: JobFolder) -> dict[str, Any]:
     """Do a job in the folder ``aside``; return what was measured."""
-    return pretrain(job, aside) if isinstance(job, PretrainingJob) else finetune(job, folder, aside)
+    if isinstance(job, PretrainingJob):
+        return pretrain(job, aside)
+    return try_out(job, folder, aside) if isinstance(job, TrialJob) else finetune(job, folder, aside)
 
 
 def pretrain(job: PretrainingJob, aside: JobFolder) -> dict[str, Any]:
@@ -48,15 +54,49 @@ def pretrain(job: PretrainingJob, aside: JobFolder) -> dict[str, Any]:
     }
 
 
+def try_out(job: TrialJob, folder: StudyFolder, aside: JobFolder) -> dict[str, Any]:
+    """Train a downstream bundle and return the score on the validation patients; ``None`` where the loss diverged."""
+    begun = time.monotonic()
+    try:
+        _, curve = _trained(job, job.cell, _settings(job.cell, folder, aside), folder)
+    except Exception as error:
+        if not _diverged(error):
+            raise
+        _forget(aside)
+        return {"validation": None, "diverged": reason_of(error), "seconds": time.monotonic() - begun}
+    _forget(aside)
+    if not curve:
+        raise ValueError(f"The task {job.cell.task} has no validation patients by which to choose `tune`.")
+    better = max if job.cell.higher_is_better else min
+    score = better(value for _, value in curve) if job.cell.select == "best" else curve[-1][1]
+    return {"validation": score, "curve": curve, "seconds": time.monotonic() - begun}
+
+
 def finetune(job: CellJob, folder: StudyFolder, aside: JobFolder) -> dict[str, Any]:
     """Train a downstream bundle, then score it on the test patients; return the scores, the curve and the time."""
     begun = time.monotonic()
-    overrides = {**_overrides(job, folder), "output_dir": str(aside.root), "ckpt_dir": str(aside.root)}
-    flow = _workflow([job.train], {**overrides, "recorder#resume": _run_name(job, folder)})
+    tried = outcome(job, folder) if job.trials else []
+    chosen = {name: value for one in tried if one.chosen for name, value in one.values.items()}
+    overrides = {**_settings(job, folder, aside), **chosen}
+    network, curve = _trained(job, job, overrides, folder)
+    settings = {**overrides, "checkpoint": str(aside.network)}
+    asked = job.target_bn_batches and encoder_statistics(network)
+    of_target = _of_target(job, settings, aside) if asked else {}
+    _, scores = _tested(job, settings, aside)
+    _forget(aside)
+    tuning = {"tuning": [asdict(one) for one in tried]} if tried else {}
+    result = {**scores, **of_target, **tuning, "curve": curve, "seconds": time.monotonic() - begun}
+    log_scores(aside, _run_name(job, folder), result)
+    return result
+
+
+def _trained(job: Job, cell: CellJob, overrides: Mapping[str, Any], folder: StudyFolder) -> tuple[Module, list]:
+    """Train; return the network, which ``ckpt_dir`` holds as well, and the validation score by iteration."""
+    flow = _workflow([cell.train], {**overrides, "recorder#resume": _run_name(job, folder)})
     trainer, validator, network = (
         flow.parser.get_parsed_content(name) for name in ("train#trainer", "validate#evaluator", "network")
     )
-    metric = _task(flow).metric(job.metric).key
+    metric = _task(flow).metric(cell.metric).key
     curve: list[list[float]] = []
 
     def remember(engine: Engine) -> None:
@@ -64,18 +104,19 @@ def finetune(job: CellJob, folder: StudyFolder, aside: JobFolder) -> dict[str, A
 
     validator.add_event_handler(Events.COMPLETED, remember)
     flow.run()
-    if job.select == "last":
-        save_atomically(network.state_dict(), aside.network)
-    settings = {**overrides, "checkpoint": str(aside.network)}
-    asked = job.target_bn_batches and encoder_statistics(network)
-    of_target = _of_target(job, settings, aside) if asked else {}
-    _, scores = _tested(job, settings, aside)
-    # hundreds of cells, each with its network, fill a disk
+    if cell.select == "last":
+        save_atomically(network.state_dict(), JobFolder(Path(overrides["ckpt_dir"])).network)
+    return network, curve
+
+
+def _forget(aside: JobFolder) -> None:
+    """Remove the network: hundreds of cells, each with its own, fill a disk."""
     for file in (aside.network, aside.checkpoint):
-        file.unlink()
-    result = {**scores, **of_target, "curve": curve, "seconds": time.monotonic() - begun}
-    log_scores(aside, _run_name(job, folder), result)
-    return result
+        file.unlink(missing_ok=True)
+
+
+def _diverged(error: BaseException) -> bool:
+    return isinstance(error, FloatingPointError) or (error.__cause__ is not None and _diverged(error.__cause__))
 
 
 def _tested(job: CellJob, settings: Mapping[str, Any], aside: JobFolder) -> tuple[ConfigWorkflow, dict[str, Any]]:
@@ -100,13 +141,15 @@ def _of_target(job: CellJob, settings: Mapping[str, Any], aside: JobFolder) -> d
     return {"score_target_bn": float(scores["score"]), "bn_distance": statistics.distance.total}
 
 
-def _overrides(job: CellJob, folder: StudyFolder) -> dict[str, Any]:
+def _settings(job: CellJob, folder: StudyFolder, aside: JobFolder) -> dict[str, Any]:
     transfer = {"part": job.part, "decoder_weights": str(job.decoder_weights) if job.decoder_weights else None}
     return {
         **job.overrides,
         **{name: value for name, value in transfer.items() if value is not None},
         "weights": str(job.weights or ""),
         "metric": job.metric,
+        "output_dir": str(aside.root),
+        "ckpt_dir": str(aside.root),
         # all cells read the same files
         "memory": str(folder.data_check),
         # from scratch: the network that the compared methods have
@@ -127,5 +170,5 @@ def _task(flow: ConfigWorkflow) -> Task:
     return task
 
 
-def _run_name(job: CellJob, folder: StudyFolder) -> str:
+def _run_name(job: Job, folder: StudyFolder) -> str:
     return f"{folder.name}: {job.title} [{job.key}]"

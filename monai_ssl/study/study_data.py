@@ -21,6 +21,7 @@ from monai_ssl.study.leaks import held_back, scans_of, write_exclusion
 from monai_ssl.study.matrix import CellMaker, pretraining_job
 from monai_ssl.study.plan import PHANTOMS, Pretraining, Study, StudyTask
 from monai_ssl.study.pseudonyms import Pseudonyms
+from monai_ssl.study.tuning import with_trials
 
 _PATIENTS = 10
 _RADIOGRAPHS = 28
@@ -33,7 +34,7 @@ class Prepared:
     """A study that can begin.
 
     Args:
-        jobs: pre-trainings, then cells.
+        jobs: pre-trainings, then trials, then cells.
         cohorts: patients of each task.
         held_back: by method, how many test patients were found in its data and are not pre-trained on.
     """
@@ -64,9 +65,10 @@ def prepare_study(study: Study, folder: StudyFolder) -> Prepared:
             by_seed, found[method.name] = _pretraining(study, method, folder, cohorts, hashes)
             trained |= {(method.name, seed): job for seed, job in by_seed.items()}
     cells = CellMaker(study, cohorts, hashes, folder, pseudonyms).cells(trained)
+    trials, cells = with_trials(cells, study.tune, study.seeds[: study.tune_seeds])
     pseudonyms.save()
     hashes.save()
-    jobs: list[Job] = [*trained.values(), *cells]
+    jobs: list[Job] = [*trained.values(), *trials, *cells]
     # methods that take other parts of one pre-training share its job
     unique = {job.key: job for job in reversed(jobs)}
     for job in unique.values():

@@ -7,6 +7,7 @@ from monai_ssl.tasks.classification import Classification
 from monai_ssl.tasks.data_check import check_data
 from monai_ssl.tasks.description import DescribedModel, DescribeModel
 from monai_ssl.tasks.labels import DecodeLabelsd, EncodeLabelsd
+from monai_ssl.tasks.normalization import normalization
 from monai_ssl.tasks.regression import Regression
 from monai_ssl.tasks.segmentation import Segmentation
 from monai_ssl.tasks.training import KeepBest, Validated, distributed, loader, seed_ranks
@@ -31,5 +32,6 @@ __all__ = [
     "check_data",
     "distributed",
     "loader",
+    "normalization",
     "seed_ranks",
 ]

@@ -36,12 +36,17 @@ def normalize_inputs(encoder: nn.Module, normalize: Normalize | None) -> None:
         normalize: ``"zscore"`` (PCRLv2 in 3-D), ``"imagenet"`` (in 2-D) or ``None``.
 
     Raises:
-        ValueError: for another ``normalize``.
+        ValueError: for another ``normalize``, or statistics of ImageNet for an encoder of other than three channels.
     """
     if normalize is None:
         return
     if normalize not in NORMALIZATIONS:
         raise ValueError(f"`normalize` must be null or one of {tuple(NORMALIZATIONS)}, got {normalize!r}.")
+    if normalize == "imagenet" and getattr(encoder, "in_channels", 3) != 3:
+        raise ValueError(
+            f"`normalize` 'imagenet' is of 3 channels, and `in_channels` is {encoder.in_channels}: set it to 3, or "
+            "`normalize` to 'none'."
+        )
     kernel = NORMALIZATIONS[normalize]
     # a hook, so that sliding windows are treated like training patches and no name of a weight changes
     encoder.register_forward_pre_hook(lambda _, inputs: (kernel(inputs[0]),))

@@ -33,7 +33,7 @@ from monai_ssl.tasks.labels import EncodeLabelsd, Labels, class_values
 from monai_ssl.tasks.networks import Normalize, check_sizes, normalize_inputs, with_norm
 from monai_ssl.tasks.overlay import Slice, draw, thickest_slice
 from monai_ssl.tasks.probability_metrics import probability_iou
-from monai_ssl.transfer.preprocess import ScaleIntensityByPresetd
+from monai_ssl.transfer.preprocess import ScaleIntensityByPresetd, SetChannelsd
 
 
 @final
@@ -104,7 +104,8 @@ class Segmentation(Task):
             norm: ``"group"`` (8 groups) for batches of 4 and fewer, as in PCRL.
             roi_size: what the network will be trained on; checked here, before any scan is read.
             normalize: what is done to each window in [0, 1] before the encoder, where pre-training did so:
-                ``"zscore"`` (PCRLv2 in 3-D) or ``"imagenet"`` (in 2-D). The authors fine-tune without it.
+                ``"zscore"`` (PCRLv2 in 3-D) or ``"imagenet"`` (in 2-D). The authors of PCRL fine-tune with it in 2-D,
+                without it in 3-D.
             skips: skip connections; a decoder that was pre-trained without them fits only a network without.
 
         Raises:
@@ -121,6 +122,7 @@ class Segmentation(Task):
         spacing: Sequence[float] | None = None,
         keys: Sequence[str] = ("image", "label"),
         label_grid: LabelGrid = "refuse",
+        in_channels: int | None = None,
     ) -> list[Transform]:
         """Return the transforms that make whole scans of files: RAS, in [0, 1], with classes 0, 1, 2, ... as label.
 
@@ -131,6 +133,7 @@ class Segmentation(Task):
             keys: ``("image",)`` for inference.
             label_grid: what is done with a label that is not on the grid of its image: ``"refuse"``, ``"resample"`` to
                 the nearest neighbor, or take its ``"voxels"`` for those of the image.
+            in_channels: that the encoder expects; ``None`` leaves those of the image.
         """
         mode = {"image": "bilinear", "label": "nearest"}
         dtype = {"image": torch.float32, "label": torch.uint8}
@@ -141,6 +144,7 @@ class Segmentation(Task):
             *(onto_image(label_grid) if labeled else []),
             Orientationd(keys, axcodes="RAS", labels=None),
             ScaleIntensityByPresetd("image", modality, intensity),
+            *([] if in_channels is None else [SetChannelsd("image", in_channels)]),
             *([SameGridd(), EncodeLabelsd("label", self.labels)] if labeled else []),
             *([Spacingd(keys, spacing, mode=[mode[key] for key in keys])] if spacing is not None else []),
             EnsureTyped(keys, dtype=[dtype[key] for key in keys]),

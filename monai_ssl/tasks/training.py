@@ -147,6 +147,7 @@ def loader(
     shuffle: bool = False,
     sampler: EpochSampler | None = None,
     seed: int = 0,
+    least: int = 1,
 ) -> DataLoader:
     """Return a loader; under ``torchrun`` each process gets its share of the cases, where there are enough.
 
@@ -158,6 +159,8 @@ def loader(
             transforms follow from ``seed`` and the number of the batch, not from the number of workers.
         sampler: draws the cases in its own way, in a single process only.
         seed: of order and transforms, where ``shuffle`` is set.
+        least: of a batch in training; where batches are twice as large at least, a smaller rest is left out, other
+            cases in each pass: batch norm says little about one or two images.
 
     Raises:
         ValueError: for a ``sampler`` under ``torchrun``.
@@ -175,7 +178,7 @@ def loader(
     options: dict[str, Any] = {"num_workers": num_workers, "persistent_workers": num_workers > 0}
     if shuffle:
         order = sampler or TorchDistributedSampler(dataset, num_replicas=world_size, rank=rank, seed=seed)
-        batches = NumberedBatches(order, batch_size, rank)
+        batches = NumberedBatches(order, batch_size, rank, least if least <= batch_size // 2 else 1)
         return DataLoader(DrawnCases(dataset, seed), batch_sampler=batches, **options)
     if world_size > 1 and len(dataset) >= world_size:  # type: ignore[arg-type]
         options["sampler"] = DistributedSampler(dataset, even_divisible=False, shuffle=False)

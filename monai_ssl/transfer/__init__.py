@@ -4,7 +4,7 @@ from monai_ssl.transfer.account import LoadAccount
 from monai_ssl.transfer.card import ModelCard, package_versions, read_card
 from monai_ssl.transfer.encoders import encoder_of, matching_encoder, paper_encoder
 from monai_ssl.transfer.export import export_weights, hash_tensors
-from monai_ssl.transfer.finetune import FinetuneScheme, parameter_groups
+from monai_ssl.transfer.finetune import FinetuneScheme, parameter_groups, polynomial_decay
 from monai_ssl.transfer.inflate import inflate_channels
 from monai_ssl.transfer.load import load_weights
 from monai_ssl.transfer.preprocess import ScaleIntensityAsTrainedd, ScaleIntensityByPresetd, SetChannelsd
@@ -27,6 +27,7 @@ __all__ = [
     "package_versions",
     "paper_encoder",
     "parameter_groups",
+    "polynomial_decay",
     "read_card",
     "scan_features",
     "start_from",

@@ -1,4 +1,4 @@
-"""Fine-tuning schemes: frozen encoder (linear probing), unfreezing after a warm-up, full fine-tuning.
+"""Fine-tuning schemes: frozen encoder (linear probing), unfreezing after a warm-up, full fine-tuning; their rates.
 
 The three schemes of the study "Dive into Self-Supervised Learning for Medical Image Analysis".
 """
@@ -11,35 +11,78 @@ from typing import Any, Literal
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, PolynomialLR
+
+from monai_ssl.arguments import check_choice, check_interval
+from monai_ssl.transfer.start import PARTS, Part
 
 Scheme = Literal["fixed", "warmup", "full"]
 SCHEMES = ("fixed", "warmup", "full")
 
 
-def parameter_groups(network: nn.Module, lr: float, encoder_lr_scale: float = 1.0) -> list[dict[str, Any]]:
-    """Return two groups for an optimizer: the encoder, slower or not, and the fresh rest.
+def parameter_groups(
+    network: nn.Module, lr: float, head_lr: float | None = None, part: Part = "encoder"
+) -> list[dict[str, Any]]:
+    """Return two groups for an optimizer: what was pre-trained, and the fresh rest at a rate of its own.
 
     Args:
         network: has an ``encoder``; may be wrapped by ``DistributedDataParallel``.
-        lr: learning rate of the rest.
-        encoder_lr_scale: that of the encoder is ``lr`` times this.
+        lr: learning rate of what was pre-trained.
+        head_lr: of the rest: the last layer, and the decoder where it starts anew; ``None`` for ``lr``.
+        part: what was pre-trained; ``"none"`` groups as ``"encoder"`` does.
 
     Raises:
-        ValueError: when the scale is negative.
+        ValueError: when a rate is negative, or for a ``part`` that the network does not have.
 
     >>> from monai_ssl.networks import ConvEncoder, EncoderClassifier
     >>> network = EncoderClassifier(ConvEncoder(2, widths=(4, 8)), 2)
-    >>> [group["lr"] for group in parameter_groups(network, lr=0.1, encoder_lr_scale=0.5)]
-    [0.05, 0.1]
+    >>> [(group["lr"], len(group["params"])) for group in parameter_groups(network, lr=1e-4, head_lr=1e-3)]
+    [(0.0001, 12), (0.001, 2)]
     """
-    if encoder_lr_scale < 0:
-        raise ValueError(f"`encoder_lr_scale` must be at least 0, got {encoder_lr_scale}.")
-    encoder = list(_encoder(network).parameters())
-    taken = {id(parameter) for parameter in encoder}
+    check_choice(PARTS, part=part)
+    check_interval("[0, inf)", lr=lr, head_lr=head_lr)
+    pretrained = [p for name in PARTS[part] or ("encoder",) for p in _part(network, name).parameters()]
+    taken = {id(parameter) for parameter in pretrained}
     return [
-        {"params": encoder, "lr": lr * encoder_lr_scale},
-        {"params": [p for p in network.parameters() if id(p) not in taken], "lr": lr},
+        {"params": pretrained, "lr": lr},
+        {"params": [p for p in network.parameters() if id(p) not in taken], "lr": lr if head_lr is None else head_lr},
     ]
+
+
+def polynomial_decay(optimizer: Optimizer, epochs: int, warmup_epochs: int = 0, power: float = 0.9) -> LRScheduler:
+    """Return the schedule of fine-tuning: all rates rise linearly, then fall to 0 as a power of what is left.
+
+    As nnU-Net warms up what it fine-tunes; in epoch 0 of ``warmup_epochs`` w the rates are 1 / w of their own.
+
+    Args:
+        optimizer: its groups keep their proportions.
+        epochs: of the training; the schedule steps once an epoch.
+        warmup_epochs: that the rates rise; 0 for none.
+        power: of the fall; 1 is linear.
+
+    Raises:
+        ValueError: when the rise is not shorter than the training.
+
+    >>> import torch
+    >>> optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], 1.0)
+    >>> schedule, rates = polynomial_decay(optimizer, epochs=4, warmup_epochs=2, power=1), []
+    >>> for _ in range(4):
+    ...     rates.append(optimizer.param_groups[0]["lr"])
+    ...     optimizer.step()
+    ...     schedule.step()
+    >>> rates
+    [0.5, 1.0, 1.0, 0.5]
+    """
+    check_interval(f"[0, {epochs})" if epochs else "[0, 0]", lr_warmup_epochs=warmup_epochs)
+    if not warmup_epochs:
+        return PolynomialLR(optimizer, epochs, power)
+
+    def factor(epoch: int) -> float:
+        if epoch < warmup_epochs:
+            return (epoch + 1) / warmup_epochs
+        return max(0.0, 1 - (epoch - warmup_epochs) / (epochs - warmup_epochs)) ** power
+
+    return LambdaLR(optimizer, factor)
 
 
 class FinetuneScheme:
@@ -83,7 +126,7 @@ class FinetuneScheme:
             raise ValueError(f"`scheme` must be one of {SCHEMES}, got {scheme!r}.")
         if scheme == "warmup" and warmup_epochs < 1:
             raise ValueError(f"`warmup_epochs` must be at least 1, got {warmup_epochs}; without warm-up use 'full'.")
-        self.encoder = _encoder(network)
+        self.encoder = _part(network, "encoder")
         self.scheme = scheme
         self.warmup_epochs = warmup_epochs
         self.bn_frozen = bn_frozen
@@ -118,11 +161,11 @@ class FinetuneScheme:
             encoder.eval()
 
 
-def _encoder(network: nn.Module) -> nn.Module:
-    encoder = getattr(getattr(network, "module", network), "encoder", None)
-    if not isinstance(encoder, nn.Module):
-        raise ValueError(f"{type(network).__name__} has no `encoder` to fine-tune; use a network built on one.")
-    return encoder
+def _part(network: nn.Module, name: str) -> nn.Module:
+    part = getattr(getattr(network, "module", network), name, None)
+    if not isinstance(part, nn.Module):
+        raise ValueError(f"{type(network).__name__} has no `{name}` to fine-tune; use a network built on one.")
+    return part
 
 
 def _require_gradients(parameters: Iterable[nn.Parameter], required: bool) -> None:

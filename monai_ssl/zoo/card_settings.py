@@ -28,6 +28,7 @@ def card_settings(card: ModelCard, modality: str | None) -> dict[str, Any]:
         "intensity": plain(intensity, "intensity") or None,
         "spacing": None if card.spacing is None else list(card.spacing),
         "in_channels": card.channels,
+        "normalization": plain(card.normalize, "normalization"),
         "encoder": {**encoder, "spatial_dims": "@spatial_dims", "in_channels": "@in_channels"},
     }
 

@@ -153,8 +153,8 @@ def _write(
 
 
 def _configured(text: str, settings: dict[str, Any]) -> str:
-    # the spelled-out encoder leaves `width` and, in inference, `weights` without a reader
-    text = drop_key(text.replace('"width": "@width", ', "", 1), "width")
+    # what is spelled out leaves `width`, `normalize` and, in inference, `weights` without a reader
+    text = drop_key(drop_key(text.replace('"width": "@width", ', "", 1), "width"), "normalize")
     return set_keys(text if "weights" in settings else drop_key(text, "weights"), settings)
 
 

@@ -79,7 +79,12 @@ def test_shared_overrides_go_where_the_bundle_has_the_key():
         ),
         ({"schemes": ["frozen"]}, "`schemes#frozen` needs `scheme`, one of"),
         ({"schemes": []}, "`schemes` is empty"),
-        ({"schemes": {"slow": {"scheme": "full", "lr": 1}}}, "`schemes#slow` has an unknown key `lr`"),
+        ({"schemes": {"slow": {"scheme": "full", "rate": 1}}}, "`schemes#slow` has an unknown key `rate`"),
+        ({"tune": {"widths": [4]}}, "`tune` has an unknown key `widths`"),
+        ({"tune": {"lr": 0.1}}, "`tune#lr` must be a list of different numbers above 0, got 0.1"),
+        ({"tune": {"lr": [0.1, 0.1]}}, "`tune#lr` must be a list of different numbers above 0"),
+        ({"tune": {"max_epochs": [1.5]}}, "`tune#max_epochs` must be a list of different numbers"),
+        ({"tune": {"lr": [0.1]}, "tune_seeds": 9}, "`tune_seeds` must be from 1 to 2"),
         ({"pretraining__scratch": {}}, "training from scratch is always part"),
         ({"pretraining__rotation__dataset_dir": None}, "`pretraining#rotation` needs `dataset_dir`"),
         ({"pretraining__rotation__bundle": "rotate"}, "`pretraining#rotation#bundle`: .* did you mean `rotation`"),
@@ -143,7 +148,7 @@ def test_each_kind_of_encoder_has_its_scratch(tmp_path):
     task = STUDY["tasks"]["lungs"]
     pictures = {"bundle": "classification", "dataset_dir": "phantoms:xray", "overrides": {"image_size": [32, 32]}}
     content = changed(pretraining={n: {"weights": f} for n, f in files.items()}, tasks={"three": task, "two": pictures})
-    content |= {"schemes": {"full": {}, "slow": {"scheme": "full", "encoder_lr_scale": 0.1}}, "shared": {}}
+    content |= {"schemes": {"full": {}, "slow": {"scheme": "full", "lr": 0.1}}, "shared": {}}
     found = arms(check_study(content, tmp_path))
     scratch = {(a.task.name, a.method): encoder_name(a.encoder) for a in found if a.pretraining is None}
     assert scratch == {

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from monai_ssl.tasks import Classification, Regression, Segmentation
-from monai_ssl.transfer import paper_encoder
+from monai_ssl.tasks import Classification, Regression, Segmentation, normalization
+from monai_ssl.transfer import ModelCard, export_weights, paper_encoder
 
 
 def segmenter(structures):
@@ -40,6 +40,29 @@ def test_normalization_is_that_of_pretraining_and_changes_no_names():
     assert classifier(2).network(paper_encoder(2, 3, 4), normalize="imagenet")(torch.rand(2, 3, 32, 32)).shape == (2, 2)
     with pytest.raises(ValueError, match=r"`normalize` must be null or one of .*, got 'z'"):
         segmenter(1).network(paper_encoder(3, 1, 4), normalize="z")
+    with pytest.raises(ValueError, match=r"'imagenet' is of 3 channels, and `in_channels` is 1"):
+        segmenter(1).network(paper_encoder(2, 1, 4), normalize="imagenet")
+
+
+def test_who_decides_how_images_are_normalized(tmp_path, caplog):
+    caplog.set_level("INFO")
+    network = segmenter(1).network(paper_encoder(3, 1, 4))
+    cards = {name: ModelCard("m", "paper", {}, "ct", normalize=name) for name in ("zscore", "imagenet", None)}
+    files = {name: export_weights(network, tmp_path / f"{name}.safetensors", card) for name, card in cards.items()}
+    for name, file in files.items():
+        assert normalization("card", file) == name
+        assert f"{name or 'not at all'}, as the model card of {file} says" in caplog.text
+        # the user is right in any case
+        assert normalization("none", file) is normalization(None, file) is None
+        assert normalization("zscore", str(file)) == "zscore"
+    torch.save(network.state_dict(), tmp_path / "a.pt")
+    for without in ("", tmp_path / "a.pt", "missing.safetensors"):
+        assert normalization("card", without) is None
+    strange = export_weights(network, tmp_path / "s.safetensors", ModelCard("m", "paper", {}, "ct", normalize="l2"))
+    with pytest.raises(ValueError, match="names the normalization 'l2'"):
+        normalization("card", strange)
+    with pytest.raises(ValueError, match="`normalize` must be 'card', 'zscore', 'imagenet' or 'none', got 'z'"):
+        normalization("z", strange)
 
 
 def test_sizes_and_norms_are_checked_before_any_scan_is_read():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from monai_ssl.bundle_folders import config_file
 from monai_ssl.errors import nearest
+from monai_ssl.study.execution import reason_of
 
 if TYPE_CHECKING:
     from monai.bundle import ConfigParser
@@ -64,6 +65,18 @@ def refuse_unused(shared: Mapping[str, Any], configs: Iterable[tuple[Path, str]]
 def _keys(folder: Path, config: str) -> set[str]:
     path = config_file(folder, config)
     return set(json.loads(path.read_text())) if path.is_file() else set()
+
+
+def parsed(parser: ConfigParser, part: str, key: str) -> Any:
+    """Return what a configuration makes of one of its entries.
+
+    Raises:
+        ValueError: with the first reason, when it cannot be made; ``key`` names the place.
+    """
+    try:
+        return parser.get_parsed_content(part)
+    except Exception as error:
+        raise ValueError(f"`{key}`: {reason_of(error)}") from error
 
 
 def encoder_recipe(parser: ConfigParser, key: str) -> dict[str, Any]:

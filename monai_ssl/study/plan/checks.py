@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from monai_ssl.errors import nearest
 from monai_ssl.transfer.finetune import SCHEMES
+
+TUNED = {"lr", "head_lr", "max_epochs"}
+"""Keys of downstream bundles that a study may choose for each arm."""
 
 
 def labels(labels: Any) -> tuple[int | float | str, ...]:
@@ -25,7 +29,7 @@ def schemes(schemes: Any) -> dict[str, dict[str, Any]]:
     named = {name: {} for name in schemes} if listed else objects(schemes, "schemes")
     checked = {}
     for name, options in named.items():
-        options = known(options, {"scheme", "warmup_epochs", "encoder_lr_scale"}, f"`schemes#{name}`")
+        options = known(options, {"scheme", "warmup_epochs", "lr", "head_lr", "lr_warmup_epochs"}, f"`schemes#{name}`")
         scheme = options.get("scheme", name)
         if scheme not in SCHEMES:
             raise ValueError(f"`schemes#{name}` needs `scheme`, one of {SCHEMES}; got {scheme!r}.")
@@ -33,6 +37,16 @@ def schemes(schemes: Any) -> dict[str, dict[str, Any]]:
     if not checked:
         raise ValueError("`schemes` is empty: give one at least, e.g. ['full'].")
     return checked
+
+
+def tune(grid: Any) -> dict[str, list[float]]:
+    grid = known(grid, TUNED, "`tune`")
+    for name, values in grid.items():
+        kinds = (int,) if name == "max_epochs" else (int, float)
+        numbers = [v for v in values if type(v) in kinds and 0 < v < math.inf] if isinstance(values, list) else []
+        if not numbers or len(set(numbers)) < len(values):
+            raise ValueError(f"`tune#{name}` must be a list of different numbers above 0, got {values!r}.")
+    return grid
 
 
 def seeds(seeds: Any) -> tuple[int, ...]:

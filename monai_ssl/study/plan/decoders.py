@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from monai_ssl.study.plan.bundle_files import read_config
+from monai_ssl.study.plan.bundle_files import parsed, read_config
 from monai_ssl.study.plan.methods import Pretraining
-from monai_ssl.study.plan.tasks import StudyTask, parsed
+from monai_ssl.study.plan.tasks import StudyTask
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monai_ssl.arguments import check_choice
 from monai_ssl.study.plan import checks
-from monai_ssl.study.plan.bundle_files import encoder_recipe, read_config, shared_for, spatial_dims
+from monai_ssl.study.plan.bundle_files import encoder_recipe, parsed, read_config, shared_for, spatial_dims
 from monai_ssl.study.plan.places import named_bundle, place
+from monai_ssl.transforms.intensity.normalize import normalization_of
+
+if TYPE_CHECKING:
+    from monai_ssl.transfer import ModelCard
 
 _RUN = {"bundle", "config", "dataset_dir", "overrides", "weights"}
 _TRANSFER = {"part", "decoder", "schemes"}
@@ -29,6 +33,7 @@ class Pretraining:
         overrides: of the bundle.
         weights: safetensors file with a model card.
         encoder: recipe of the encoder: ``_target_`` and arguments.
+        normalize: what its model card says, or will say, of the normalization of images.
         part: of it that tasks whose network has a decoder start from; ``None``: as each task says.
         decoder: name of the method whose decoder they start from; ``None``: its own, where ``part`` asks for it.
         schemes: names of the study's schemes by which it is fine-tuned; ``None`` for all.
@@ -41,6 +46,7 @@ class Pretraining:
     overrides: Mapping[str, Any]
     weights: Path | None
     encoder: Mapping[str, Any]
+    normalize: str | None = None
     part: str | None = None
     decoder: str | None = None
     schemes: tuple[str, ...] | None = None
@@ -95,7 +101,8 @@ def _pretraining(name: str, entry: Mapping[str, Any], base: Path, shared: Mappin
     if "weights" in entry:
         checks.text(entry["weights"], f"{key}#weights")
         weights = (base / entry["weights"]).resolve()
-        return Pretraining(name, None, "", "", {}, weights, _recipe_of(weights, f"{key}#weights"))
+        card = _card_of(weights, f"{key}#weights")
+        return Pretraining(name, None, "", "", {}, weights, dict(card.encoder), card.normalize)
     if "dataset_dir" not in entry:
         raise ValueError(f"`{key}` needs `dataset_dir`: a store or a folder of scans; or `weights` that exist already.")
     for part in ("bundle", "config", "dataset_dir"):
@@ -104,11 +111,14 @@ def _pretraining(name: str, entry: Mapping[str, Any], base: Path, shared: Mappin
     config = str(entry.get("config", "pretrain"))
     overrides = shared_for(folder, config, shared) | checks.overrides(entry, key)
     checks.free(overrides, {"dataset_dir", "output_dir", "exclude", "resume"}, key)
-    recipe = encoder_recipe(read_config(folder, config, overrides, key), key)
-    return Pretraining(name, folder, config, place(entry["dataset_dir"], base), overrides, None, recipe)
+    parser = read_config(folder, config, overrides, key)
+    recipe = encoder_recipe(parser, key)
+    views = parsed(parser, "views", key).transforms if "views" in parser else ()
+    place_of = place(entry["dataset_dir"], base)
+    return Pretraining(name, folder, config, place_of, overrides, None, recipe, normalization_of(views))
 
 
-def _recipe_of(weights: Path, key: str) -> dict[str, Any]:
+def _card_of(weights: Path, key: str) -> ModelCard:
     from monai_ssl.transfer import read_card
 
     if not weights.is_file():
@@ -120,4 +130,4 @@ def _recipe_of(weights: Path, key: str) -> dict[str, Any]:
             "scratch can be compared with it; export it with `monai_ssl.transfer.export_weights`."
         )
     spatial_dims(card.encoder)
-    return dict(card.encoder)
+    return card

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from monai_ssl.study.plan.methods import Pretraining, read_methods
 from monai_ssl.study.plan.tasks import StudyTask, read_task
 
 _STUDY = {"name", "output_dir", "seeds", "pretrain", "pretraining", "tasks", "labels", "schemes", "shared"}
-_STUDY |= {"select", "target_bn_batches", "allow_leak"}
+_STUDY |= {"select", "target_bn_batches", "allow_leak", "tune", "tune_seeds"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Study:
 
     ``pretrain`` is ``"once"``: all seeds start from one pre-training, or ``"per_seed"``: each from its own, so that the
     spread over seeds is that of the whole method. With ``target_bn_batches``, each network is tested a second time,
-    with batch norm statistics of the target alone, collected from so many batches.
+    with batch norm statistics of the target alone, collected from so many batches. ``tune`` lists values of keys of
+    the tasks' bundles, from which each arm, scratch included, gets those that do best on its validation patients over
+    the first ``tune_seeds`` seeds; see :mod:`monai_ssl.study.tuning`.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Study:
     allow_leak: bool
     pretrain: str = "once"
     target_bn_batches: int = 0
+    tune: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    tune_seeds: int = 1
 
 
 def read_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> Study:
@@ -97,10 +101,14 @@ def check_study(content: Mapping[str, Any], base: Path) -> Study:
         allow_leak=content.get("allow_leak", False) is True,
         pretrain=str(content.get("pretrain", "once")),
         target_bn_batches=checks.amount(content.get("target_bn_batches", 0), "target_bn_batches"),
+        tune=checks.tune(content.get("tune", {})),
+        tune_seeds=checks.amount(content.get("tune_seeds", 1), "tune_seeds"),
     )
     bundles = [(method.bundle, method.config) for method in study.pretraining if method.bundle]
     refuse_unused(shared.get("pretraining", {}), bundles, "shared#pretraining")
     refuse_unused(shared.get("tasks", {}), [(task.bundle, "train") for task in study.tasks], "shared#tasks")
+    if not 1 <= study.tune_seeds <= len(study.seeds):
+        raise ValueError(f"`tune_seeds` must be from 1 to {len(study.seeds)}, the number of seeds.")
     if study.pretrain not in ("once", "per_seed"):
         raise ValueError(f"`pretrain` must be 'once' or 'per_seed', got {study.pretrain!r}.")
     for method in study.pretraining:

@@ -6,18 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from monai_ssl.arguments import check_choice
 from monai_ssl.bundle_folders import config_file
-from monai_ssl.study.execution import reason_of
 from monai_ssl.study.plan import checks
-from monai_ssl.study.plan.bundle_files import read_config, shared_for
+from monai_ssl.study.plan.bundle_files import parsed, read_config, shared_for
 from monai_ssl.study.plan.places import named_bundle, place
 from monai_ssl.tasks import Task
-
-if TYPE_CHECKING:
-    from monai.bundle import ConfigParser
 
 _TASK = {"bundle", "dataset_dir", "overrides", "metric", "higher_is_better", "test_share", "val_share"}
 _TASK |= {"imbalance", "hard_cutoff"}
@@ -40,6 +36,8 @@ class StudyTask:
         val_share: of the rest, where it has no validation section; they give the learning curve.
         dims: spatial dimensions of the network.
         datalist: of the bundle.
+        channels: of the images, as its bundle has it.
+        normalize: of images, ``"card"`` for what each method's model card says; ``None``: its bundle has no such key.
         imbalance: ratio of the rare class to the other one among the training images; ``labels`` then count images.
         hard_cutoff: score up to which a test patient is hard for scratch; the report then tells gains on hard ones.
     """
@@ -54,12 +52,28 @@ class StudyTask:
     val_share: float
     dims: int
     datalist: str | None = None
+    channels: int | None = None
+    normalize: str | None = None
     imbalance: float | None = None
     hard_cutoff: float | None = None
 
     @property
     def higher_is_better(self) -> bool:
         return self.task.metric(self.metric).higher_is_better
+
+    def normalization_for(self, card: str | None) -> str | None:
+        """Return how images are normalized for weights of whose pre-training ``card`` is known.
+
+        Raises:
+            ValueError: for statistics of ImageNet where images do not have three channels.
+        """
+        found = card if self.normalize == "card" else None if self.normalize in (None, "none") else self.normalize
+        if found == "imagenet" and self.channels not in (None, 3):
+            raise ValueError(
+                f"`tasks#{self.name}#overrides#in_channels` is {self.channels}, and images are normalized by "
+                "statistics of ImageNet, as in pre-training: set it to 3 (gray is repeated), or `normalize` to 'none'."
+            )
+        return found
 
 
 def read_task(name: str, entry: Mapping[str, Any], base: Path, shared: Mapping[str, Any]) -> StudyTask:
@@ -93,6 +107,8 @@ def read_task(name: str, entry: Mapping[str, Any], base: Path, shared: Mapping[s
         val_share=checks.share(entry.get("val_share", 0.2), f"{key}#val_share"),
         dims=dims,
         datalist=datalist,
+        channels=parser.get("in_channels", None),
+        normalize=str(parser["normalize"] or "none") if "normalize" in parser else None,
         imbalance=checks.share(entry["imbalance"], f"{key}#imbalance") if "imbalance" in entry else None,
         hard_cutoff=checks.share(entry["hard_cutoff"], f"{key}#hard_cutoff") if "hard_cutoff" in entry else None,
     )
@@ -113,15 +129,3 @@ def _downstream_bundle(named: str, base: Path, key: str) -> Path:
             f"{', '.join(_DOWNSTREAM)}, as that of `segmentation`."
         )
     return folder
-
-
-def parsed(parser: ConfigParser, part: str, key: str) -> Any:
-    """Return what a configuration makes of one of its entries.
-
-    Raises:
-        ValueError: with the first reason, when it cannot be made; ``key`` names the place.
-    """
-    try:
-        return parser.get_parsed_content(part)
-    except Exception as error:
-        raise ValueError(f"`{key}`: {reason_of(error)}") from error

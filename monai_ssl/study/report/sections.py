@@ -15,6 +15,7 @@ from monai_ssl.study.report.charts import Chart, Points, line_chart
 from monai_ssl.study.report.pictures import case_pictures
 from monai_ssl.study.report.text import count
 from monai_ssl.study.results import Cell
+from monai_ssl.study.tuning import Tried
 
 _COLORS = 8
 """Colors of lines in the page's style; beyond them they come again, dashed."""
@@ -24,7 +25,7 @@ Figures = list[tuple[Chart, str]]
 
 @dataclass(frozen=True)
 class ArmMeans:
-    """Means over the seeds of an arm: scores by class; with batch norm as trained, of the target, their distance."""
+    """Means over the seeds of an arm: by class; with batch norm as trained, of the target, their distance; by trial."""
 
     scheme: str
     labels: int
@@ -32,6 +33,7 @@ class ArmMeans:
     scratch: bool
     per_class: Mapping[str, float]
     of_target: tuple[float, float, float] | None
+    tuning: tuple[Tried, ...] = ()
 
 
 def styles(cells: Sequence[Cell]) -> dict[str, str]:
@@ -109,7 +111,7 @@ def _arms(cells: Sequence[Cell]) -> list[ArmMeans]:
     for cell in cells:
         arms[cell.scheme, cell.labels, not cell.is_scratch, cell.method].append(cell)
     return [
-        ArmMeans(scheme, labels, method, not pretrained, _by_class(members), _of_target(members))
+        ArmMeans(scheme, labels, method, not pretrained, _by_class(members), _of_target(members), members[0].tuning)
         for (scheme, labels, pretrained, method), members in sorted(arms.items())
     ]
 

@@ -26,6 +26,7 @@ _CELL = (
     "encoder",
     "pretraining",
     "fingerprint",
+    "tuned",
 )
 _ROW = ("task", "labels", "scheme", "method", "metric", "higher_is_better", "mean", "sd", "seeds")
 _TEST = ("test", "n", "difference", "low", "high", "p_value", "cohens_dz", "rank_biserial")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -95,3 +95,13 @@ NORMALIZATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "imagenet": ImageNetNormalized("image").normalize,
 }
 """What a model card calls them, as functions of a batch (B, C, *spatial)."""
+
+
+def normalization_of(transforms: Iterable[Any]) -> str | None:
+    """Return what a model card calls the normalization among some transforms; ``None`` where there is none.
+
+    >>> normalization_of([str.lower, ZScored("image")]), normalization_of([])
+    ('zscore', None)
+    """
+    kinds = (("zscore", ZScored), ("imagenet", ImageNetNormalized))
+    return next((name for one in transforms for name, kind in kinds if isinstance(one, kind)), None)
