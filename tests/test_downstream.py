@@ -342,11 +342,20 @@ def test_two_processes_and_the_stock_command(tmp_path, volumes):
     )
     more.pop("device")
     files = [str(configs / "train.json"), str(configs / "multi_gpu_train.json")]
-    job = torchrun(2, "run", files, **more)
-    printed = ended(job, 300)
-    assert job.returncode == 0, printed[-3000:]
+
+    def train(**options):
+        job = torchrun(2, "run", files, **(more | options))
+        return ended(job, 300), job.returncode
+
+    printed, code = train()
+    assert code == 0, printed[-3000:]
     model = torch.load(tmp_path / "models/model.pt", weights_only=True)
     assert all(tensor.isfinite().all() for tensor in model.values())
+    printed, code = train()
+    assert code != 0 and "holds the results of an earlier run" in printed
+    printed, code = train(resume="true", max_epochs=3)
+    assert code == 0 and "after epoch 2" in printed, printed[-3000:]
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["epoch"] == 3
 
 
 @pytest.mark.parametrize(("level", "more"), [("default", 3), ("S3", 4), (None, 0)])
