@@ -216,7 +216,8 @@ def test_images_are_normalized_as_in_pretraining_from_training_to_inference(tmp_
     network = PyramidUNet(paper_encoder(3, 1, 4))
     recipe = {"_target_": "monai_ssl.networks.ConvEncoder", "spatial_dims": 3, "widths": [4, 8, 16, 32]}
     card = ModelCard("pcrlv2", "paper", recipe, "ct", normalize=normalize)
-    path = export_weights(network, tmp_path / "w.safetensors", card)
+    (tmp_path / "pretrained").mkdir()
+    path = export_weights(network, tmp_path / "pretrained/w.safetensors", card)
     overrides = segmentation(tmp_path, volumes, weights=str(path))
     x = torch.rand(2, 1, 16, 16, 16)
 

@@ -146,8 +146,8 @@ def test_a_finished_run_has_nothing_left_to_do_and_says_so(go_on, tmp_path, capl
 
 
 def test_a_longer_plan_and_another_rate_are_told_and_followed(go_on, caplog):
-    trainer = go_on(max_epochs=4, lr=0.02, encoder_lr_scale=0.5)
-    for name, before, now in (("max_epochs", 1, 4), ("lr", 0.01, 0.02), ("encoder_lr_scale", 1.0, 0.5)):
+    trainer = go_on(max_epochs=4, lr=0.01, head_lr=0.02)
+    for name, before, now in (("max_epochs", 1, 4), ("head_lr", 0.01, 0.02)):
         assert f"`{name}` was {before} and is now {now}" in caplog.text
     # after four epochs of four the polynomial is 0, and it was not after the first one
     assert trainer.state.epoch == 4 and [group["lr"] for group in trainer.optimizer.param_groups] == [0, 0]
@@ -197,11 +197,12 @@ def test_every_option_is_recorded_or_known_to_change_nothing(bundle):
     """A new option of ``train.json`` belongs into ``recorder#params``, by which a run that continues is compared."""
     config = json.loads((ROOT / bundle / "configs/train.json").read_text())
     places = {"bundle_root", "dataset_dir", "datalist", "patients", "output_dir", "ckpt_dir", "memory"}
-    free = {"resume", "overwrite", "num_workers", "cache_rate", "device", "num_classes", "spatial_dims", "network"}
+    free = {"resume", "overwrite", "num_workers", "cache_rate", "device"}
+    derived = {"num_classes", "spatial_dims", "network", "pretrained", "normalization"}
     options = {
         k for k, v in config.items() if not isinstance(v, (dict, list)) or k in ("labels", "classes", "roi_size")
     }
-    assert options - {"loss"} <= config["recorder"]["params"].keys() | places | free
+    assert options - {"loss"} <= config["recorder"]["params"].keys() | places | free | derived
 
 
 @pytest.mark.parametrize("higher", [True, False])

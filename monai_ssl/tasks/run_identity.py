@@ -16,7 +16,7 @@ from monai_ssl.data.fingerprint import cases_fingerprint
 from monai_ssl.store.convert import content_hash
 
 logger = logging.getLogger(__name__)
-_MAY_CHANGE = ("max_epochs", "lr", "encoder_lr_scale")
+_MAY_CHANGE = ("max_epochs", "lr", "head_lr", "lr_warmup_epochs")
 """What steers the learning rate, which can be computed anew for the epoch that is reached."""
 
 

@@ -128,8 +128,7 @@ def test_a_tuned_study_from_file_to_page(tmp_path):
             (same,) = [
                 trial
                 for trial in trials
-                if (trial["method"], trial["scheme"]) == (one.method, one.scheme)
-                and trial["values"] == chosen.values
+                if (trial["method"], trial["scheme"]) == (one.method, one.scheme) and trial["values"] == chosen.values
             ]
             assert [value for _, value in one.curve] == pytest.approx([value for _, value in same["curve"]])
         assert "score" not in json.loads(next((tmp_path / "trials").glob("*/result.json")).read_text())
