@@ -96,12 +96,14 @@ def table_of(study: Study) -> str:
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     repeats = len(study.labels) * len(study.seeds)
     trained = sum(method.bundle is not None for method in study.pretraining)
-    trained *= len(study.seeds) if study.pretrain == "per_seed" else 1
+    trained *= len(study.seeds) if study.pretrain == "per_seed" or study.leave_out_labeled else 1
+    trained *= len(study.labels) * len(study.tasks) if study.leave_out_labeled else 1
+    most = "at most " if study.leave_out_labeled else ""
     if study.tune:
         tried = sum(len(candidates(study.tune, _scheme(study, a))) for a in found)
         lines.append(f"{tried * len(study.labels) * study.tune_seeds} trials before, on validation patients")
     lines.append(
-        f"{trained} pre-trainings; {len(found)} arms x {len(study.labels)} numbers of labels "
+        f"{most}{trained} pre-trainings; {len(found)} arms x {len(study.labels)} numbers of labels "
         f"({', '.join(map(str, study.labels))}) x {len(study.seeds)} seeds = {len(found) * repeats} cells"
     )
     return "\n".join(lines)
@@ -160,6 +162,7 @@ def _params(study: Study) -> dict[str, object]:
         "allow_leak": study.allow_leak,
         "pretrain": study.pretrain,
         **({"tune": dict(study.tune), "tune_seeds": study.tune_seeds} if study.tune else {}),
+        "leave_out_labeled": study.leave_out_labeled,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from monai_ssl.data.cases import Case, patient_of
@@ -13,25 +13,24 @@ from monai_ssl.store.layout import known_secret, pseudonym
 from monai_ssl.store.manifest import read_manifest
 from monai_ssl.store.splits import Split, save_split
 from monai_ssl.store.store import Store
-from monai_ssl.study.cohorts import Cohort, ContentHashes
+from monai_ssl.study.cohorts import ContentHashes
 
 logger = logging.getLogger(__name__)
 
 
-def held_back(store: Path, cohorts: Mapping[str, Cohort], hashes: ContentHashes) -> tuple[str, ...]:
-    """Return the pseudonyms of a store whose patients are test patients of a task.
+def held_back(store: Path, cases: Sequence[Case], hashes: ContentHashes) -> tuple[str, ...]:
+    """Return the pseudonyms of a store whose patients are those of some cases.
 
     A patient is known by a scan of equal bytes or voxels, or by its name where the store still has the secret that its
     pseudonyms were made with. Scans that are nearly equal are warned of.
 
     Args:
         store: for pre-training.
-        cohorts: of all tasks.
+        cases: such as the test cases of all tasks.
         hashes: of files.
     """
     scans = Store(store).scans
     _, records = read_manifest(store)
-    cases = [case for cohort in cohorts.values() for case in cohort.test]
     if not all(scan.content for scan in scans):
         logger.warning(
             "%s was written by version 0.1: test patients are found in it by name and file, not by voxels. Prepare it "

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from monai_ssl import __version__
 from monai_ssl.bundle_folders import config_file
+from monai_ssl.data.cases import Case
 from monai_ssl.study.cohorts import Cohort, ContentHashes, fingerprint, subsets, write_list
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import CellJob, PretrainingJob
@@ -26,8 +28,8 @@ PAPER_ENCODERS = {
 }
 
 
-Trained = Mapping[tuple[str, int], PretrainingJob]
-"""The pre-training of a method that cells of a seed start from."""
+Trained = Callable[[int, Sequence[Case], str], PretrainingJob | None]
+"""The pre-training that cells of a seed with some labeled cases start from, of a method; ``None`` for given weights."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ class CellMaker:
         """Return the cells, those with few labels first.
 
         Args:
-            trained: pre-training by method and seed, for those that are not given as weights.
+            trained: pre-training for a seed and labeled cases, by a method.
         """
         jobs = [
             job for arm in arms(self.study) for seed in self.study.seeds for job in self._of_arm(arm, seed, trained)
@@ -189,11 +191,13 @@ class CellMaker:
             data = fingerprint(cohort, training, self.hashes)
             listed = self.folder.datalist(arm.task.name, count, seed)
             write_list(arm.task, cohort, training, listed, self.pseudonyms.of)
-            yield self._cell(arm, seed, count, data, listed, trained)
+            start = Start()
+            if arm.pretraining is not None:
+                start = self._start(arm, partial(trained, seed, training))
+            yield self._cell(arm, seed, count, data, listed, start)
 
-    def _cell(self, arm: Arm, seed: int, count: int, data: str, listed: Path, trained: Trained) -> CellJob:
+    def _cell(self, arm: Arm, seed: int, count: int, data: str, listed: Path, start: Start) -> CellJob:
         task, method = arm.task, arm.pretraining
-        start = self._start(arm, seed, trained) if method is not None else Start()
         options = self.study.schemes[arm.scheme] if method is not None else {"scheme": "full"}
         settings = {**task.overrides, **options}
         if task.normalize is not None:
@@ -242,22 +246,24 @@ class CellMaker:
             needs=start.needs,
         )
 
-    def _start(self, arm: Arm, seed: int, trained: Trained) -> Start:
+    def _start(self, arm: Arm, trained: Callable[[str], PretrainingJob | None]) -> Start:
         """Return what an arm starts from: files of its own pre-training, or also of that whose decoder it takes."""
         method = arm.pretraining
         assert method is not None
         other = method.decoder if arm.transferred == "both" else None
-        weights, key = self._weights(method.name, seed, trained, arm.transferred if other is None else "encoder")
+        weights, key = self._weights(method.name, trained, arm.transferred if other is None else "encoder")
         if other is None:
             return Start(weights, key or self.hashes.of(weights), (key,) if key else (), arm.part)
-        decoder, decoder_key = self._weights(other, seed, trained, "decoder")
+        decoder, decoder_key = self._weights(other, trained, "decoder")
         needs = tuple(name for name in (key, decoder_key) if name)
         identity, decoder_identity = key or self.hashes.of(weights), decoder_key or self.hashes.of(decoder)
         return Start(weights, identity, needs, arm.part, decoder, decoder_identity)
 
-    def _weights(self, name: str, seed: int, trained: Trained, part: str) -> tuple[Path, str | None]:
+    def _weights(
+        self, name: str, trained: Callable[[str], PretrainingJob | None], part: str
+    ) -> tuple[Path, str | None]:
         """Return the file with a part of a method's weights, and the key of the pre-training that makes it."""
-        job = trained.get((name, seed))
+        job = trained(name)
         if job is None:
             (given,) = (method.weights for method in self.study.pretraining if method.name == name)
             assert given is not None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import nibabel as nib
 from PIL import Image
 
+from monai_ssl.data.cases import Case, patient_of
 from monai_ssl.samples.phantom import CT_EXTENT, centered_affine, phantom_ct, phantom_xray
 from monai_ssl.store.prepare import PrepareOptions, prepare
 from monai_ssl.store.store import Store
@@ -58,22 +59,16 @@ def prepare_study(study: Study, folder: StudyFolder) -> Prepared:
     cohorts = {task.name: read_cohort(task, _place(task.dataset_dir, folder)) for task in study.tasks}
     pseudonyms = Pseudonyms(folder.root)
     fix_split(cohorts, folder.split, pseudonyms)
-    trained: dict[tuple[str, int], PretrainingJob] = {}
-    found: dict[str, int] = {}
-    for method in study.pretraining:
-        if method.bundle is not None:
-            by_seed, found[method.name] = _pretraining(study, method, folder, cohorts, hashes)
-            trained |= {(method.name, seed): job for seed, job in by_seed.items()}
-    cells = CellMaker(study, cohorts, hashes, folder, pseudonyms).cells(trained)
+    pretrainings = _Pretrainings(study, folder, cohorts, hashes)
+    cells = CellMaker(study, cohorts, hashes, folder, pseudonyms).cells(pretrainings.job)
     trials, cells = with_trials(cells, study.tune, study.seeds[: study.tune_seeds])
     pseudonyms.save()
     hashes.save()
-    jobs: list[Job] = [*trained.values(), *trials, *cells]
-    # methods that take other parts of one pre-training share its job
-    unique = {job.key: job for job in reversed(jobs)}
+    jobs: list[Job] = [*pretrainings.jobs.values(), *trials, *cells]
+    unique = {job.key: job for job in jobs}
     for job in unique.values():
         folder.write_job(job)
-    return Prepared(tuple(reversed(unique.values())), cohorts, found)
+    return Prepared(tuple(unique.values()), cohorts, pretrainings.found)
 
 
 def look_at_data(study: Study) -> tuple[list[str], list[str]]:
@@ -109,22 +104,62 @@ def _scans(dataset_dir: str) -> str:
     return f"{dataset_dir} is not a store; it will be prepared once"
 
 
-def _pretraining(
-    study: Study, method: Pretraining, folder: StudyFolder, cohorts: Mapping[str, Cohort], hashes: ContentHashes
-) -> tuple[dict[int, PretrainingJob], int]:
-    """Return the job that cells of each seed start from, and how many test patients its data has."""
-    source = _place(method.dataset_dir, folder, labeled=False)
-    store = source if Store.is_store(source) else folder.store(source)
-    if store != source:
-        if not source.exists():
-            raise ValueError(f"`pretraining#{method.name}#dataset_dir` names {source}, which does not exist.")
-        prepare(source, store, PrepareOptions())
-    patients = () if study.allow_leak else held_back(store, cohorts, hashes)
-    scans = scans_of(store, patients)
-    exclude = write_exclusion(patients, folder.exclusion(store, patients))
-    data = method, store.resolve(), Store(store).fingerprint, exclude.resolve(), scans
-    own = study.pretrain == "per_seed"
-    return {seed: pretraining_job(*data, seed if own else None) for seed in study.seeds}, len(patients)
+class _Pretrainings:
+    """Pre-trainings of a study, each made when a cell asks for it; those that are alike are one job.
+
+    Args:
+        study: checked.
+        folder: of the study.
+        cohorts: by task.
+        hashes: of files.
+    """
+
+    def __init__(self, study: Study, folder: StudyFolder, cohorts: Mapping[str, Cohort], hashes: ContentHashes) -> None:
+        self.study, self.folder, self.hashes = study, folder, hashes
+        self.methods = {method.name: method for method in study.pretraining if method.bundle is not None}
+        self.stores = {name: self._store(method) for name, method in self.methods.items()}
+        self.content = {store: Store(store).fingerprint for store in set(self.stores.values())}
+        self.test = () if study.allow_leak else tuple(case for cohort in cohorts.values() for case in cohort.test)
+        self.jobs: dict[str, PretrainingJob] = {}
+        self._patients = cache(self._patients_of)
+        self._exclusions = cache(self._excluded)
+        # how many test patients the data of each method has
+        self.found = {name: len(self._patients(store, _images(self.test))) for name, store in self.stores.items()}
+
+    def job(self, seed: int, labeled: Sequence[Case], name: str) -> PretrainingJob | None:
+        """Return the job of a method that cells of a seed start from; ``None`` for weights that are given."""
+        if name not in self.methods:
+            return None
+        store = self.stores[name]
+        out = _images(self.test) + (_images(labeled) if self.study.leave_out_labeled else ())
+        exclude, scans = self._exclusions(store, out)
+        own = seed if self.study.pretrain == "per_seed" else None
+        made = pretraining_job(
+            self.methods[name], store.resolve(), self.content[store], exclude.resolve(), list(scans), own
+        )
+        return self.jobs.setdefault(made.key, made)
+
+    def _store(self, method: Pretraining) -> Path:
+        source = _place(method.dataset_dir, self.folder, labeled=False)
+        store = source if Store.is_store(source) else self.folder.store(source)
+        if store != source:
+            if not source.exists():
+                raise ValueError(f"`pretraining#{method.name}#dataset_dir` names {source}, which does not exist.")
+            prepare(source, store, PrepareOptions())
+        return store
+
+    def _patients_of(self, store: Path, images: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+        cases = [{"image": image, "patient": patient} for image, patient in images]
+        return held_back(store, cases, self.hashes) if cases else ()
+
+    def _excluded(self, store: Path, images: tuple[tuple[str, str], ...]) -> tuple[Path, tuple[str, ...]]:
+        patients = self._patients(store, images)
+        return write_exclusion(patients, self.folder.exclusion(store, patients)), tuple(scans_of(store, patients))
+
+
+def _images(cases: Sequence[Case]) -> tuple[tuple[str, str], ...]:
+    """Return image and patient of each case: what tells who it is."""
+    return tuple((str(case["image"]), patient_of(case)) for case in cases)
 
 
 def _place(dataset_dir: str, folder: StudyFolder, labeled: bool = True) -> Path:

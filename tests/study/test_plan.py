@@ -72,6 +72,7 @@ def test_shared_overrides_go_where_the_bundle_has_the_key():
         ({"tasks__lungs__dataset_dir": "a/" * 1500}, "`tasks#lungs#dataset_dir` is too long for the name of a file"),
         ({"target_bn_batches": -1}, "`target_bn_batches` must be a whole number of 0 or more, got -1"),
         ({"target_bn_batches": True}, "`target_bn_batches` must be a whole number of 0 or more, got True"),
+        ({"allow_leak": "perhaps"}, "`allow_leak` must be true or false, got 'perhaps'"),
         ({"pretrain": "twice"}, "`pretrain` must be 'once' or 'per_seed', got 'twice'"),
         (
             {"pretrain": "per_seed", "pretraining__rotation__overrides": {"seed": 3}},
@@ -212,3 +213,9 @@ def test_a_dry_run_says_what_is_in_the_data_and_what_is_missing(capsys, tmp_path
     assert f"pre-training: {tmp_path / 'scans'} is not a store; it will be prepared once\n" in said
     assert f"pre-training CANNOT START: There is no folder `{tmp_path / 'missing'}`" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("value", "meant"), [(True, True), ("true", True), ("True", True), ("false", False)])
+def test_switches_are_read_as_a_command_line_gives_them(value, meant):
+    study = check_study(changed(allow_leak=value, leave_out_labeled=value), SMOKE.parent)
+    assert (study.allow_leak, study.leave_out_labeled) == (meant, meant)

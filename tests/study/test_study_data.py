@@ -116,8 +116,12 @@ def test_the_bundle_reads_the_list(volumes, prepared):
 
 def trained_on(study, folder, ready):
     job = next(job for job in ready.jobs if isinstance(job, PretrainingJob))
-    options = job.overrides
-    scans = PretrainingScans(options["dataset_dir"], folder.root, 3, validation=0, exclude=options["exclude"])
+    return left_in(job.overrides, folder.root)
+
+
+def left_in(options, root):
+    """Hashes of the files that a pre-training sees."""
+    scans = PretrainingScans(options["dataset_dir"], root, 3, validation=0, exclude=options["exclude"])
     sources = {json.loads(p.read_text())["source_hash"] for p in Path(options["dataset_dir"]).glob("scans/*.json")}
     kept = {scan.key for scan in scans.train}
     records = json.loads((Path(options["dataset_dir"]) / "manifest.json").read_text())["scans"]
@@ -330,6 +334,27 @@ def test_a_pretraining_for_each_seed(prepared, tmp_path):
         expected = f"pre-training {job.method}, seed {job.seed}"
         assert (jobs[job.needs[0]].title if job.needs else SCRATCH) in (expected, job.method)
     assert not trained.keys() & {job.title for job in ready.jobs}
+
+
+def test_labeled_patients_are_left_out_of_their_pretraining_where_asked(volumes, prepared, tmp_path):
+    study, _, ready = prepared
+    out = StudyFolder(tmp_path / "out")
+    study = replace(study, seeds=(0, 7), labels=(1, 3), leave_out_labeled=True, output_dir=out.root)
+    again = prepare_study(study, out)
+    jobs = {job.key: job for job in again.jobs}
+    assert len(jobs) == len(again.jobs) and again.held_back == ready.held_back
+    hashes = {ContentHashes(tmp_path / "hashes").of(path): path.name for path in (volumes / "imagesTr").iterdir()}
+    seen = set()
+    for cell in (cell for cell in again.cells if cell.needs):
+        (needed,) = (jobs[key] for key in cell.needs)
+        trained = {hashes[content] for content in left_in(needed.overrides, tmp_path)}
+        sections = json.loads(Path(cell.overrides["datalist"]).read_text())
+        used = {Path(case["image"]).name for part in ("training", "test") for case in sections[part]}
+        others = {path.name for path in (volumes / "imagesTr").iterdir()} - used
+        assert trained == others and len(sections["training"]) == cell.labels
+        seen.add((cell.method, cell.seed, cell.labels, needed.key))
+    # cells of the same seed and labels share a pre-training, others have their own
+    assert len({key for *_, key in seen}) == len(seen) == len(study.pretraining) * 4
 
 
 def test_reencoded_copies_are_found_by_voxels(volumes, prepared, tmp_path):

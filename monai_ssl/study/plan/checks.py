@@ -61,6 +61,14 @@ def amount(value: Any, key: str) -> int:
     return value
 
 
+def switch(value: Any, key: str) -> bool:
+    """Take also what a command line makes of ``true`` and ``false``."""
+    found = {"true": True, "false": False}.get(str(value).lower()) if isinstance(value, (bool, str)) else None
+    if found is None:
+        raise ValueError(f"`{key}` must be true or false, got {value!r}.")
+    return found
+
+
 def share(value: Any, key: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
         raise ValueError(f"`{key}` must be between 0 and 1, got {value!r}.")

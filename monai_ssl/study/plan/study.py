@@ -14,7 +14,7 @@ from monai_ssl.study.plan.methods import Pretraining, read_methods
 from monai_ssl.study.plan.tasks import StudyTask, read_task
 
 _STUDY = {"name", "output_dir", "seeds", "pretrain", "pretraining", "tasks", "labels", "schemes", "shared"}
-_STUDY |= {"select", "target_bn_batches", "allow_leak", "tune", "tune_seeds"}
+_STUDY |= {"select", "target_bn_batches", "allow_leak", "leave_out_labeled", "tune", "tune_seeds"}
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,12 @@ class Study:
     """A checked study file; see :func:`read_study`.
 
     ``pretrain`` is ``"once"``: all seeds start from one pre-training, or ``"per_seed"``: each from its own, so that the
-    spread over seeds is that of the whole method. With ``target_bn_batches``, each network is tested a second time,
-    with batch norm statistics of the target alone, collected from so many batches. ``tune`` lists values of keys of
-    the tasks' bundles, from which each arm, scratch included, gets those that do best on its validation patients over
-    the first ``tune_seeds`` seeds; see :mod:`monai_ssl.study.tuning`.
+    spread over seeds is that of the whole method. With ``leave_out_labeled`` nobody is pre-trained on whose labels are
+    fine-tuned on: each number of labels, and each seed, which chooses them, has pre-trainings of its own. With
+    ``target_bn_batches``, each network is tested a second time, with batch norm statistics of the target alone,
+    collected from so many batches. ``tune`` lists values of keys of the tasks' bundles, from which each arm, scratch
+    included, gets those that do best on its validation patients over the first ``tune_seeds`` seeds; see
+    :mod:`monai_ssl.study.tuning`.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Study:
     target_bn_batches: int = 0
     tune: Mapping[str, Sequence[float]] = field(default_factory=dict)
     tune_seeds: int = 1
+    leave_out_labeled: bool = False
 
 
 def read_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> Study:
@@ -98,11 +101,12 @@ def check_study(content: Mapping[str, Any], base: Path) -> Study:
         labels=checks.labels(content["labels"]),
         schemes=checks.schemes(content.get("schemes", ["full"])),
         select=str(content.get("select", "last")),
-        allow_leak=content.get("allow_leak", False) is True,
+        allow_leak=checks.switch(content.get("allow_leak", False), "allow_leak"),
         pretrain=str(content.get("pretrain", "once")),
         target_bn_batches=checks.amount(content.get("target_bn_batches", 0), "target_bn_batches"),
         tune=checks.tune(content.get("tune", {})),
         tune_seeds=checks.amount(content.get("tune_seeds", 1), "tune_seeds"),
+        leave_out_labeled=checks.switch(content.get("leave_out_labeled", False), "leave_out_labeled"),
     )
     bundles = [(method.bundle, method.config) for method in study.pretraining if method.bundle]
     refuse_unused(shared.get("pretraining", {}), bundles, "shared#pretraining")
