@@ -13,7 +13,17 @@ from site_links import copy_page
 from site_pages import api_pages, method_page, methods, transforms_page, tutorial_pages
 
 ROOT = Path(__file__).resolve().parents[1]
-GUIDES = ("index", "troubleshooting", "data", "many_gpus", "reliability", "architecture", "properties", "fidelity")
+GUIDES = (
+    "index",
+    "troubleshooting",
+    "data",
+    "monai_networks",
+    "many_gpus",
+    "reliability",
+    "architecture",
+    "properties",
+    "fidelity",
+)
 
 
 def tasks() -> list[str]:

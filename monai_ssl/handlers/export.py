@@ -9,15 +9,17 @@ from typing import Any
 
 from ignite import distributed as idist
 from ignite.engine import Engine, Events
+from torch import Tensor
 
 from monai_ssl.engines.ssl_trainer import SSLTrainer
-from monai_ssl.files import write_json
+from monai_ssl.files import atomic, write_json
 from monai_ssl.handlers.checkpoint import save_atomically
 from monai_ssl.methods import Method
-from monai_ssl.networks import recipe_of
+from monai_ssl.networks import MonaiEncoder, recipe_of
 from monai_ssl.transfer import ModelCard, export_weights, read_card
 
 _logger = logging.getLogger(__name__)
+_NETWORK = "monai_network.safetensors"
 _ENCODER, _UNET, _METHOD, _DESCRIPTION = "encoder.safetensors", "unet.safetensors", "model.pt", "model.json"
 
 
@@ -27,8 +29,9 @@ class Export:
     When the run ends, or has been at its end and is continued, what is missing or of an earlier epoch is written again.
 
     The encoder is what the downstream bundles load by ``--weights``. A method that trains a decoder leaves both in
-    ``unet.safetensors``, for ``--weights`` with ``--part both`` or ``decoder``. ``model.pt`` is the state of the
-    whole method, which ``inference.json`` loads; ``model.json`` says how it is built and what it expects of images.
+    ``unet.safetensors``, for ``--weights`` with ``--part both`` or ``decoder``. A network of MONAI is also in
+    ``monai_network.safetensors``, by MONAI's own names, for scripts without this package. ``model.pt`` is the state of
+    the whole method, which ``inference.json`` loads; ``model.json`` says how it is built and what it expects of images.
 
     Args:
         output_dir: where the files go.
@@ -77,6 +80,7 @@ class Export:
         weights = [name for name in (_UNET, _ENCODER) if name == _ENCODER or trainer.method.decoder is not None]
         names = [*weights, *(f"{name}.card.json" for name in weights), "MODEL_CARD.md", _METHOD]
         names += [_DESCRIPTION] if self.window_size else []
+        names += [_NETWORK] if isinstance(trainer.method.encoder, MonaiEncoder) else []
         if not all((self.directory / name).is_file() for name in names):
             return False
         try:
@@ -103,9 +107,19 @@ class Export:
         if trainer.method.decoder is not None:
             export_weights(trainer.method, self.directory / _UNET, card, ("encoder", "decoder"))
         export_weights(trainer.method, self.directory / _ENCODER, card)
+        if isinstance(trainer.method.encoder, MonaiEncoder):
+            self._publish_plain(trainer.method.encoder.own_state(trainer.method.decoder))
         save_atomically(trainer.method.state_dict(), self.directory / _METHOD)
         if self.window_size:
             write_json(self.directory / _DESCRIPTION, self._described(trainer.method))
+
+    def _publish_plain(self, tensors: Mapping[str, Tensor]) -> None:
+        from safetensors.torch import save
+
+        # clones: safetensors refuses tensors that share memory
+        plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        with atomic(self.directory / _NETWORK) as file:
+            file.write(save(plain, metadata={"format": "pt"}))
 
     def _described(self, method: Method) -> dict[str, Any]:
         facts = {name: self.facts.get(name) for name in ("modality", "intensity", "normalize", "spacing")}

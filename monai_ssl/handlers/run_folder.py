@@ -29,6 +29,7 @@ _RESULTS = (
     "model.json",
     "encoder.safetensors*",
     "unet.safetensors*",
+    "monai_network.safetensors",
     "MODEL_CARD.md",
     PICTURES,
     "mlflow_run.txt",

@@ -29,6 +29,11 @@ def remember(network: nn.Module, target: str, arguments: Mapping[str, Any]) -> N
     object.__setattr__(network, _NOTE, (target, dict(arguments)))
 
 
+def noted(network: nn.Module) -> tuple[str, dict[str, Any]] | None:
+    """Return ``_target_`` and arguments as objects, or ``None`` when it is not known how a network was built."""
+    return getattr(network, _NOTE, None)
+
+
 def recipe_of(network: nn.Module) -> dict[str, Any]:
     """Return ``_target_`` and arguments of a network, those of networks inside it included.
 
@@ -115,7 +120,7 @@ def network_class(target: Any, trusted: Collection[str] = ()) -> type[nn.Module]
 
 
 def _noted(network: nn.Module) -> tuple[str, dict[str, Any]]:
-    note = getattr(network, _NOTE, None)
+    note = noted(network)
     if note is None:
         raise ValueError(
             f"How this {type(network).__name__} was built is not known: build it by a configuration, or say so with "
@@ -179,4 +184,4 @@ def _leave_notes(instantiate: Callable[..., Any]) -> Callable[..., Any]:
 
 config_item.instantiate = _leave_notes(config_item.instantiate)
 
-__all__ = ["ENTRY_POINT", "PACKAGES", "build", "network_class", "recipe_of", "remember"]
+__all__ = ["ENTRY_POINT", "PACKAGES", "build", "network_class", "noted", "recipe_of", "remember"]
