@@ -1,0 +1,48 @@
+"""A network of one's own through a pre-training bundle: trained, published, and taken over by the plain class."""
+
+import pytest
+import torch
+from method_cases import BUNDLES, built, small
+from monai.networks import nets
+from safetensors.torch import load_file
+
+from monai_ssl.networks import MonaiEncoder, ResidualEncoder, SkipUNet
+from monai_ssl.transfer import load_weights, matching_encoder
+
+SEGRESNET = {"spatial_dims": 3, "init_filters": 8, "in_channels": 1, "blocks_down": [1, 1], "blocks_up": [1]}
+ENCODERS = {
+    "plain class": {"_target_": "monai.networks.nets.SegResNet", **SEGRESNET},
+    "ResEnc": {"_target_": "monai_ssl.networks.ResidualEncoder", "widths": [2, 4, 8], "depths": [1, 1, 1]},
+}
+
+
+@pytest.mark.parametrize("bundle", ["autoencoder", "simclr"])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_one_epoch_then_out_and_in_again(name, bundle, store, tmp_path):
+    path = BUNDLES / bundle / "configs/pretrain.json"
+    settings = {key: value for key, value in small(path, store, tmp_path).items() if key != "widths"}
+    with_skips = {"skips": True} if bundle == "autoencoder" else {}
+    case = built(path, {**settings, **with_skips, "encoder": ENCODERS[name]})
+    case.trainer.run()
+    trained = case.method.encoder
+    assert any(
+        not torch.equal(a, b) for a, b in zip(trained.parameters(), case.untrained.encoder.parameters(), strict=True)
+    )
+
+    weights = str(tmp_path / "encoder.safetensors")
+    fresh = SkipUNet(matching_encoder(weights, 3, 1), 2)
+    assert load_weights(fresh, weights).share == 1.0
+    assert isinstance(fresh.encoder, MonaiEncoder if name == "plain class" else ResidualEncoder)
+    x = torch.rand(1, 1, 16, 16, 32)
+    for mine, wanted in zip(fresh.encoder.eval()(x), trained.eval()(x), strict=True):
+        assert torch.equal(mine, wanted)
+
+    plain = tmp_path / "monai_network.safetensors"
+    assert plain.is_file() == (name == "plain class")
+    if name == "plain class":
+        network = nets.SegResNet(**SEGRESNET)
+        found = network.load_state_dict(load_file(plain), strict=False)
+        assert not found.unexpected_keys and all(key.startswith(("up_", "conv_final")) for key in found.missing_keys)
+        assert torch.equal(network.encode(x)[0], trained(x)[-1])
+        # the autoencoder trains the decoder, too: all but the output layer
+        assert bundle == "simclr" or all(key.startswith("conv_final.2") for key in found.missing_keys)
