@@ -23,13 +23,15 @@ def card_settings(card: ModelCard, modality: str | None) -> dict[str, Any]:
     """
     encoder = plain_recipe(card.encoder)
     modality, intensity = _of_modality(card, modality)
+    # an encoder around a network has the dimensions of that
+    dims = {} if "network" in encoder else {"spatial_dims": "@spatial_dims"}
     return {
         "modality": plain(modality, "modality"),
         "intensity": plain(intensity, "intensity") or None,
         "spacing": None if card.spacing is None else list(card.spacing),
         "in_channels": card.channels,
         "normalization": plain(card.normalize, "normalization"),
-        "encoder": {**encoder, "spatial_dims": "@spatial_dims", "in_channels": "@in_channels"},
+        "encoder": {**encoder, **dims, "in_channels": "@in_channels"},
     }
 
 

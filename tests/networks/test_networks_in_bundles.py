@@ -3,11 +3,13 @@
 import pytest
 import torch
 from method_cases import BUNDLES, built, small
+from monai.bundle import ConfigParser
 from monai.networks import nets
 from safetensors.torch import load_file
 
 from monai_ssl.networks import MonaiEncoder, ResidualEncoder, SkipUNet
 from monai_ssl.transfer import load_weights, matching_encoder
+from monai_ssl.zoo import hand_off
 
 SEGRESNET = {"spatial_dims": 3, "init_filters": 8, "in_channels": 1, "blocks_down": [1, 1], "blocks_up": [1]}
 ENCODERS = {
@@ -46,3 +48,11 @@ def test_one_epoch_then_out_and_in_again(name, bundle, store, tmp_path):
         assert torch.equal(network.encode(x)[0], trained(x)[-1])
         # the autoencoder trains the decoder, too: all but the output layer
         assert bundle == "simclr" or all(key.startswith("conv_final.2") for key in found.missing_keys)
+
+    handed = hand_off(weights, ["lung"], tmp_path / "model", name="lung", modality="ct", roi_size=(16, 16, 16))
+    parser = ConfigParser()
+    parser.read_config(str(handed / "configs/train.json"))
+    parser["bundle_root"] = str(handed)
+    network = parser.get_parsed_content("network_def")
+    network.load_state_dict(torch.load(handed / "models/model.pt", weights_only=True))
+    assert torch.equal(network.encoder.eval()(x)[-1], trained(x)[-1])
