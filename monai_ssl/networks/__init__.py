@@ -12,7 +12,7 @@ from monai_ssl.networks.heads import ComparisonHead, RestorationHead, init_heads
 from monai_ssl.networks.linear_segmenter import LinearSegmenter
 from monai_ssl.networks.mask_fill import MaskFill
 from monai_ssl.networks.momentum import MomentumNetwork, shuffle_batch, unshuffle_batch
-from monai_ssl.networks.monai_encoder import MonaiEncoder, as_encoder
+from monai_ssl.networks.monai_nets.encoder import MonaiEncoder, as_encoder
 from monai_ssl.networks.norms import batch_to_group_norm
 from monai_ssl.networks.projected_encoder import ProjectedEncoder
 from monai_ssl.networks.pyramid_unet import PyramidUNet

@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from monai_ssl.arguments import nearest_multiples
 from monai_ssl.networks.encoder import Encoder
-from monai_ssl.networks.monai_layouts import LAYOUTS, Layout, layout_of
+from monai_ssl.networks.monai_nets.layouts import LAYOUTS, Layout, layout_of
 from monai_ssl.networks.recipe import build, network_class, noted, recipe_of, remember
 
 _MEMO = "_monai_ssl_encoder"

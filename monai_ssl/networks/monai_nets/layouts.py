@@ -18,7 +18,7 @@ from monai.networks.nets.segresnet_ds import SegResBlock, SegResEncoder
 from monai.networks.nets.swin_unetr import SwinTransformerBlock
 from torch import Tensor, nn
 
-from monai_ssl.networks import monai_passes as passes
+from monai_ssl.networks.monai_nets import passes
 
 Names = Callable[[Any], list[str]]
 
