@@ -27,6 +27,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "RandCubeTurnsd": {"cells": (4, 4)},
     "RandIoUPairCropd": {"out_size": (64, 64), "sizes": ((64, 64), (96, 80)), "num_locals": 0, "background": None},
     "RandJigsawd": {"cube": (40, 40), "permutations": TABLE},
+    "RandMixedCutoutd": {},
     "RandMultiCropd": {"out_size": (96, 96), "local_out_size": (48, 48)},
     "RandPatchGridd": {"patch": (36, 36), "cells": (4, 4)},
     "RandRelativeLocationd": {"cube": (40, 40)},
@@ -62,7 +63,7 @@ DISTURBANCES: dict[str, dict[str, Any]] = {
 }
 """Arguments of the transforms that take several keys; strong enough to be seen."""
 
-PAIRS = ("RandVolumeFusiond",)
+PAIRS = ("RandMixedCutoutd", "RandVolumeFusiond")
 """Transforms of several images at once."""
 
 SMALLER: dict[str, dict[str, Any]] = {

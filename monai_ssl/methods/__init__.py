@@ -22,6 +22,7 @@ from monai_ssl.methods.rubik_plus import RubikPlus
 from monai_ssl.methods.simclr import SimCLR
 from monai_ssl.methods.simsiam import SimSiam
 from monai_ssl.methods.spark import Spark
+from monai_ssl.methods.swin_unetr_ssl import SwinUNETRSSL
 from monai_ssl.methods.tower import TOWER
 from monai_ssl.methods.transvw import TransVW
 from monai_ssl.methods.volume_fusion import VolumeFusion
@@ -51,6 +52,7 @@ __all__ = [
     "SimCLR",
     "SimSiam",
     "Spark",
+    "SwinUNETRSSL",
     "TOWER",
     "TransVW",
     "VolumeFusion",

@@ -18,6 +18,7 @@ from monai_ssl.transforms.masks.cube_mask import RandCubeMaskd
 from monai_ssl.transforms.masks.cutout import RandCutoutd
 from monai_ssl.transforms.masks.distortions import RandDistortiond
 from monai_ssl.transforms.masks.knowledge_masks import RandBlockMaskd, RandStripeMaskd, mask_of
+from monai_ssl.transforms.masks.mixed_cutout import RandMixedCutoutd
 from monai_ssl.transforms.masks.painting import RandPaintingd
 from monai_ssl.transforms.masks.rays_mask import RandRaysMaskd
 from monai_ssl.transforms.masks.visible_blocks import RandVisibleBlocksd
@@ -70,6 +71,7 @@ __all__ = [
     "RandIoUPairCropd",
     "RandJigsawd",
     "RandLocalShufflingd",
+    "RandMixedCutoutd",
     "RandMultiCropd",
     "RandOneOfd",
     "RandPaintingd",

@@ -47,6 +47,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "mae": lambda: methods.MAE(unet(), mask_value="learned"),
     "spark": lambda: methods.Spark(networks.RestorationUNet(networks.ConvEncoder(2, 1, [2, 4, 8], "instance"))),
     "volume_fusion": lambda: methods.VolumeFusion(networks.RestorationUNet(encoder(), 5, bounded=False)),
+    "swin_unetr_ssl": lambda: methods.SwinUNETRSSL(unet(), dim=6),
     "pcrlv2": lambda: methods.PCRLv2(networks.PyramidUNet(encoder())),
     "dira": lambda: dira(lambda e: methods.SimCLR(e, hidden=8, dim=6)),
     "dira_moco": lambda: dira(lambda e: methods.MoCo(e, dim=6, queue_size=24, momentum=0.9)),
@@ -80,7 +81,7 @@ def batches(name: str, count: int = 3) -> list[dict[str, Tensor]]:
         batch = {key: torch.rand(BATCH, 1, SIZE, SIZE, generator=g) for key in keys}
         batch["visible"] = torch.zeros(BATCH, 1, SIZE, SIZE).bernoulli(0.25, generator=g)
         batch["levels"] = torch.randint(5, (BATCH, SIZE, SIZE), generator=g)
-        batch["label"] = torch.randint(4, (BATCH,), generator=g)
+        batch |= {key: torch.randint(4, (BATCH,), generator=g) for key in ("label", "label1", "label2")}
         if name == "cpc":
             batch["patches"] = torch.rand(BATCH * 4, 1, 4, 4, generator=g)
         out.append(batch)

@@ -63,10 +63,11 @@ class RandRotationTaskd(RandTask):
         key: the view (C, *spatial); it is replaced by the rotated one.
         labels: which to draw from, uniformly; ``None`` takes all that keep the shape of the view: ten for a cube, six
             (0, 1, 2, 3, 5, 8) when the first two sides are equal, four (0, 2, 5, 8) when all differ.
+        name: key of the answer.
         params_key: where to put what was drawn: ``label``.
 
     Returns:
-        The sample with ``key`` rotated and the answer ``label``.
+        The sample with ``key`` rotated and the answer.
 
     Raises:
         ValueError: when a label is unknown or would change the shape of the view.
@@ -77,11 +78,14 @@ class RandRotationTaskd(RandTask):
     True
     """
 
-    def __init__(self, key: str, labels: Sequence[int] | None = None, params_key: str | None = None) -> None:
+    def __init__(
+        self, key: str, labels: Sequence[int] | None = None, *, name: str = "label", params_key: str | None = None
+    ) -> None:
         super().__init__(key, params_key)
         if labels is not None and (not labels or not set(labels) <= set(range(len(ROTATIONS)))):
             raise ValueError(f"`labels` of rotations must be some of 0 to {len(ROTATIONS) - 1}, got {list(labels)}.")
         self.labels = None if labels is None else tuple(labels)
+        self.name = name
 
     def draw(self, shape: tuple[int, ...]) -> Params:
         valid = valid_rotations(shape[1:])
@@ -94,7 +98,7 @@ class RandRotationTaskd(RandTask):
         return {"label": labels[self.R.randint(len(labels))]}
 
     def kernel(self, x: Tensor, params: Params) -> dict[str, Tensor]:
-        return {self.key: rotate(x, params["label"]), "label": params["label"].to(x.device, non_blocking=True)}
+        return {self.key: rotate(x, params["label"]), self.name: params["label"].to(x.device, non_blocking=True)}
 
 
 __all__ = ["RandRotationTaskd", "num_rotations", "rotate", "rotate_back", "valid_rotations"]
