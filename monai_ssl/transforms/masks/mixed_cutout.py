@@ -26,8 +26,8 @@ class RandMixedCutoutd(RandTask):
     """Cut boxes out of each image and fill them with noise, then others, which show another image of the batch.
 
     A round draws boxes until their volumes, counted without regard to overlaps, sum to a share of the image that was
-    drawn uniformly. The noise is normal, scaled to [0, 1] in each channel. The other image is any of the batch; where it
-    is the image itself there is no second round.
+    drawn uniformly. The noise is normal, scaled to [0, 1] in each channel. The other image is any of the batch; where
+    it is the image itself there is no second round.
 
     Args:
         key: images in [0, 1] of a batch, or a list of such of one sample.
