@@ -25,6 +25,7 @@ TABLE = transforms.permutation_table(9, 20)
 TASKS: dict[str, dict[str, Any]] = {
     "RandCubeMaskd": {"prob": 1.0},
     "RandCubeTurnsd": {"cells": (4, 4)},
+    "RandDiagonalPaird": {"out_size": (90, 90)},
     "RandIoUPairCropd": {"out_size": (64, 64), "sizes": ((64, 64), (96, 80)), "num_locals": 0, "background": None},
     "RandJigsawd": {"cube": (40, 40), "permutations": TABLE},
     "RandMixedCutoutd": {},

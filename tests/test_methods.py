@@ -13,7 +13,22 @@ from monai_ssl.methods.base import SharesFeatures
 from monai_ssl.networks import MomentumNetwork
 
 pytestmark = pytest.mark.bundle
-COMPARING = ("barlow_twins", "byol", "c2l", "exemplar", "moco", "pcrlv", "simclr", "simsiam", "swin_unetr", "tower", "dira-pretrain_")
+COMPARING = (
+    *(
+        "aligned",
+        "barlow_twins",
+        "byol",
+        "c2l",
+        "exemplar",
+        "moco",
+        "pcrlv",
+        "simclr",
+        "simsiam",
+        "swin_unetr",
+        "tower",
+    ),
+    "dira-pretrain_",
+)
 
 
 def moved(method, step, batch, term):

@@ -50,6 +50,7 @@ class StartFrom:
             return
         load_weights(engine.method, self.path, "encoder")
         account = load_weights(engine.method, self.path, "method", strict=False)
+        engine.method.after_start()
         logger.info("Starting from an earlier stage.\n%s", account.table())
         engine.data_seen += _data_seen_by(Path(self.path))
 

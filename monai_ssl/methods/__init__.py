@@ -1,5 +1,6 @@
 """Self-supervised methods, one file a paper."""
 
+from monai_ssl.methods.aligned import Aligned
 from monai_ssl.methods.autoencoder import AutoEncoder
 from monai_ssl.methods.barlow_twins import BarlowTwins
 from monai_ssl.methods.base import Method, Restores, SharesFeatures
@@ -28,6 +29,7 @@ from monai_ssl.methods.transvw import TransVW
 from monai_ssl.methods.volume_fusion import VolumeFusion
 
 __all__ = [
+    "Aligned",
     "AutoEncoder",
     "BYOL",
     "BarlowTwins",

@@ -92,6 +92,9 @@ class Method(nn.Module, ABC):
     def after_step(self) -> None:
         """Update what gradients do not (momentum encoders, queues, centers), after a real optimizer step only."""
 
+    def after_start(self) -> None:
+        """Bring up to date what follows other networks, after these were replaced by those of an earlier run."""
+
     def metrics(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return scalars that say how well the task is solved, such as its accuracy, by name; none by default.
 

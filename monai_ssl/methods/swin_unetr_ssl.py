@@ -25,8 +25,8 @@ TERMS = ("restoration", "rotation", "contrast")
 class SwinUNETRSSL(Method):
     r"""Restore what was cut out of two views of a window, name their rotations, and tell them from other windows.
 
-    Eq. 4: :math:`L = \lambda_1 \|\hat x - x\|_1 + \lambda_2 \mathrm{CE}(r, \hat r) + \lambda_3 L_\mathrm{NT-Xent}(v_1, v_2)`,
-    with linear heads for :math:`\hat r` and :math:`v` on the average of the coarsest map.
+    Eq. 4: :math:`L = \lambda_1 \|\hat x - x\|_1 + \lambda_2 \mathrm{CE}(r, \hat r) + \lambda_3 L_\mathrm{NT-Xent}(v_1,
+    v_2)`, with linear heads for :math:`\hat r` and :math:`v` on the average of the coarsest map.
 
     Args:
         network: U-Net on the encoder that is to be pre-trained; without skip connections in the paper.

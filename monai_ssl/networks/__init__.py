@@ -19,6 +19,7 @@ from monai_ssl.networks.pyramid_unet import PyramidUNet
 from monai_ssl.networks.recipe import build, network_class, recipe_of, remember
 from monai_ssl.networks.residual_encoder import ResidualEncoder, ResidualEncoderUNet
 from monai_ssl.networks.resnet_encoder import ResNetEncoder
+from monai_ssl.networks.roi_pool import roi_pool
 from monai_ssl.networks.sparse import Sparse, sparse_features
 from monai_ssl.networks.unet import RestorationUNet, SkipUNet
 
@@ -59,6 +60,7 @@ __all__ = [
     "recipe_of",
     "remember",
     "restoration_head",
+    "roi_pool",
     "shuffle_batch",
     "sparse_features",
     "unshuffle_batch",

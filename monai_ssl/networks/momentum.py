@@ -38,6 +38,14 @@ class MomentumNetwork(nn.Module, Generic[Network]):
         for own, other in zip(self.network.parameters(), online.parameters(), strict=True):
             own.lerp_(other.detach().to(own.dtype), 1.0 - momentum)
 
+    @torch.no_grad()
+    def copy(self, online: Network, *, buffers_only: bool = False) -> None:
+        """Take over the present parameters and buffers; buffers alone are the running statistics of batch norm."""
+        if not buffers_only:
+            self.follow(online, 0.0)
+        for own, other in zip(self.network.buffers(), online.buffers(), strict=True):
+            own.copy_(other)
+
 
 def shuffle_batch(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """ShuffleBN: deal the samples of all processes to each other, so that batch norm does not betray pairs.

@@ -34,6 +34,7 @@ def dira(base: Callable[[networks.Encoder], Method]) -> Method:
 
 
 METHODS: dict[str, Callable[[], Method]] = {
+    "aligned": lambda: methods.Aligned(unet(), cells=3, dim=8, momentum=0.9),
     "simclr": lambda: methods.SimCLR(encoder(), hidden=8, dim=6),
     "moco": lambda: methods.MoCo(encoder(), dim=6, queue_size=24, momentum=0.9),
     "byol": lambda: methods.BYOL(encoder(), hidden=8, dim=6, momentum=0.9),
@@ -82,6 +83,9 @@ def batches(name: str, count: int = 3) -> list[dict[str, Tensor]]:
         batch["visible"] = torch.zeros(BATCH, 1, SIZE, SIZE).bernoulli(0.25, generator=g)
         batch["levels"] = torch.randint(5, (BATCH, SIZE, SIZE), generator=g)
         batch |= {key: torch.randint(4, (BATCH,), generator=g) for key in ("label", "label1", "label2")}
+        batch |= {key: batch["visible"].roll(i, 2) for i, key in enumerate(("visible1", "visible2"))}
+        batch["box1"] = torch.tensor([[4, 2], [16, 16]]).repeat(BATCH, 1, 1)
+        batch["box2"] = batch["box1"] - torch.tensor([4, 2])
         if name == "cpc":
             batch["patches"] = torch.rand(BATCH * 4, 1, 4, 4, generator=g)
         out.append(batch)
