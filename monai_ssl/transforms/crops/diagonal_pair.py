@@ -81,7 +81,9 @@ class RandDiagonalPaird(RandTask):
         return made
 
     def _window(self, x: Tensor, start: list[int]) -> Tensor:
-        return x[(slice(None), *(slice(s, s + n) for s, n in zip(start, self.out_size.tolist(), strict=True)))]
+        inside = (slice(first, first + n) for first, n in zip(start, self.out_size.tolist(), strict=True))
+        where = (slice(None), *inside)
+        return x[where]
 
 
 __all__ = ["RandDiagonalPaird"]
