@@ -144,9 +144,9 @@ class StudyFolder:
         """A row for each arm."""
         return self.root / "summary.csv"
 
-    def store(self, source: Path) -> Path:
-        """Return the store that a tree of scans is prepared into."""
-        return self.root / "stores" / _short(str(source))
+    def store(self, source: Path, patients: str | None = None) -> Path:
+        """Return the store that a tree of scans is prepared into, one for each way to tell its patients."""
+        return self.root / "stores" / _short(f"{source} {patients}" if patients else str(source))
 
     def phantoms(self, kind: str) -> Path:
         return self.root / "phantoms" / kind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -100,7 +101,10 @@ def _trained(job: Job, cell: CellJob, overrides: Mapping[str, Any], folder: Stud
     curve: list[list[float]] = []
 
     def remember(engine: Engine) -> None:
-        curve.append([int(trainer.state.iteration), float(engine.state.metrics[metric])])
+        value = float(engine.state.metrics[metric])
+        # an AUC of few validation patients that are all of one class is no number
+        if math.isfinite(value):
+            curve.append([int(trainer.state.iteration), value])
 
     validator.add_event_handler(Events.COMPLETED, remember)
     flow.run()

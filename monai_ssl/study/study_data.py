@@ -141,11 +141,11 @@ class _Pretrainings:
 
     def _store(self, method: Pretraining) -> Path:
         source = _place(method.dataset_dir, self.folder, labeled=False)
-        store = source if Store.is_store(source) else self.folder.store(source)
+        store = source if Store.is_store(source) else self.folder.store(source, method.patients)
         if store != source:
             if not source.exists():
                 raise ValueError(f"`pretraining#{method.name}#dataset_dir` names {source}, which does not exist.")
-            prepare(source, store, PrepareOptions())
+            prepare(source, store, PrepareOptions(patients=method.patients))
         return store
 
     def _patients_of(self, store: Path, images: tuple[tuple[str, str], ...]) -> tuple[str, ...]:

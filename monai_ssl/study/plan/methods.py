@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from monai_ssl.arguments import check_choice
 from monai_ssl.study.plan import checks
 from monai_ssl.study.plan.bundle_files import encoder_recipe, parsed, read_config, shared_for, spatial_dims
-from monai_ssl.study.plan.places import named_bundle, place
+from monai_ssl.study.plan.places import named_bundle, patients_said, place
 from monai_ssl.transforms.intensity.normalize import normalization_of
 
 if TYPE_CHECKING:
     from monai_ssl.transfer import ModelCard
 
-_RUN = {"bundle", "config", "dataset_dir", "overrides", "weights"}
+_RUN = {"bundle", "config", "dataset_dir", "overrides", "weights", "patients"}
 _TRANSFER = {"part", "decoder", "schemes"}
 _PARTS = ("encoder", "decoder", "both")
 
@@ -36,6 +36,7 @@ class Pretraining:
         normalize: what its model card says, or will say, of the normalization of images.
         part: of it that tasks whose network has a decoder start from; ``None``: as each task says.
         decoder: name of the method whose decoder they start from; ``None``: its own, where ``part`` asks for it.
+        patients: who is a patient in a tree of scans, see :func:`monai_ssl.io.patient_rule.patient_rule`.
         schemes: names of the study's schemes by which it is fine-tuned; ``None`` for all.
     """
 
@@ -50,10 +51,11 @@ class Pretraining:
     part: str | None = None
     decoder: str | None = None
     schemes: tuple[str, ...] | None = None
+    patients: str | None = None
 
 
 def read_methods(
-    entries: Mapping[str, Mapping[str, Any]], base: Path, shared: Mapping[str, Any]
+    entries: Mapping[str, Mapping[str, Any]], base: Path, shared: Mapping[str, Any], patients: str | None = None
 ) -> tuple[Pretraining, ...]:
     """Return the methods of a study.
 
@@ -74,7 +76,8 @@ def read_methods(
             found[name] = replace(other, name=name, part=None, decoder=None, schemes=None)
         else:
             entry = checks.known(entry, _RUN | _TRANSFER, f"`{key}`")
-            found[name] = _pretraining(name, entry, base, shared)
+            made = _pretraining(name, entry, base, shared)
+            found[name] = replace(made, patients=patients_said(entry, patients, base, key))
         found[name] = replace(found[name], **_transfer(entry, key, entries))
     return tuple(found[name] for name in entries)
 

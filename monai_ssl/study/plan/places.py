@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from monai_ssl.bundle_folders import bundle_folder
+from monai_ssl.io.patient_rule import patient_rule
 
 PHANTOMS = "phantoms:"
 """``dataset_dir`` of this form is generated: ``phantoms:ct`` with labels, ``phantoms:xray`` of two classes.
@@ -23,6 +25,25 @@ def named_bundle(named: str, base: Path, key: str) -> Path:
         return bundle_folder(named, base)
     except ValueError as error:
         raise ValueError(f"`{key}`: {error}") from error
+
+
+def patients_said(entry: Mapping[str, Any], default: str | None, base: Path, key: str) -> str | None:
+    """Return how an entry says who is a patient: a table, whose path starts from the study file, or an expression.
+
+    Raises:
+        ValueError: when there is no such table, or it is none; ``key`` names the place.
+    """
+    said = entry.get("patients")
+    if said is None:
+        return default
+    if not isinstance(said, str) or not said:
+        raise ValueError(f"`{key}#patients` must be a table `*.csv` or a regular expression, got {said!r}.")
+    said = str((base / said).resolve()) if said.lower().endswith(".csv") else said
+    try:
+        patient_rule(said)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"`{key}#patients`: {error}") from error
+    return said
 
 
 def place(named: Any, base: Path) -> str:

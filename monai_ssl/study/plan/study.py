@@ -11,10 +11,11 @@ from typing import Any
 from monai_ssl.study.plan import checks
 from monai_ssl.study.plan.bundle_files import refuse_unused
 from monai_ssl.study.plan.methods import Pretraining, read_methods
+from monai_ssl.study.plan.places import patients_said
 from monai_ssl.study.plan.tasks import StudyTask, read_task
 
 _STUDY = {"name", "output_dir", "seeds", "pretrain", "pretraining", "tasks", "labels", "schemes", "shared"}
-_STUDY |= {"select", "target_bn_batches", "allow_leak", "leave_out_labeled", "tune", "tune_seeds"}
+_STUDY |= {"select", "target_bn_batches", "allow_leak", "leave_out_labeled", "tune", "tune_seeds", "patients"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ def read_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> St
     """Read a study file.
 
     Keys that begin with ``_`` are comments. ``shared`` has two parts, ``pretraining`` and ``tasks``: overrides of all
-    bundles of that kind, which the overrides of one method or task win over.
+    bundles of that kind, which the overrides of one method or task win over. ``patients`` says who is a patient in
+    trees of scans, as ``--patients`` of ``prepare`` does: a table or an expression, for all, or in a method or task for
+    its own.
 
     Args:
         path: JSON.
@@ -92,12 +95,13 @@ def check_study(content: Mapping[str, Any], base: Path) -> Study:
     tasks = checks.objects(content["tasks"], "tasks")
     if "scratch" in methods:
         raise ValueError("`pretraining#scratch`: training from scratch is always part of a study; leave it out.")
+    patients = patients_said(content, None, base, "the study")
     study = Study(
         name=str(content["name"]),
         output_dir=Path(content.get("output_dir") or f"studies/{content['name']}"),
         seeds=checks.seeds(content.get("seeds", [0])),
-        pretraining=read_methods(methods, base, shared.get("pretraining", {})),
-        tasks=tuple(read_task(name, task, base, shared.get("tasks", {})) for name, task in tasks.items()),
+        pretraining=read_methods(methods, base, shared.get("pretraining", {}), patients),
+        tasks=tuple(read_task(name, task, base, shared.get("tasks", {}), patients) for name, task in tasks.items()),
         labels=checks.labels(content["labels"]),
         schemes=checks.schemes(content.get("schemes", ["full"])),
         select=str(content.get("select", "last")),

@@ -12,11 +12,11 @@ from monai_ssl.arguments import check_choice
 from monai_ssl.bundle_folders import config_file
 from monai_ssl.study.plan import checks
 from monai_ssl.study.plan.bundle_files import parsed, read_config, shared_for
-from monai_ssl.study.plan.places import named_bundle, place
+from monai_ssl.study.plan.places import named_bundle, patients_said, place
 from monai_ssl.tasks import Task
 
 _TASK = {"bundle", "dataset_dir", "overrides", "metric", "higher_is_better", "test_share", "val_share"}
-_TASK |= {"imbalance", "hard_cutoff"}
+_TASK |= {"imbalance", "hard_cutoff", "patients"}
 _DOWNSTREAM = ("task", "metric", "spatial_dims")
 """Keys by which a bundle says that it trains on labels, and what."""
 
@@ -39,6 +39,7 @@ class StudyTask:
         channels: of the images, as its bundle has it.
         normalize: of images, ``"card"`` for what each method's model card says; ``None``: its bundle has no such key.
         imbalance: ratio of the rare class to the other one among the training images; ``labels`` then count images.
+        patients: who is a patient where a list does not tell, see :func:`monai_ssl.io.patient_rule.patient_rule`.
         hard_cutoff: score up to which a test patient is hard for scratch; the report then tells gains on hard ones.
     """
 
@@ -56,6 +57,7 @@ class StudyTask:
     normalize: str | None = None
     imbalance: float | None = None
     hard_cutoff: float | None = None
+    patients: str | None = None
 
     @property
     def higher_is_better(self) -> bool:
@@ -76,7 +78,9 @@ class StudyTask:
         return found
 
 
-def read_task(name: str, entry: Mapping[str, Any], base: Path, shared: Mapping[str, Any]) -> StudyTask:
+def read_task(
+    name: str, entry: Mapping[str, Any], base: Path, shared: Mapping[str, Any], patients: str | None = None
+) -> StudyTask:
     """Return a task of a study.
 
     Raises:
@@ -111,6 +115,7 @@ def read_task(name: str, entry: Mapping[str, Any], base: Path, shared: Mapping[s
         normalize=str(parser["normalize"] or "none") if "normalize" in parser else None,
         imbalance=checks.share(entry["imbalance"], f"{key}#imbalance") if "imbalance" in entry else None,
         hard_cutoff=checks.share(entry["hard_cutoff"], f"{key}#hard_cutoff") if "hard_cutoff" in entry else None,
+        patients=patients_said(entry, patients, base, key),
     )
     higher = found.higher_is_better
     if entry.get("higher_is_better", higher) is not higher:
