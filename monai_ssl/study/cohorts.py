@@ -193,8 +193,8 @@ def _truth(case: Case, hashes: ContentHashes) -> str:
 
 
 def _cases(task: StudyTask, dataset_dir: Path, section: str) -> list[Case]:
-    options = {"val_share": task.val_share, "seed": _SPLIT_SEED, "patients": task.patients}
-    return task.task.cases(section, dataset_dir, task.datalist, **options)
+    share, said = task.val_share, task.patients
+    return task.task.cases(section, dataset_dir, task.datalist, val_share=share, seed=_SPLIT_SEED, patients=said)
 
 
 def _check_apart(cohort: Cohort, name: str) -> None:
