@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from monai_ssl.store.array_maps import array_map, size_problem
 from monai_ssl.store.body_box import Box
 from monai_ssl.store.intensity import Intensity, default_intensity
 from monai_ssl.store.layout import MANIFEST, array_path
 from monai_ssl.store.records import Records
 
 Slices = tuple[slice | int, ...]
-
-_REMEDY = (
-    "run `python -m monai_ssl prepare SRC STORE` again, which restores what is missing, then continue with "
-    "`--resume true`."
-)
-_OPEN_MAPS = 16
-
-
-class _Map(NamedTuple):
-    """An open memory map, and the number of the file that it is of."""
-
-    array: np.ndarray
-    inode: int
-
-
-_maps: OrderedDict[Path, _Map] = OrderedDict()
 
 
 class Scan:
@@ -132,42 +116,21 @@ class Scan:
 
     def damage(self) -> str | None:
         """Say in what the array's file is not as it was prepared, by its size alone; ``None`` when it is."""
-        try:
-            return self._shortness(self.path.stat().st_size)
-        except OSError as error:
-            return f"cannot be read ({error.strerror})"
-
-    def _shortness(self, size: int) -> str | None:
-        whole = self._record["bytes"]
-        return None if size >= whole else f"was cut short, to {size} of {whole} bytes"
+        return size_problem(self.path, self._record["bytes"])
 
     def _map(self) -> np.ndarray:
-        """Open the memory map; a few stay open, since opening costs more than reading a window.
+        """Return the memory map.
 
-        What is cut off under an open map would end the process by a signal, without a word, so the size is looked at
-        each time. A file that was removed can still be read through its map; one that was written again is opened.
+        Raises:
+            ValueError: when it cannot be opened, or its file was cut short.
         """
-        stat = self.path.stat() if self.path.exists() else None
-        known = _maps.get(self.path)
-        if known is not None and (stat is None or known.inode == stat.st_ino):
-            if stat is not None and (damage := self._shortness(stat.st_size)):
-                raise ValueError(f"Scan {self.key} of the store {damage}: {_REMEDY}")
-            _maps.move_to_end(self.path)
-            return known.array
-        array = self._opened()
-        _maps[self.path] = _Map(array, 0 if stat is None else stat.st_ino)
-        while len(_maps) > _OPEN_MAPS:
-            _maps.popitem(last=False)
-        return array
-
-    def _opened(self) -> np.ndarray:
         try:
-            array = np.asarray(np.load(self.path, mmap_mode="r", allow_pickle=False))
-            if array.shape != self.shape or array.dtype != self.dtype:
-                raise ValueError(f"it is {array.dtype} {array.shape}, not {self.dtype} {self.shape}")
-        except Exception as error:  # NumPy parses the header as Python, and a damaged one breaks that in many ways
-            raise ValueError(f"Scan {self.key} of the store cannot be opened ({error}): {_REMEDY}") from error
-        return array
+            return array_map(self.path, self.shape, self.dtype, self._record["bytes"])
+        except ValueError as error:
+            raise ValueError(
+                f"Scan {self.key} of the store {error}: run `python -m monai_ssl prepare SRC STORE` again, which "
+                "restores what is missing, then continue with `--resume true`."
+            ) from error
 
 
 class Store(Sequence[Scan]):

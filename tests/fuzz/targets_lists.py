@@ -20,7 +20,7 @@ from files import nifti, stored
 
 from monai_ssl.data.labeled import LabeledImages
 from monai_ssl.store import PrepareOptions, Split, Store, inspect_store, load_split, prepare, save_split
-from monai_ssl.store.store import _maps
+from monai_ssl.store.array_maps import _maps
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.plan import read_study
 from monai_ssl.study.results import read_cells

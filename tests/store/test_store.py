@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_ssl.store import CTWindow, MRPercentiles, PrepareOptions, Store, prepare
-from monai_ssl.store import store as store_module
+from monai_ssl.store import array_maps
 from monai_ssl.store.body_box import CT_BODY_ABOVE, body_box, foreground_threshold
 from monai_ssl.store.resample import resample
 
@@ -54,18 +54,18 @@ def test_a_window_can_be_changed(store):
 
 
 def test_few_files_stay_open(store):
-    store_module._maps.clear()
+    array_maps._maps.clear()
     for scan in store:
         scan[:, :2]
-    assert len(store) == 20 > len(store_module._maps) == store_module._OPEN_MAPS
+    assert len(store) == 20 > len(array_maps._maps) == array_maps._MOST
     open_files = [str(p.readlink()) for p in Path("/proc/self/fd").glob("*") if p.is_symlink() and p.exists()]
-    assert sum("scans" in name for name in open_files) <= store_module._OPEN_MAPS
+    assert sum("scans" in name for name in open_files) <= array_maps._MOST
 
 
 def test_a_window_touches_only_its_pages(tmp_path):
     nifti(tmp_path / "src" / "a.nii", np.tile(ct((64, 16, 16)), (1, 32, 32)))
     prepare(tmp_path / "src", tmp_path / "store", HERE)
-    store_module._maps.clear()
+    array_maps._maps.clear()
     scan = Store(tmp_path / "store")[0]
     assert scan.path.stat().st_size > 32e6
     scan[:, 30:32]

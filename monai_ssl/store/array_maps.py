@@ -1,0 +1,75 @@
+"""Open memory maps of the arrays of stores, and whether their files are still whole."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+_MOST = 16
+
+
+class _Map(NamedTuple):
+    """An open memory map, and the number of the file that it is of."""
+
+    array: np.ndarray
+    inode: int
+
+
+_maps: OrderedDict[Path, _Map] = OrderedDict()
+
+
+def array_map(path: Path, shape: tuple[int, ...], dtype: np.dtype, size: int) -> np.ndarray:
+    """Return the memory map of an array; a few stay open, since opening costs more than reading a window.
+
+    What is cut off under an open map would end the process by a signal, without a word, so the size is looked at each
+    time. A file that was removed can still be read through its map; one that was written again is opened.
+
+    Args:
+        path: of the ``.npy`` file.
+        shape: that it must have.
+        dtype: that it must have.
+        size: bytes of the whole file.
+
+    Raises:
+        ValueError: when it is another array, damaged or cut short.
+    """
+    stat = path.stat() if path.exists() else None
+    known = _maps.get(path)
+    if known is not None and (stat is None or known.inode == stat.st_ino):
+        if stat is not None and (problem := _shortness(stat.st_size, size)):
+            raise ValueError(problem)
+        _maps.move_to_end(path)
+        return known.array
+    array = _opened(path, shape, dtype)
+    _maps[path] = _Map(array, 0 if stat is None else stat.st_ino)
+    while len(_maps) > _MOST:
+        _maps.popitem(last=False)
+    return array
+
+
+def size_problem(path: Path, size: int) -> str | None:
+    """Say in what a file is not whole, by its size alone; ``None`` when it is."""
+    try:
+        return _shortness(path.stat().st_size, size)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def _shortness(found: int, size: int) -> str | None:
+    return None if found >= size else f"was cut short, to {found} of {size} bytes"
+
+
+def _opened(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    try:
+        array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except Exception as error:  # NumPy parses the header as Python, and a damaged one breaks that in many ways
+        raise ValueError(f"cannot be opened ({error})") from error
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(f"cannot be opened (it is {array.dtype} {array.shape}, not {dtype} {shape})")
+    return array
+
+
+__all__ = ["array_map", "size_problem"]
