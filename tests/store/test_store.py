@@ -9,8 +9,7 @@ from files import nifti
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_ssl.store import CTWindow, MRPercentiles, PrepareOptions, Store, prepare
-from monai_ssl.store import array_maps
+from monai_ssl.store import CTWindow, MRPercentiles, PrepareOptions, Store, array_maps, prepare
 from monai_ssl.store.body_box import CT_BODY_ABOVE, body_box, foreground_threshold
 from monai_ssl.store.resample import resample
 
