@@ -94,3 +94,14 @@ def test_a_guess_is_said_with_examples():
     assert first == f"6 patients in 12 scans, by {NUMBERS} (12)" and examples[0] == "p0_1.nii.gz is of 'p0'"
     assert len(examples) == 3 and "--patients" in doubt(found)
     assert doubt(patient_hints([Place("sub-1_T1w.nii")], "r")) is None
+
+
+@pytest.mark.parametrize("name", ["site{}_{:03d}.nii.gz", "site{}/{:03d}.nii.gz", "site{}/{:03d}/t1.nii.gz"])
+@pytest.mark.parametrize("number", [1, 3, 13])
+def test_numbers_that_begin_anew_at_each_site_stay_together(name, number):
+    """In flat names all of a site are one patient, a guess that is said; in folders equal numbers are one patient."""
+    places = [Place(name.format(site, i)) for site in (1, 2, 3) for i in range(1, number + 1)]
+    hints = patient_hints(places, "root")
+    flat = name.startswith("site{}_")
+    assert len({hint.patient for hint in hints}) == (3 if flat else number)
+    assert not flat or number == 1 or all(hint.is_weak for hint in hints)

@@ -88,10 +88,13 @@ def bezier(points: NDArray[np.float64], num_points: int) -> NDArray[np.float64]:
 def interpolate(x: Tensor, values: Tensor) -> Tensor:
     """Map each sample of ``x`` (B, ...) by straight lines between its ``values`` (B, N) at equal distances in [0, 1].
 
-    What lies outside of [0, 1] is mapped like its nearest end.
+    What lies outside of [0, 1] is mapped like its nearest end; NaN stays what it is.
     """
     count = values.shape[1]
     place = x.flatten(1).clamp(0.0, 1.0).mul_(count - 1)
+    # a knot of NaN is no number of any array
+    lost = place.isnan()
+    place.masked_fill_(lost, 0.0)
     # the last knot has nothing to its right
     left = place.int().clamp_(max=count - 2)
     place -= left
@@ -99,7 +102,7 @@ def interpolate(x: Tensor, values: Tensor) -> Tensor:
     table, left = values.flatten(), left.flatten()
     out = table.index_select(0, left)
     out.lerp_(table.index_select(0, left.add_(1)), place.flatten())
-    return out.reshape(x.shape)
+    return out.masked_fill_(lost.flatten(), float("nan")).reshape(x.shape)
 
 
 def _check_curves(curves: str | Sequence[Sequence[Sequence[float]]]) -> NDArray[np.float64]:

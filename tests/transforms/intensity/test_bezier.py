@@ -131,3 +131,13 @@ def test_knots_that_coincide_where_a_curve_ends_stay_finite():
 def test_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         RandBezierd("image", **arguments)
+
+
+def test_nan_stays_nan_and_spoils_no_other_voxel():
+    """The trainer then names the scan; an index that is NaN would end in an error of no name."""
+    x = torch.rand(2, 1, 6, 6)
+    expected = RandBezierd("image", prob=1.0).set_random_state(0).batch({"image": x})["image"]
+    x[0, 0, 2, 3] = torch.nan
+    out = RandBezierd("image", prob=1.0).set_random_state(0).batch({"image": x})["image"]
+    assert out.isnan().nonzero().tolist() == [[0, 0, 2, 3]]
+    assert torch.equal(out[~out.isnan()], expected[~out.isnan()])
