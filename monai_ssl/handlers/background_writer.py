@@ -37,6 +37,8 @@ class BackgroundWriter:
         hopeless: whether an error will come again however often the call is repeated; such a call is dropped.
         capacity: number of calls that may wait.
         longest_pause: seconds between two tries at most.
+        instead: makes another target and says its name; it takes over for good when a call fails a second time in a
+            row, or once while :meth:`flush` waits, with one warning.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class BackgroundWriter:
         *,
         capacity: int = 10_000,
         longest_pause: float = 60.0,
+        instead: tuple[Callable[[], Any], str] | None = None,
     ) -> None:
         self.dropped = 0
         self._connect = connect
         self._name = name
         self._hopeless = hopeless
+        self._instead = instead
         self._capacity = capacity
         self._longest_pause = longest_pause
         self._queue: deque[_Task] = deque()
@@ -76,7 +80,7 @@ class BackgroundWriter:
     def flush(self, timeout: float) -> bool:
         """Wait until nothing is left to do, for ``timeout`` seconds at most.
 
-        Gives up after half a second, long enough for one last try, while calls are failing.
+        Gives up after half a second, long enough for one last try, while calls are failing and nothing takes over.
 
         Returns:
             Whether everything has been written.
@@ -89,7 +93,7 @@ class BackgroundWriter:
                     self._start()
                 while self._queue or self._busy:
                     waited = time.monotonic() - start
-                    if waited >= (_LAST_TRY_SECONDS if self._failures else timeout):
+                    if waited >= (_LAST_TRY_SECONDS if self._failures and self._instead is None else timeout):
                         return False
                     self._changed.wait(0.05)
                 return True
@@ -161,16 +165,33 @@ class BackgroundWriter:
             logger.warning("%s refused a record, which is left out: %s", self._name, _first_line(error))
             self._done()
             return
-        self._warn(error)
+        takes_over = self._instead is not None and (self._failures > 0 or self._hurry.is_set())
+        if takes_over:
+            self._take_over(error)
+        elif self._instead is None:
+            self._warn(error)
         with self._changed:
-            self._failures += 1
+            self._failures = 0 if takes_over else self._failures + 1
             self._busy = False
             self._queue.appendleft(task)
             self._changed.notify_all()
+        if takes_over:
+            return
         pause = min(2.0 ** (self._failures - 1), self._longest_pause)
         # while `flush` waits, a few tries fit into its last half second
         if self._hurry.wait(pause):
             time.sleep(0.1)
+
+    def _take_over(self, error: Exception) -> None:
+        assert self._instead is not None
+        former, (self._connect, self._name) = self._name, self._instead
+        self._target = self._instead = None
+        logger.warning(
+            "%s cannot be written (%s). Training goes on; from here on records go to %s.",
+            former,
+            _first_line(error),
+            self._name,
+        )
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:

@@ -95,9 +95,9 @@ class MLflowRun:
         self.client.set_terminated(self.id, status)
 
 
-def record_uri(output_dir: Path, uri: str | None = None) -> str:
+def record_uri(output_dir: Path, uri: str | None = None, environment: Mapping[str, str] = os.environ) -> str:
     """Return where runs are recorded: where the environment says, else ``uri``, else in a file in the output."""
-    return os.environ.get(URI_VARIABLE) or uri or f"sqlite:///{output_dir.resolve() / 'mlruns.db'}"
+    return environment.get(URI_VARIABLE) or uri or f"sqlite:///{output_dir.resolve() / 'mlruns.db'}"
 
 
 def checked_uri(uri: str) -> str:
@@ -131,6 +131,8 @@ def is_hopeless(error: Exception) -> bool:
 
 def prepare_mlflow() -> None:
     """Import MLflow here, not in a thread, and let it notice a dead server in seconds; the user's settings win."""
+    # the second for a database that takes over when loader workers may just be forked
+    import mlflow.store.tracking.sqlalchemy_store
     import mlflow.tracking  # noqa: F401
 
     # our own queue repeats

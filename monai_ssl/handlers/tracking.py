@@ -45,7 +45,8 @@ _PATIENCE = 5.0
 class Tracking:
     """Record a run in MLflow: parameters, every loss term, learning rates, metrics, artifacts and how it ended.
 
-    All calls to MLflow are made by a thread of their own: a slow or dead server neither stops nor slows training.
+    All calls to MLflow are made by a thread of their own: a slow or dead server neither stops nor slows training. What
+    cannot be written to a server goes to ``mlruns.db`` in the output instead, with one warning.
     The run is marked FINISHED, FAILED on an exception, KILLED when training was terminated or interrupted. All metrics
     have the iteration as their axis. Whatever a handler puts into ``engine.state.metrics`` is logged once, when it was
     put there; what stays there is not logged again. Attach it after these handlers, and before the
@@ -93,7 +94,9 @@ class Tracking:
         if idist.get_rank() == 0:
             prepare_mlflow()
             where = printable(self.uri)
-            self._writer = BackgroundWriter(self._connect, f"MLflow at {where}", is_hopeless)
+            self._local = record_uri(Path(output_dir), environment={})
+            instead = None if sqlite_file(self.uri) else (self._connect_locally, f"MLflow at {self._local}")
+            self._writer = BackgroundWriter(self._connect, f"MLflow at {where}", is_hopeless, instead=instead)
 
     def attach(self, engine: SSLTrainer) -> None:
         """Record ``engine``, whose output is a dictionary of 0-d tensors."""
@@ -143,6 +146,14 @@ class Tracking:
 
     def _connect(self) -> MLflowRun:
         return MLflowRun(self.uri, self.experiment, self.run_name)
+
+    def _connect_locally(self) -> MLflowRun:
+        """Go on in the local database; what the server has already stays there."""
+        run = MLflowRun(self._local, self.experiment, self.run_name)
+        run.log_params(self.params)
+        run.log_tags({**environment_tags(), "instead_of": printable(self.uri)})
+        self.uri = self._local
+        return run
 
     def _put(self, call: Callable[[MLflowRun], None], *, expendable: bool = False) -> None:
         if self._writer is not None:
