@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from monai_ssl.handlers import RunFolder
+
+_REFUSED = 3
 _CLONE_NEWNS, _MS_REC_PRIVATE = 0x00020000, 0x4000 | 0x40000
 
 
@@ -90,6 +93,25 @@ def _is_worker(pid: int) -> bool:
         return False
 
 
+def _second_run(victim: Victim) -> None:
+    """Start another run in the folder that the job holds; it must be refused and touch nothing."""
+    lock, deadline = victim.place / "out" / ".lock", time.monotonic() + 20
+    while not (lock.is_file() and f"pid {victim.pid} " in lock.read_text()):
+        if time.monotonic() > deadline or not Path(f"/proc/{victim.pid}/status").exists():
+            return
+        time.sleep(0.005)
+    second = os.fork()
+    if second == 0:
+        try:
+            RunFolder(victim.place / "out", resume=False).claim()
+        except ValueError:
+            os._exit(_REFUSED)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(second, 0)[1])
+    if code != _REFUSED and "State:\tZ" not in Path(f"/proc/{victim.pid}/status").read_text():
+        raise AssertionError(f"a second run was let into {victim.place}")
+
+
 def _fill_disk(victim: Victim) -> None:
     """Leave a random little room on the disk, so that some write or other fails half-way."""
     stat = os.statvfs(victim.place)
@@ -139,6 +161,7 @@ INJURIES = {
     "MLflow gone": Injury(before=_dead_server, harmless=True),
     "scan deleted": Injury(during=_delete_data, after=_restore_data),
     "clock jump": Injury(before=_jumping_clock, harmless=True),
+    "second run": Injury(during=_second_run, harmless=True),
 }
 APPLIES = {
     "prepare": ("SIGKILL", "SIGTERM", "disk full", "out of memory", "worker killed", "scan deleted", "clock jump"),

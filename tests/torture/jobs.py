@@ -27,7 +27,7 @@ from monai_ssl.samples.phantom import phantom_xray, write_phantom_cohort  # noqa
 from monai_ssl.store.prepare import PrepareOptions, prepare  # noqa: E402
 
 BUNDLE = BUNDLES / "rotation" / "configs" / "pretrain_2d.json"
-EPOCHS, INTERVAL = 4, 3
+EPOCHS, INTERVAL = 4, 4
 """Of the pre-training; a checkpoint is written after every epoch, of so many iterations."""
 _SECRET = "00" * 32
 
@@ -82,7 +82,7 @@ class Prepare:
 
 
 class Pretrain:
-    """``pretrain`` of a bundle, with all its handlers."""
+    """``pretrain`` of a bundle, with all its handlers, validation patients and a best model."""
 
     name = "pretrain"
 
@@ -92,7 +92,7 @@ class Pretrain:
         shutil.copy(inputs / "mlruns.db", place / "out")
 
     def run(self, place: Path, workers: int) -> None:
-        options = {"max_epochs": EPOCHS, "windows_per_scan": 1, "validation": 0.0, "num_workers": workers}
+        options = {"max_epochs": EPOCHS, "windows_per_scan": 2, "validation": 0.34, "num_workers": workers}
         overrides = small(BUNDLE, place / "source", place / "out", resume=True, **options)
         parser: ConfigParser = parsed(BUNDLE, overrides | {"roi_size": [32, 32]})
         parser.get_parsed_content("initialize")
@@ -104,6 +104,8 @@ class Pretrain:
         saved = torch.load(place / "out" / "checkpoint.pt", weights_only=True)
         encoder = load_file(place / "out" / "encoder.safetensors")
         whole = {k: saved[k] for k in ("method", "optimizers", "epoch", "iteration", "samples_seen")}
+        best = torch.load(place / "out" / "best.pt", weights_only=True)
+        whole |= {f"best {k}": best[k] for k in ("method", "epoch", "best")}
         return _plain({**whole, "encoder": encoder, "model": torch.load(place / "out" / "model.pt", weights_only=True)})
 
     def data(self, place: Path) -> list[Path]:
