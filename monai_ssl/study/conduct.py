@@ -13,7 +13,7 @@ from filelock import FileLock
 from monai_ssl.study.execution import Status
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import Job
-from monai_ssl.study.matrix import Arm, arms
+from monai_ssl.study.matrix import Arm, arms, options_of
 from monai_ssl.study.mlflow_nesting import StudyRun
 from monai_ssl.study.parallel import Launch, Processes, pool, run_jobs, visible_gpus
 from monai_ssl.study.plan import Study
@@ -100,17 +100,13 @@ def table_of(study: Study) -> str:
     trained *= len(study.labels) * len(study.tasks) if study.leave_out_labeled else 1
     most = "at most " if study.leave_out_labeled else ""
     if study.tune:
-        tried = sum(len(candidates(study.tune, _scheme(study, a))) for a in found)
+        tried = sum(len(candidates(study.tune, str(options_of(study, a)["scheme"]))) for a in found)
         lines.append(f"{tried * len(study.labels) * study.tune_seeds} trials before, on validation patients")
     lines.append(
         f"{most}{trained} pre-trainings; {len(found)} arms x {len(study.labels)} numbers of labels "
         f"({', '.join(map(str, study.labels))}) x {len(study.seeds)} seeds = {len(found) * repeats} cells"
     )
     return "\n".join(lines)
-
-
-def _scheme(study: Study, arm: Arm) -> str:
-    return "full" if arm.pretraining is None else str(study.schemes[arm.scheme]["scheme"])
 
 
 def _encoder(arm: Arm) -> str:

@@ -22,6 +22,8 @@ from monai_ssl.study.plan.decoders import part_for
 from monai_ssl.study.pseudonyms import Pseudonyms
 
 SCRATCH = "scratch"
+PROBE = "probe"
+"""Scheme that asks frozen features; its baseline is the same network untrained."""
 PAPER_ENCODERS = {
     2: {"_target_": "monai_ssl.networks.ResNetEncoder", "spatial_dims": 2, "width": 64},
     3: {"_target_": "monai_ssl.networks.ConvEncoder", "spatial_dims": 3, "widths": [64, 128, 256, 512]},
@@ -68,19 +70,25 @@ class Arm:
 def arms(study: Study) -> list[Arm]:
     """Return the arms; each encoder with its normalization of images has its own from scratch, which moves all of it.
 
+    Under a probe the arm from scratch is the untrained network.
+
     Raises:
         ValueError: when a method fits no task, or its decoder is asked for and does not fit.
     """
     found: list[Arm] = []
     by_name = {method.name: method for method in study.pretraining}
+    probes = [name for name, options in study.schemes.items() if options["scheme"] == PROBE]
     for task in study.tasks:
         fitting = [method for method in study.pretraining if spatial_dims(method.encoder) == task.dims]
-        found += _from_scratch(task, fitting)
+        for scheme in ("full", *probes):
+            found += _from_scratch(task, fitting, scheme)
         for method in fitting:
             part = part_for(method, by_name[method.decoder or method.name], task)
             schemes = method.schemes or study.schemes
             normalize = task.normalization_for(method.normalize)
-            found += [Arm(method.name, task, scheme, method.encoder, method, part, normalize) for scheme in schemes]
+            # a probe has no decoder
+            parts = {scheme: "encoder" if scheme in probes and part else part for scheme in schemes}
+            found += [Arm(method.name, task, s, method.encoder, method, parts[s], normalize) for s in schemes]
     for method in study.pretraining:
         if not any(arm.pretraining is method for arm in found):
             raise ValueError(
@@ -90,17 +98,23 @@ def arms(study: Study) -> list[Arm]:
     return found
 
 
-def _from_scratch(task: StudyTask, fitting: list[Pretraining]) -> Iterator[Arm]:
+def options_of(study: Study, arm: Arm) -> Mapping[str, Any]:
+    """Return the scheme of an arm with its options; from scratch all of the network moves, unless it is probed."""
+    options = study.schemes.get(arm.scheme, {})
+    return options if arm.pretraining is not None or options.get("scheme") == PROBE else {"scheme": "full"}
+
+
+def _from_scratch(task: StudyTask, fitting: list[Pretraining], scheme: str) -> Iterator[Arm]:
     recipes = {encoder_name(method.encoder): method.encoder for method in fitting}
     kinds = [(encoder_name(method.encoder), task.normalization_for(method.normalize)) for method in fitting]
     if not kinds:
-        yield Arm(SCRATCH, task, "full", PAPER_ENCODERS[task.dims], None, None, task.normalization_for(None))
+        yield Arm(SCRATCH, task, scheme, PAPER_ENCODERS[task.dims], None, None, task.normalization_for(None))
     ranked = [kind for kind, _ in Counter(kinds).most_common()]
     for name, normalize in ranked:
         differs = [name] if name != ranked[0][0] else []
         differs += [normalize or "not normalized"] if normalize != ranked[0][1] else []
         arm = f"{SCRATCH} ({', '.join(differs)})" if differs else SCRATCH
-        yield Arm(arm, task, "full", recipes[name], None, None, normalize)
+        yield Arm(arm, task, scheme, recipes[name], None, None, normalize)
 
 
 def _kind(encoder: Mapping[str, Any], normalize: str | None) -> str:
@@ -198,7 +212,7 @@ class CellMaker:
 
     def _cell(self, arm: Arm, seed: int, count: int, data: str, listed: Path, start: Start) -> CellJob:
         task, method = arm.task, arm.pretraining
-        options = self.study.schemes[arm.scheme] if method is not None else {"scheme": "full"}
+        options = options_of(self.study, arm)
         settings = {**task.overrides, **options}
         if task.normalize is not None:
             # said aloud, since networks from scratch have no model card

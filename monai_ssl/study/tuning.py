@@ -24,12 +24,13 @@ Values = Mapping[str, float]
 def candidates(tune: Mapping[str, Sequence[float]], scheme: str) -> list[dict[str, float]]:
     """Return all combinations of the values that are tried under a scheme; none where nothing is tuned.
 
-    Under ``"fixed"`` the encoder does not learn: what is listed for ``lr`` is tried for the head.
+    Under ``"fixed"`` the encoder does not learn: what is listed for ``lr`` is tried for the head. A ``"probe"`` has no
+    rate, and validation patients choose its penalty.
 
     >>> candidates({"lr": [1e-4, 1e-3]}, "fixed")
     [{'head_lr': 0.0001}, {'head_lr': 0.001}]
     """
-    grid = dict(tune)
+    grid = {} if scheme == "probe" else dict(tune)
     if scheme == "fixed" and "lr" in grid:
         rates = grid.pop("lr")
         grid = {"head_lr": grid.get("head_lr", rates), **{name: grid[name] for name in grid if name != "head_lr"}}

@@ -7,6 +7,7 @@ from monai_ssl.tasks.classification import Classification
 from monai_ssl.tasks.data_check import check_data
 from monai_ssl.tasks.description import DescribedModel, DescribeModel
 from monai_ssl.tasks.labels import DecodeLabelsd, EncodeLabelsd
+from monai_ssl.tasks.linear_probe import LinearProbe
 from monai_ssl.tasks.normalization import normalization
 from monai_ssl.tasks.regression import Regression
 from monai_ssl.tasks.segmentation import Segmentation
@@ -22,6 +23,7 @@ __all__ = [
     "EncodeLabelsd",
     "FinetuneCheckpoint",
     "KeepBest",
+    "LinearProbe",
     "Metric",
     "Regression",
     "Scores",

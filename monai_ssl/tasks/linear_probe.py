@@ -44,6 +44,19 @@ class LinearProbe:
 
     Raises:
         ValueError: in training, for another network, or when the cases are all of one class.
+
+    >>> from monai.data import Dataset as Cases
+    >>> from monai.engines import SupervisedEvaluator
+    >>> from monai_ssl.networks import ConvEncoder
+    >>> network = EncoderClassifier(ConvEncoder(2, widths=(4, 8)), 2)
+    >>> cases = Cases([{"image": torch.full((1, 8, 8), float(i % 2)), "label": i % 2} for i in range(4)])
+    >>> trainer = Engine(lambda engine, batch: None)
+    >>> LinearProbe(network, cases, SupervisedEvaluator("cpu", [], network)).attach(trainer)
+    >>> trainer.run([0], max_epochs=5).iteration  # not one step: the head is fitted
+    0
+    >>> with evaluating(network):
+    ...     network(torch.stack([case["image"] for case in cases])).argmax(1)
+    tensor([0, 1, 0, 1])
     """
 
     def __init__(
@@ -57,7 +70,8 @@ class LinearProbe:
         voxels: int = 300,
         seed: int = 0,
     ) -> None:
-        self.network, self.dataset, self.validator = getattr(network, "module", network), dataset, validator
+        self.network: Any = getattr(network, "module", network)
+        self.dataset, self.validator = dataset, validator
         self.higher_is_better, self.roi_size, self.voxels, self.seed = higher_is_better, roi_size, voxels, seed
 
     def attach(self, engine: Engine) -> None:

@@ -20,11 +20,12 @@ from monai.transforms import (
 )
 from torch import Tensor, nn
 
+from monai_ssl.arguments import check_choice
 from monai_ssl.data.case_facts import CaseFacts
 from monai_ssl.data.cases import Case, read_list
 from monai_ssl.io.listing import scans_below
 from monai_ssl.io.monai_reader import ScanReader
-from monai_ssl.networks import Encoder, SkipUNet
+from monai_ssl.networks import Encoder, LinearSegmenter, SkipUNet
 from monai_ssl.tasks.base import Metric, Scores, Task, by_patient, mean
 from monai_ssl.tasks.finding import Finding
 from monai_ssl.tasks.label_check import check_labels
@@ -96,8 +97,9 @@ class Segmentation(Task):
         normalize: Normalize | None = None,
         *,
         skips: bool = True,
+        decoder: Literal["unet", "linear"] = "unet",
     ) -> nn.Module:
-        """Return a U-Net on ``encoder`` whose output are logits of background and all structures.
+        """Return a network on ``encoder`` whose output are logits of background and all structures.
 
         Args:
             encoder: with ``channels``, ``strides`` and ``spatial_dims``.
@@ -107,13 +109,18 @@ class Segmentation(Task):
                 ``"zscore"`` (PCRLv2 in 3-D) or ``"imagenet"`` (in 2-D). The authors of PCRL fine-tune with it in 2-D,
                 without it in 3-D.
             skips: skip connections; a decoder that was pre-trained without them fits only a network without.
+            decoder: ``"linear"``: each voxel is told from the encoder's maps by one linear layer, instead of a U-Net's.
 
         Raises:
-            ValueError: for another ``norm`` or ``normalize``, or a ``roi_size`` that cannot be halved often enough.
+            ValueError: for another ``decoder``, ``norm`` or ``normalize``, or a ``roi_size`` that cannot be halved often
+                enough.
         """
         check_sizes("roi_size", roi_size, encoder)
+        check_choice(("unet", "linear"), decoder=decoder)
         normalize_inputs(encoder, normalize)
-        return with_norm(SkipUNet(encoder, len(self.labels) + 1, skips=skips), norm)
+        classes = len(self.labels) + 1
+        network = SkipUNet(encoder, classes, skips=skips) if decoder == "unet" else LinearSegmenter(encoder, classes)
+        return with_norm(network, norm)
 
     def loading(
         self,
