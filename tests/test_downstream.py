@@ -27,7 +27,7 @@ from monai.transforms import RandFlipd
 from two_processes import ended, torchrun
 
 from monai_ssl.evaluation import recollect_bn
-from monai_ssl.networks import PyramidUNet
+from monai_ssl.networks import LinearSegmenter, PyramidUNet
 from monai_ssl.transfer import ModelCard, export_weights, paper_encoder
 
 pytestmark = pytest.mark.bundle
@@ -76,6 +76,21 @@ def test_segmentation_from_weights_to_files(tmp_path, volumes):
     assert run.info.status == "FINISHED" and run.data.params["scheme"] == "fixed"
     assert {"weights", "part", "bn_frozen", "norm", "seed"} <= run.data.params.keys()
     assert {"loss", "val_mean_dice"} <= run.data.metrics.keys()
+
+
+def test_a_probe_trains_no_step_and_is_evaluated_as_what_it_is(tmp_path, volumes, pictures):
+    overrides = segmentation(tmp_path, volumes, scheme="probe", roi_size=[24, 24, 16])
+    flow = workflow("segmentation", **overrides)
+    network = flow.parser.get_parsed_content("network")
+    before = {name: value.clone() for name, value in network.encoder.state_dict().items()}
+    flow.run()
+    trainer, validator = (flow.parser.get_parsed_content(f"{x}") for x in ("train#trainer", "validate#evaluator"))
+    assert trainer.state.iteration == 0 and isinstance(network, LinearSegmenter)
+    assert all(torch.equal(value, before[name]) for name, value in network.encoder.state_dict().items())
+    # the body stands out from air: what is read from an untrained encoder's maps is more than nothing
+    assert validator.state.best_metric > 0.1
+    workflow("segmentation", ["train", "evaluate"], **overrides | {"scheme": "full"}).run()
+    assert "mean_dice" in (tmp_path / "metrics.csv").read_text()
 
 
 @pytest.mark.slow

@@ -112,8 +112,8 @@ class Segmentation(Task):
             decoder: ``"linear"``: each voxel is told from the encoder's maps by one linear layer, instead of a U-Net's.
 
         Raises:
-            ValueError: for another ``decoder``, ``norm`` or ``normalize``, or a ``roi_size`` that cannot be halved often
-                enough.
+            ValueError: for another ``decoder``, ``norm`` or ``normalize``, or a ``roi_size`` that cannot be
+                halved often enough.
         """
         check_sizes("roi_size", roi_size, encoder)
         check_choice(("unet", "linear"), decoder=decoder)

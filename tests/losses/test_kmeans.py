@@ -1,5 +1,7 @@
 """Spherical k-means: KMeans-1 to KMeans-3 of docs/properties.md."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -33,7 +35,7 @@ def test_it_is_the_loop_in_double_precision():
 def test_the_objective_never_falls_and_chunks_do_not_matter(monkeypatch):
     x = points()
     values = [(x @ clustered(x, iterations=i)[0].T).amax(1).sum().item() for i in range(1, 8)]
-    assert all(b >= a - 1e-5 for a, b in zip(values, values[1:], strict=False))
+    assert all(b >= a - 1e-5 for a, b in pairwise(values))
     whole = clustered(x)
     monkeypatch.setattr(module, "_CHUNK", 35)
     parts = clustered(x)

@@ -48,7 +48,9 @@ def test_a_sample_is_never_its_own_negative_and_all_others_come():
     assert drawn.shape == (450, 3) and not (drawn == index[:, None]).any()
     assert all(set(drawn[index == i].flatten().tolist()) == {*range(9)} - {i} for i in range(9))
     assert all_of_them.negatives == 8
-    assert all(set(row.tolist()) == {*range(9)} - {int(i)} for i, row in zip(index, all_of_them._others(index)))
+    assert all(
+        set(row.tolist()) == {*range(9)} - {int(i)} for i, row in zip(index, all_of_them._others(index), strict=True)
+    )
 
 
 @pytest.mark.parametrize("objective", ["softmax", "nce"])

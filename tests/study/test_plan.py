@@ -15,6 +15,7 @@ from monai_ssl.study.conduct import table_of
 from monai_ssl.study.matrix import arms
 from monai_ssl.study.plan import check_study, read_study
 from monai_ssl.study.plan.bundle_files import encoder_name
+from monai_ssl.study.tuning import candidates
 from monai_ssl.transfer import ModelCard, export_weights
 
 SMOKE = Path(__file__).parents[2] / "studies/smoke.json"
@@ -157,6 +158,11 @@ def test_each_kind_of_encoder_has_its_scratch(tmp_path):
         ("three", f"scratch ({encoder_name(other)})"): encoder_name(other),
         ("two", "scratch"): encoder_name(flat),
     }
+    # a probe has a baseline of its own: the same network untrained, without a rate to tune
+    probing = arms(check_study(content | {"schemes": {"full": {}, "probe": {}}}, tmp_path))
+    untrained = [(a.task.name, a.method) for a in probing if a.pretraining is None and a.scheme == "probe"]
+    assert untrained == [(a.task.name, a.method) for a in found if a.pretraining is None]
+    assert candidates({"lr": [0.1, 0.2]}, "probe") == []
     # from scratch nothing is to be kept: it trains in full, whatever the schemes of the others
     assert {a.scheme for a in found if a.pretraining is None} == {"full"}
     trained = {(a.task.name, a.method, a.scheme) for a in found if a.pretraining is not None}
