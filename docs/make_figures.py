@@ -34,6 +34,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "RandRelativeLocationd": {"cube": (40, 40)},
     "RandRotationTaskd": {},
     "RandRubikd": {"cube": (40, 40), "permutations": TABLE},
+    "RandScanCropsd": {"out_size": (64, 64), "number": 4},
     "RandVisibleBlocksd": {"block": 16},
     "RandVolumeFusiond": {},
     "RandWindowCropd": {"out_size": (96, 96)},

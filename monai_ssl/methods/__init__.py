@@ -10,6 +10,7 @@ from monai_ssl.methods.cpc import CPC
 from monai_ssl.methods.cube_plus_plus import CubePlusPlus
 from monai_ssl.methods.dira import DiRA
 from monai_ssl.methods.exemplar import Exemplar
+from monai_ssl.methods.intra_scan import IntraScan
 from monai_ssl.methods.jigsaw import Jigsaw
 from monai_ssl.methods.mae import MAE
 from monai_ssl.methods.moco import MoCo
@@ -38,6 +39,7 @@ __all__ = [
     "CubePlusPlus",
     "DiRA",
     "Exemplar",
+    "IntraScan",
     "Jigsaw",
     "MAE",
     "Method",

@@ -49,6 +49,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "spark": lambda: methods.Spark(networks.RestorationUNet(networks.ConvEncoder(2, 1, [2, 4, 8], "instance"))),
     "volume_fusion": lambda: methods.VolumeFusion(networks.RestorationUNet(encoder(), 5, bounded=False)),
     "swin_unetr_ssl": lambda: methods.SwinUNETRSSL(unet(), dim=6),
+    "intra_scan": lambda: methods.IntraScan(encoder(), 2, hidden=8, dim=6),
     "pcrlv2": lambda: methods.PCRLv2(networks.PyramidUNet(encoder())),
     "dira": lambda: dira(lambda e: methods.SimCLR(e, hidden=8, dim=6)),
     "dira_moco": lambda: dira(lambda e: methods.MoCo(e, dim=6, queue_size=24, momentum=0.9)),
