@@ -23,6 +23,7 @@ NAME = "image"
 SIDE = 144
 TABLE = transforms.permutation_table(9, 20)
 TASKS: dict[str, dict[str, Any]] = {
+    "RandCellsd": {"cube": (40, 40), "cells": (3, 3)},
     "RandCubeMaskd": {"prob": 1.0},
     "RandCubeTurnsd": {"cells": (4, 4)},
     "RandDiagonalPaird": {"out_size": (90, 90)},

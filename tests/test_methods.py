@@ -14,21 +14,18 @@ from monai_ssl.networks import MomentumNetwork
 
 pytestmark = pytest.mark.bundle
 COMPARING = (
-    *(
-        "aligned",
-        "barlow_twins",
-        "byol",
-        "c2l",
-        "exemplar",
-        "moco",
-        "pcrlv",
-        "simclr",
-        "simsiam",
-        "swin_unetr",
-        "tower",
-    ),
+    "barlow_twins",
+    "byol",
+    "c2l",
+    "deepcluster",
     "dira-pretrain_",
+    "exemplar",
+    "infomin",
+    "moco",
+    "pcl",
+    "pcrlv",
 )
+COMPARING += ("sela", "simclr", "simsiam", "swav", "tower", "aligned", "swin_unetr")
 
 
 def moved(method, step, batch, term):

@@ -13,8 +13,8 @@ minimise minimisa minimising maximise maximisa initialis generalis recognis orga
 visualis serialis synchronis utilis characteris categoris discretis quantis randomis parallelis penalis prioritis
 customis localise localisa emphasise stabilis memoris
 """
-NAMES = '"licence"', '"labelled"'
-"""A key of the Decathlon's data lists, a former module."""
+NAMES = '"licence"', '"labelled"', "self-labelling"
+"""A key of the Decathlon's data lists, a former module, the title of a paper."""
 
 
 def test_spelling_is_american():

@@ -178,9 +178,10 @@ class Pretraining:
         return Probe(LabeledImages(probe_list, self.window_size, self.encoder.in_channels, normalize))
 
     def parameters(self) -> dict[str, Any]:
-        """Return the plain top-level settings, and hashes of the tables that views and method agree on."""
+        """Return the plain top-level settings, losses at chance, and hashes of tables that views and method share."""
         shown = {k: v for k, v in self.settings.items() if "::" not in k and _is_plain(v) and not k.endswith("_dir")}
         shown.pop("bundle_root", None)
+        shown |= {f"chance_{term}": value for term, value in self.method.chance.items()}
         return {**shown, **{f"{k}_sha256": hash_tensors({k: v}) for k, v in self.method.tables().items()}}
 
 

@@ -133,6 +133,9 @@ class SSLTrainer(Trainer):
                 module.progress = (state.iteration - 1) / (state.max_epochs * state.epoch_length)
                 module.epochs_done = (state.epoch - 1) / state.max_epochs
         seed_iteration(self.method, self.views, self.seed, state.iteration, idist.get_rank())
+        if (state.iteration - 1) % state.epoch_length == 0:
+            # not at the event of an epoch, which a run that continues in the middle of one sees again
+            self.method.start_epoch()
         batch: dict[Any, Any] = self.to_device(batchdata)
         if self.views is not None:
             with torch.no_grad():

@@ -52,6 +52,9 @@ class Progress:
 
     def _begin(self, engine: SSLTrainer) -> None:
         self._start = (time.monotonic(), engine.state.iteration)
+        if engine.method.chance:
+            terms = "  ".join(f"{name} {value:.4g}" for name, value in engine.method.chance.items())
+            print(f"at chance, when all is alike: {terms}", file=self._out, flush=True)
         if not self._out.isatty():
             return
         from tqdm import tqdm

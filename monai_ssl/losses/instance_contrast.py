@@ -43,6 +43,7 @@ class InstanceContrast(nn.Module):
     """
 
     log_z: Tensor
+    estimated: Tensor
 
     def __init__(
         self,
@@ -63,8 +64,9 @@ class InstanceContrast(nn.Module):
         self.bank = MemoryBank(samples, dim, momentum)
         self.negatives = min(negatives, samples - 1)
         self.temperature, self.objective = temperature, objective
-        # the normalization Z of NCE, -inf until the first step has estimated it
-        self.register_buffer("log_z", torch.tensor(-math.inf))
+        # the normalization Z of NCE, estimated by the first step
+        self.register_buffer("log_z", torch.zeros(()))
+        self.register_buffer("estimated", torch.tensor(False))
         self.estimate: Tensor | None = None
 
     @property
@@ -90,6 +92,7 @@ class InstanceContrast(nn.Module):
         self.bank.release()
         if self.estimate is not None:
             self.log_z.copy_(self.estimate)
+            self.estimated.fill_(True)
             self.estimate = None
 
     def _others(self, index: Tensor) -> Tensor:
@@ -110,7 +113,7 @@ class InstanceContrast(nn.Module):
         sums = torch.stack([logits.exp().sum(), logits.new_tensor(logits.numel())])
         if exchanging():
             sums = total(sums)
-        log_z = torch.where(self.log_z.isinf(), (sums[0] / sums[1]).log() + math.log(len(self.bank)), self.log_z)
+        log_z = torch.where(self.estimated, self.log_z, (sums[0] / sums[1]).log() + math.log(len(self.bank)))
         if self.training:
             self.estimate = log_z
         return log_z

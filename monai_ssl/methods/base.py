@@ -89,6 +89,17 @@ class Method(nn.Module, ABC):
         """Return one vector (B, D) for each image (B, C, *spatial): the average of the coarsest feature map."""
         return self.encoder.pooled(x)
 
+    @property
+    def chance(self) -> dict[str, float]:
+        """What terms cost when all similarities are equal, by name, so that a user sees whether learning has begun."""
+        return {}
+
+    def start_epoch(self) -> None:
+        """Prepare what holds for an epoch, such as clusters of a memory bank; before its first step only."""
+        for module in self.children():
+            if isinstance(module, Method):
+                module.start_epoch()
+
     def after_step(self) -> None:
         """Update what gradients do not (momentum encoders, queues, centers), after a real optimizer step only."""
 

@@ -8,6 +8,7 @@ https://arxiv.org/abs/2003.04297
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -89,7 +90,7 @@ class MoCo(Method):
         self.temperature = TEMPERATURES[version] if temperature is None else temperature
         check_interval("(0, inf)", temperature=self.temperature)
         self.momentum = momentum
-        width = encoder.channels[-1]
+        width = encoder.width
         head = projector([width, dim] if version == "v1" else [width, width, dim])
         self.query_network = ProjectedEncoder(encoder, head)
         self.key_network = MomentumNetwork(self.query_network)
@@ -99,16 +100,23 @@ class MoCo(Method):
     def encoder(self) -> Encoder:
         return self.query_network.encoder
 
+    @property
+    def chance(self) -> dict[str, float]:
+        return {"contrast": math.log1p(len(self.queue.features))}
+
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return self.losses_from(self.encoder(batch[self.shared_view]), batch)
 
     def losses_from(self, features: Sequence[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the terms, given the feature maps of ``view1``, so that another objective may share them."""
-        query = self.query_network.project(features)
-        key = self._keys(batch["view2"])
+        query, key = self.embed(features, batch)
         loss = info_nce(query, key, self.queue.features, self.temperature)
         self.queue.hold(key)
         return {"contrast": loss}
+
+    def embed(self, features: Sequence[Tensor], batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return queries and keys (B, dim), given the feature maps of ``view1``."""
+        return self.query_network.project(features), self._keys(batch["view2"])
 
     def after_step(self) -> None:
         self.key_network.follow(self.query_network, self.momentum)

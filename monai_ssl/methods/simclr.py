@@ -1,8 +1,10 @@
-"""SimCLR: contrast two views with all other views of the batch (NT-Xent).
+"""SimCLR v1 and v2: contrast two views with all other views of the batch (NT-Xent).
 
 Chen, Kornblith, Norouzi, Hinton, "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020.
-https://arxiv.org/abs/2002.05709. Sizes and numbers in 3-D: Zhang and Gu, "Dive into Self-supervised Learning for
-Medical Image Analysis: Data, Models and Tasks", 2022. https://arxiv.org/abs/2209.12157
+https://arxiv.org/abs/2002.05709. v2: Chen, Kornblith, Swersky, Norouzi, Hinton, "Big Self-Supervised Models are Strong
+Semi-Supervised Learners", NeurIPS 2020, https://arxiv.org/abs/2006.10029.
+Sizes and numbers in 3-D: Zhang and Gu, "Dive into Self-supervised Learning for Medical Image Analysis: Data, Models and
+Tasks", 2022. https://arxiv.org/abs/2209.12157
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from monai_ssl.arguments import check_interval
+from monai_ssl.arguments import check_batch_size, check_interval
 from monai_ssl.losses import nt_xent
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import Encoder, ProjectedEncoder, projector
@@ -31,6 +33,9 @@ class SimCLR(Method):
         hidden: width of the hidden layer of the head g.
         dim: length of a vector z.
         temperature: positive.
+        norm: batch norm in place of biases behind each layer of the head, as in v2. On a
+            :class:`~monai_ssl.networks.HeadedEncoder` the head has the three layers of v2, of which the first is
+            exported with the encoder.
 
     Batch:
 
@@ -53,17 +58,29 @@ class SimCLR(Method):
 
     shared_view = "view1"
 
-    def __init__(self, encoder: Encoder, *, hidden: int = 512, dim: int = 256, temperature: float = 0.07) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        hidden: int = 512,
+        dim: int = 256,
+        temperature: float = 0.07,
+        norm: bool = False,
+    ) -> None:
         super().__init__()
         check_interval("(0, inf)", temperature=temperature)
-        self.network = ProjectedEncoder(encoder, projector([encoder.channels[-1], hidden, dim]))
-        self.temperature = temperature
+        widths = [encoder.width, hidden, dim]
+        head = projector(widths, norm=True, bias=False, last_norm="affine") if norm else projector(widths)
+        self.network = ProjectedEncoder(encoder, head)
+        self.temperature, self.norm = temperature, norm
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return self.losses_from(self.encoder(batch[self.shared_view]), batch)
 
     def losses_from(self, features: Sequence[Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the terms, given the feature maps of ``view1``, so that another objective may share them."""
+        if self.norm:
+            check_batch_size(len(batch["view1"]), "SimCLR v2")
         z1, z2 = self.network.project(features), self.network(batch["view2"])
         return {"contrast": nt_xent(z1, z2, self.temperature)}
 

@@ -8,7 +8,15 @@ from monai_ssl.networks.conv_encoder import ConvEncoder
 from monai_ssl.networks.decoder import UNetDecoder, UpBlock
 from monai_ssl.networks.discriminator import Discriminator
 from monai_ssl.networks.encoder import Encoder, average
-from monai_ssl.networks.heads import ComparisonHead, RestorationHead, init_heads, mlp, projector, restoration_head
+from monai_ssl.networks.heads import (
+    ComparisonHead,
+    Prototypes,
+    RestorationHead,
+    init_heads,
+    mlp,
+    projector,
+    restoration_head,
+)
 from monai_ssl.networks.linear_segmenter import LinearSegmenter
 from monai_ssl.networks.mask_fill import MaskFill
 from monai_ssl.networks.momentum import MomentumNetwork, shuffle_batch, unshuffle_batch
@@ -22,6 +30,10 @@ from monai_ssl.networks.resnet_encoder import ResNetEncoder
 from monai_ssl.networks.roi_pool import roi_pool
 from monai_ssl.networks.sparse import Sparse, sparse_features
 from monai_ssl.networks.unet import RestorationUNet, SkipUNet
+from monai_ssl.networks.wrappers.crop_vectors import crop_vectors
+from monai_ssl.networks.wrappers.headed_encoder import HeadedEncoder
+from monai_ssl.networks.wrappers.shuffled_patches import ShuffledPatches
+from monai_ssl.networks.wrappers.split_encoder import SplitEncoder
 
 __all__ = [
     "CellEmbedding",
@@ -32,6 +44,7 @@ __all__ = [
     "Encoder",
     "EncoderClassifier",
     "GateAttention",
+    "HeadedEncoder",
     "MaskFill",
     "LinearSegmenter",
     "MomentumNetwork",
@@ -39,13 +52,16 @@ __all__ = [
     "Norm",
     "OuterProductAttention",
     "ProjectedEncoder",
+    "Prototypes",
     "PyramidUNet",
     "ResNetEncoder",
     "ResidualEncoder",
     "ResidualEncoderUNet",
     "RestorationHead",
     "RestorationUNet",
+    "ShuffledPatches",
     "SkipUNet",
+    "SplitEncoder",
     "Sparse",
     "UNetDecoder",
     "UpBlock",
@@ -53,6 +69,7 @@ __all__ = [
     "average",
     "batch_to_group_norm",
     "build",
+    "crop_vectors",
     "init_heads",
     "mlp",
     "network_class",

@@ -11,7 +11,7 @@ class EncoderClassifier(nn.Module):
     """Encoder, global average, dropout, one linear layer (PCRLv2 Sec. 4.2).
 
     Args:
-        encoder: with ``channels`` and ``spatial_dims``; its last map is used.
+        encoder: its vector of an image is used, mostly the average of its last map.
         out_channels: classes; the output are logits (B, out_channels).
         dropout: probability before the linear layer.
     """
@@ -21,7 +21,7 @@ class EncoderClassifier(nn.Module):
         self.encoder = encoder
         self.spatial_dims = encoder.spatial_dims
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(encoder.channels[-1], out_channels)
+        self.head = nn.Linear(encoder.width, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.dropout(self.encoder(x)[-1].flatten(2).mean(2)))
+        return self.head(self.dropout(self.encoder.pooled(x)))

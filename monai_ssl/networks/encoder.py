@@ -30,8 +30,17 @@ class Encoder(nn.Module):
     blocks: tuple[type[nn.Module], ...] = ()
 
     def pooled(self, x: Tensor) -> Tensor:
-        """Return the average (B, channels[-1]) of the coarsest map of images ``x`` (B, in_channels, *spatial)."""
-        return average(self(x)[-1])
+        """Return the vector (B, width) of images ``x`` (B, in_channels, *spatial)."""
+        return self.pool(self(x))
+
+    @property
+    def width(self) -> int:
+        """Length of the vector of an image."""
+        return self.channels[-1]
+
+    def pool(self, features: Sequence[Tensor]) -> Tensor:
+        """Return the vector (B, width) of feature maps: the average of the coarsest one, unless a class says more."""
+        return average(features[-1])
 
     def nearest_size(self, size: Sequence[int]) -> tuple[int, ...]:
         """Return the spatial size nearest to ``size`` that the network takes: multiples of the last stride."""

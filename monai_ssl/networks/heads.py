@@ -1,4 +1,4 @@
-"""Projector, predictor (MLP heads) and restoration heads, used in pre-training only."""
+"""Projector, predictor (MLP heads), prototypes and restoration heads, used in pre-training only."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from monai.networks.layers import Conv
 from monai.networks.layers.utils import get_norm_layer
@@ -44,6 +45,35 @@ def projector(
     if last_norm != "none":
         layers.append(nn.BatchNorm1d(widths[-1], affine=last_norm == "affine"))
     return nn.Sequential(*layers)
+
+
+class Prototypes(nn.Linear):
+    """Prototypes (SwAV): a linear layer without bias whose K rows have unit length before every step.
+
+    Args:
+        dim: of a vector.
+        count: K.
+
+    Shapes:
+        (B, dim) -> (B, K) in float32, whatever autocast says.
+    """
+
+    def __init__(self, dim: int, count: int) -> None:
+        super().__init__(dim, count, bias=False)
+        self.renormalize()
+
+    def forward(self, z: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, enabled=False):
+            return super().forward(z.float())
+
+    def frozen(self, z: Tensor) -> Tensor:
+        """The same without a gradient to the prototypes; an optimizer then leaves them, decay and momentum included."""
+        return F.linear(z.float(), self.weight.detach())
+
+    @torch.no_grad()
+    def renormalize(self) -> None:
+        """Bring all rows to unit length, after an optimizer step."""
+        self.weight.copy_(F.normalize(self.weight, dim=1))
 
 
 class RestorationHead(nn.Module):

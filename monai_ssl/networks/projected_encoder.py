@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from monai_ssl.networks.encoder import Encoder, average
+from monai_ssl.networks.encoder import Encoder
 
 
 class ProjectedEncoder(nn.Module):
-    """Maps images (B, C, *spatial) to vectors (B, D): encoder, average of its coarsest map, projector.
+    """Maps images (B, C, *spatial) to vectors (B, D): encoder, its vector of an image, projector.
 
     Args:
         encoder: what is pre-trained.
-        projector: maps (B, encoder.channels[-1]) to (B, D).
+        projector: maps (B, encoder.width) to (B, D).
     """
 
     def __init__(self, encoder: Encoder, projector: nn.Module) -> None:
@@ -28,5 +28,5 @@ class ProjectedEncoder(nn.Module):
 
     def project(self, features: Sequence[Tensor]) -> Tensor:
         """Return the vectors (B, D) of feature maps that the encoder gave before."""
-        vectors: Tensor = self.projector(average(features[-1]))
+        vectors: Tensor = self.projector(self.encoder.pool(features))
         return vectors

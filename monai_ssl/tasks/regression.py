@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from monai_ssl.data.cases import Case, read_list
 from monai_ssl.files import atomic
-from monai_ssl.networks import Encoder, average
+from monai_ssl.networks import Encoder
 from monai_ssl.tasks.base import Metric, Scores, Task, by_patient, mean
 from monai_ssl.tasks.networks import Normalize, check_sizes, normalize_inputs, with_norm
 from monai_ssl.tasks.whole_image import load_whole_image, stacked
@@ -180,12 +180,12 @@ class Regressor(nn.Module):
         self.encoder = encoder
         self.spatial_dims = encoder.spatial_dims
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(encoder.channels[-1], 1)
+        self.head = nn.Linear(encoder.width, 1)
         self.register_buffer("mean", torch.zeros(1))
         self.register_buffer("std", torch.ones(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        standardized = self.head(self.dropout(average(self.encoder(x)[-1])))
+        standardized = self.head(self.dropout(self.encoder.pooled(x)))
         # in half precision large numbers lose their last digits or overflow
         return standardized.float() * self.std + self.mean
 

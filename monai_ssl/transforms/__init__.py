@@ -26,6 +26,7 @@ from monai_ssl.transforms.masks.rays_mask import RandRaysMaskd
 from monai_ssl.transforms.masks.visible_blocks import RandVisibleBlocksd
 from monai_ssl.transforms.masks.volume_fusion import RandVolumeFusiond
 from monai_ssl.transforms.one_of import RandOneOfd
+from monai_ssl.transforms.puzzles.cells import RandCellsd
 from monai_ssl.transforms.puzzles.cube_turns import (
     RandCubeTurnsd,
     turn_cells,
@@ -59,6 +60,7 @@ __all__ = [
     "RandBezierd",
     "RandBlockMaskd",
     "RandBrightnessd",
+    "RandCellsd",
     "RandColorJitterd",
     "RandCubeMaskd",
     "RandCubeTurnsd",

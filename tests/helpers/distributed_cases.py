@@ -51,6 +51,13 @@ METHODS: dict[str, Callable[[], Method]] = {
     "swin_unetr_ssl": lambda: methods.SwinUNETRSSL(unet(), dim=6),
     "intra_scan": lambda: methods.IntraScan(encoder(), 2, hidden=8, dim=6),
     "pcrlv2": lambda: methods.PCRLv2(networks.PyramidUNet(encoder())),
+    "swav": lambda: methods.SwAV(encoder(), 24, 5, hidden=8, dim=6, queue_size=16),
+    "deepcluster": lambda: methods.DeepCluster(encoder(), 24, 4, hidden=8, dim=6),
+    "sela": lambda: methods.DeepCluster(encoder(), 24, 4, assign="sinkhorn", hidden=8, dim=6),
+    "insdis": lambda: methods.InsDis(encoder(), 24, dim=6, temperature=0.5),
+    "insdis_nce": lambda: methods.InsDis(encoder(), 24, dim=6, temperature=0.5, objective="nce"),
+    "cmc": lambda: methods.CMC(networks.SplitEncoder(encoder(), encoder()), 24, dim=6, temperature=0.5),
+    "pcl": lambda: methods.PCL(methods.MoCo(encoder(), dim=6, queue_size=24, momentum=0.9), 24, [3, 6]),
     "dira": lambda: dira(lambda e: methods.SimCLR(e, hidden=8, dim=6)),
     "dira_moco": lambda: dira(lambda e: methods.MoCo(e, dim=6, queue_size=24, momentum=0.9)),
 }
@@ -78,7 +85,7 @@ def batches(name: str, count: int = 3) -> list[dict[str, Tensor]]:
     """Batches for all methods of the table."""
     g = torch.Generator().manual_seed(1)
     out = []
-    for _ in range(count):
+    for number in range(count):
         keys = ("view", "view1", "view2", "target", "target1", "target2")
         batch = {key: torch.rand(BATCH, 1, SIZE, SIZE, generator=g) for key in keys}
         batch["visible"] = torch.zeros(BATCH, 1, SIZE, SIZE).bernoulli(0.25, generator=g)
@@ -87,6 +94,8 @@ def batches(name: str, count: int = 3) -> list[dict[str, Tensor]]:
         batch |= {key: batch["visible"].roll(i, 2) for i, key in enumerate(("visible1", "visible2"))}
         batch["box1"] = torch.tensor([[4, 2], [16, 16]]).repeat(BATCH, 1, 1)
         batch["box2"] = batch["box1"] - torch.tensor([4, 2])
+        # one sample stands twice in the first batch, as where an epoch ends
+        batch["index"] = (torch.arange(BATCH) + BATCH * number) % (BATCH - 1 if number == 0 else 3 * BATCH)
         if name == "cpc":
             batch["patches"] = torch.rand(BATCH * 4, 1, 4, 4, generator=g)
         out.append(batch)
