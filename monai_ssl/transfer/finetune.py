@@ -37,7 +37,7 @@ def parameter_groups(
     >>> from monai_ssl.networks import ConvEncoder, EncoderClassifier
     >>> network = EncoderClassifier(ConvEncoder(2, widths=(4, 8)), 2)
     >>> [(group["lr"], len(group["params"])) for group in parameter_groups(network, lr=1e-4, head_lr=1e-3)]
-    [(0.0001, 12), (0.001, 2)]
+    [(0.0001, 16), (0.001, 2)]
     """
     check_choice(PARTS, part=part)
     check_interval("[0, inf)", lr=lr, head_lr=head_lr)

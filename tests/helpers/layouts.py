@@ -109,6 +109,20 @@ def classes(*folders: str, dims: int = 2) -> Callable[[Path], None]:
     return write
 
 
+def listed_classes(*labels: str) -> Callable[[Path], None]:
+    """Pictures and ``datalist.csv`` with the class of each."""
+
+    def write(root: Path) -> None:
+        rows = ["image,label,patient,section"]
+        for number in range(90):
+            picture(root / f"{number}.png")
+            section = "test" if number % 5 == 0 else "training"
+            rows.append(f"{number}.png,{labels[number % len(labels)]},patient{number},{section}")
+        (root / "datalist.csv").write_text("\n".join(rows))
+
+    return write
+
+
 def scans(root: Path) -> None:
     for name in names("scan"):
         meta_image(root / f"{name}.mhd")
@@ -127,6 +141,7 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "brats": volumes((0, 1, 2, 4), channels=4),
     "breast_ultrasound": classes("benign", "malignant", "normal"),
     "breastmnist": classes("malignant", "benign"),
+    "chest_xray_96px": listed_classes("normal", "bacteria", "virus"),
     "chexpert": findings(CHEXPERT),
     "drive": pictures(colors=True),
     "headneck/cubes": classes("other", "Brainstem", "SpinalCord", "RightParotid", "LeftParotid", dims=3),

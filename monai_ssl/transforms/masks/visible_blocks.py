@@ -27,7 +27,7 @@ class RandVisibleBlocksd(RandTask):
         key: the image, whose shape decides.
         block: side of a block in voxels; one number for all axes or one for each.
         mask_ratio: share of the blocks that is masked, in (0, 1).
-        name: key of the mask, float32 (1, *spatial): 1 where visible, 0 where masked.
+        name: key of the mask, of the type of the image (1, *spatial): 1 where visible, 0 where masked.
         params_key: where to put what was drawn: ``visible`` (B, *blocks), boolean.
 
     Raises:
@@ -70,7 +70,7 @@ class RandVisibleBlocksd(RandTask):
         visible = params["visible"].to(x.device, non_blocking=True)
         for axis, (side, block) in enumerate(zip(x.shape[2:], self._block(x.shape[2:]).tolist(), strict=True), start=1):
             visible = visible.index_select(axis, torch.arange(side, device=x.device) // block)
-        return {self.key: x, self.name: visible.unsqueeze(1).float()}
+        return {self.key: x, self.name: visible.unsqueeze(1).to(x.dtype)}
 
     def _block(self, spatial: Sequence[int]) -> np.ndarray:
         return per_axis("block", self.block, len(spatial)).astype(np.int64)

@@ -74,7 +74,7 @@ class RandVolumeFusiond(RandTask):
         if len(x) < 2:
             raise ValueError(f"{type(self).__name__} fuses images with each other and needs two at least.")
         painted = self._painted(x, {name: v.to(x.device, non_blocking=True) for name, v in params.items()})
-        alpha = painted.unsqueeze(1) / self.levels
+        alpha = painted.unsqueeze(1).to(x.dtype) / self.levels
         return {self.key: alpha * x + (1 - alpha) * x.roll(1, 0), self.name: painted}
 
     def _painted(self, x: Tensor, params: Params) -> Tensor:
