@@ -33,6 +33,7 @@ from monai_ssl.transfer.load import check_numbers
 from monai_ssl.transfer.source import read_checkpoint
 from monai_ssl.transforms import ImageNetNormalized, ZScored
 
+_SAMPLES = 4096
 _NORMALIZATIONS = {"zscore": ZScored, "imagenet": ImageNetNormalized}
 
 
@@ -154,6 +155,9 @@ def _of_bundle(root: Path, config: str, overrides: Mapping[str, Any]) -> tuple[M
     parser = ConfigParser()
     parser.read_config(str(root / "configs" / f"{config}.json"))
     parser.update(dict(overrides))
+    if "samples" in parser["network_def"] and "network_def#samples" not in overrides:
+        # a bank of samples is as long as the data set, which nothing but `model.json` tells without data
+        parser["network_def#samples"] = _SAMPLES
     size = str(parser["pretraining"]["window_size"]).removeprefix("@")
     method, window_size, views = (parser.get_parsed_content(name) for name in ("network_def", size, "views"))
     kinds = [type(transform) for transform in views.transforms]

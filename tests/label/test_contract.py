@@ -121,7 +121,7 @@ def test_training_goes_on_from_the_model_and_replaces_it(bundle, cases):
     parts = partition_dataset(cases, ratios=[0.66, 0.34])
     label_server.train(bundle, *parts, 1, **QUICK, lr=1e-5)
     after = model(bundle)
-    torch.testing.assert_close(after["head.bias"], marked["head.bias"], atol=1e-3, rtol=0)
+    torch.testing.assert_close(after["head.bias"], marked["head.bias"], atol=2e-3, rtol=0)
     assert after.keys() == start.keys() and not torch.equal(after["head.bias"], marked["head.bias"])
     torch.testing.assert_close(encoder_weight(after), encoder_weight(start), atol=1e-3, rtol=0)
 
