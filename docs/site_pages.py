@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
+import json
 import pkgutil
 from pathlib import Path
+from pydoc import locate
 
 import jupytext
 from make_figures import DISTURBANCES, TASKS, methods
 
 import monai_ssl
 import monai_ssl.transforms as transforms
+from monai_ssl.bundle_folders import bundle_folder, config_file
 from monai_ssl.methods.base import Method
 
 TUTORIALS = Path(__file__).resolve().parents[1] / "tutorials"
@@ -33,10 +35,11 @@ HIDDEN = {"study.worker"}
 
 
 def class_of(method: str) -> type[Method]:
-    """Return the class that ``monai_ssl/methods/<method>.py`` defines."""
-    module = importlib.import_module(f"monai_ssl.methods.{method}")
-    found = [c for c in vars(module).values() if inspect.isclass(c) and issubclass(c, Method)]
-    return next(c for c in found if c.__module__ == module.__name__)
+    """Return the class that the bundle of a method trains; some bundles are a preset of another one's class."""
+    config = json.loads(config_file(bundle_folder(method), "pretrain").read_text())
+    kind = locate(config["network_def"]["_target_"])
+    assert inspect.isclass(kind) and issubclass(kind, Method)
+    return kind
 
 
 def method_page(method: str, readme: str) -> str:
