@@ -56,7 +56,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "sela": lambda: methods.DeepCluster(encoder(), 24, 4, assign="sinkhorn", hidden=8, dim=6),
     "insdis": lambda: methods.InsDis(encoder(), 24, dim=6, temperature=0.5),
     "insdis_nce": lambda: methods.InsDis(encoder(), 24, dim=6, temperature=0.5, objective="nce"),
-    "cmc": lambda: methods.CMC(networks.SplitEncoder(encoder(), encoder()), 24, dim=6, temperature=0.5),
+    "cmc": lambda: methods.CMC(networks.SplitEncoder(encoder(), encoder()), 24, dim=6, temperature=5.0),
     "pcl": lambda: methods.PCL(methods.MoCo(encoder(), dim=6, queue_size=24, momentum=0.9), 24, [3, 6]),
     "dira": lambda: dira(lambda e: methods.SimCLR(e, hidden=8, dim=6)),
     "dira_moco": lambda: dira(lambda e: methods.MoCo(e, dim=6, queue_size=24, momentum=0.9)),
