@@ -26,6 +26,7 @@ COMMANDS = (
     "study",
     "handoff",
     "pack",
+    "adopt",
     "advise",
     "new_method",
     "analyse",
