@@ -38,13 +38,13 @@ class SwinUNETRSSL(Method):
 
     Batch:
 
-    ======================= ================== =======================================================
-    key                     shape              content
-    ======================= ================== =======================================================
-    ``view1``, ``view2``    (B, C, \*spatial)  one window, rotated twice, boxes of it replaced
+    ======================== ================== =======================================================
+    key                      shape              content
+    ======================== ================== =======================================================
+    ``view1``, ``view2``     (B, C, \*spatial)  one window, rotated twice, boxes of it replaced
     ``target1``, ``target2`` (B, C, \*spatial) the same, rotated, before anything was replaced
-    ``label1``, ``label2``  (B,)               their rotations, among ``rotations``
-    ======================= ================== =======================================================
+    ``label1``, ``label2``   (B,)               their rotations, among ``rotations``
+    ======================== ================== =======================================================
 
     Raises:
         ValueError: for rotations that do not exist, a temperature that is not positive, weights that are not three
