@@ -61,7 +61,7 @@ def embed(
     regions: str = "scan",
     window: Sequence[int] | None = None,
 ) -> FeatureTable:
-    """Return the pooled coarsest feature map of images, in windows of the size that the encoder was trained on.
+    """Return the vectors of images (``Encoder.pool``), in windows of the size that the encoder was trained on.
 
     Images have the spacing, intensities, channels and normalization of the training. Windows do not overlap but for
     the last of an axis; a smaller image is padded with its minimum.
@@ -136,26 +136,31 @@ def _windows(image: Tensor, size: tuple[int, ...]) -> tuple[Tensor, list[tuple[s
     return padded, dense_patch_slices(padded.shape[1:], size, size)
 
 
-def _maps(encoder: Encoder, image: Tensor, where: Sequence[tuple[slice, ...]]) -> Iterator[Tensor]:
-    """Yield the coarsest map (D, *cells) of each window."""
+def _features(encoder: Encoder, image: Tensor, where: Sequence[tuple[slice, ...]]) -> Iterator[list[Tensor]]:
+    """Yield the maps (B, D, *cells), fine to coarse, of a few windows at a time."""
     for start in range(0, len(where), _WINDOWS_A_BATCH):
         places = [(slice(None), *place) for place in where[start : start + _WINDOWS_A_BATCH]]
         batch = torch.stack([image[place] for place in places])
-        yield from encoder(batch.to(device_of(encoder)))[-1]
+        yield encoder(batch.to(device_of(encoder)))
+
+
+def _vectors(encoder: Encoder, image: Tensor, where: Sequence[tuple[slice, ...]]) -> Tensor:
+    """Return the vectors (N, D) of windows."""
+    return torch.cat([encoder.pool(features) for features in _features(encoder, image, where)])
 
 
 def _of_scan(encoder: Encoder, loaded: LoadedCase, size: tuple[int, ...]) -> Iterator[tuple[dict[str, Any], Tensor]]:
     image, where = _windows(loaded.image, size)
-    yield {}, torch.stack([cells.flatten(1).mean(1) for cells in _maps(encoder, image, where)]).mean(0)
+    yield {}, _vectors(encoder, image, where).mean(0)
 
 
 def _of_windows(encoder: Encoder, loaded: LoadedCase, size: tuple[int, ...]) -> Iterator[tuple[dict[str, Any], Tensor]]:
     image, where = _windows(loaded.image, size)
-    for number, (window, cells) in enumerate(zip(where, _maps(encoder, image, where), strict=True)):
+    for number, (window, vector) in enumerate(zip(where, _vectors(encoder, image, where), strict=True)):
         box: dict[str, Any] = {"window": number}
         for axis, part, scale in zip("xyz", window, loaded.scale, strict=False):
             box |= {f"{axis}0": round(part.start / scale, 1), f"{axis}1": round(part.stop / scale, 1)}
-        yield box, cells.flatten(1).mean(1)
+        yield box, vector
 
 
 def _of_labels(encoder: Encoder, loaded: LoadedCase, size: tuple[int, ...]) -> Iterator[tuple[dict[str, Any], Tensor]]:
@@ -171,7 +176,8 @@ def _of_labels(encoder: Encoder, loaded: LoadedCase, size: tuple[int, ...]) -> I
     values = [int(value) for value in mask.unique() if value != 0]
     sums = dict.fromkeys(values, torch.zeros(()))
     weights = dict.fromkeys(values, 0.0)
-    for window, cells in zip(where, _maps(encoder, image, where), strict=True):
+    coarsest = (cells for features in _features(encoder, image, where) for cells in features[-1])
+    for window, cells in zip(where, coarsest, strict=True):
         for value in values:
             share = _pool((mask[window] == value) / covered[window], cells.shape[1:]).to(cells)
             sums[value] = sums[value] + (cells * share).flatten(1).sum(1).cpu()

@@ -13,7 +13,7 @@ from monai_ssl.analysis.cases import Case
 from monai_ssl.analysis.image_set import read_case
 from monai_ssl.analysis.trained_run import read_run
 from monai_ssl.cli import main
-from monai_ssl.networks import ConvEncoder
+from monai_ssl.networks import ConvEncoder, build
 from monai_ssl.transfer import ModelCard, export_weights
 
 HU = {"kind": "ct_window", "low": -1000.0, "high": 1000.0}
@@ -68,6 +68,21 @@ def test_scans_are_the_mean_of_their_windows_as_the_encoder_gives_them(volumes, 
     window = ((hu[8:, :, 4:] + 1000) / 2000)[None, None]
     expected = encoder.pooled(window)[0].detach().numpy()
     assert vectors(windows[windows["image"] == "Doe_1.nii.gz"])[3] == pytest.approx(expected, rel=1e-4)
+
+
+def test_an_encoder_with_a_head_gives_the_vectors_of_its_head(volumes, tmp_path):
+    """SimCLR v2 exports the first layer of its projector with the encoder."""
+    torch.manual_seed(0)
+    network = torch.nn.Module()
+    inner = {"_target_": "monai_ssl.networks.ConvEncoder", "spatial_dims": 3, "in_channels": 1, "widths": [2, 4]}
+    recipe = {"_target_": "monai_ssl.networks.HeadedEncoder", "encoder": inner, "dim": 6}
+    network.encoder = build(recipe).eval()
+    card = ModelCard("known", "paper", recipe, "ct", HU, window_size=(8, 8, 12))
+    export_weights(network, tmp_path / "encoder.safetensors", card)
+    rows = table(tmp_path, tmp_path / "encoder.safetensors", volumes / "imagesTr", "--regions", "window")
+    hu = torch.from_numpy(nibabel.load(volumes / "imagesTr" / "Doe_0.nii.gz").get_fdata()).float()
+    expected = network.encoder.pooled(((hu[:8] + 1000) / 2000)[None, None])[0].detach().numpy()
+    assert vectors(rows)[0] == pytest.approx(expected, rel=1e-4, abs=1e-6) and expected.shape == (6,)
 
 
 def test_labels_are_the_mean_over_voxels_of_the_cells_that_they_lie_in(volumes, tmp_path):
