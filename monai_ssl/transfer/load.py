@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from monai_ssl.networks import Encoder
 from monai_ssl.transfer.account import LoadAccount
 from monai_ssl.transfer.inflate import inflate_channels
 from monai_ssl.transfer.source import Source, read_part
@@ -31,7 +32,8 @@ def load_weights(
     Batch norms may have become group norms before: their scale and shift are loaded, running statistics dropped.
 
     Args:
-        module: a network or method with an attribute named ``part``; one without is taken as the part itself.
+        module: a network or method with an attribute named ``part``; one without, and any encoder, is taken as the
+            part itself.
         source: safetensors, training checkpoint or state dict, see :func:`monai_ssl.transfer.source.read_part`.
         part: what to load.
         channels: ``"inflate"`` fits the first convolution to another number of image channels.
@@ -48,7 +50,8 @@ def load_weights(
     """
     if channels not in ("refuse", "inflate"):
         raise ValueError(f"`channels` must be 'refuse' or 'inflate', got {channels!r}.")
-    target = getattr(module, part, None)
+    # an encoder may hold another one, which is a part of it only
+    target = module if part == "encoder" and isinstance(module, Encoder) else getattr(module, part, None)
     target = target if isinstance(target, nn.Module) else module
     tensors, card, prefix = read_part(source, part)
     origin = "the given state dict" if isinstance(source, Mapping) else str(source)
