@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_ssl.bundle_folders import bundle_folder, shipped_bundles
+from monai_ssl import stock_runs
+from monai_ssl.bundle_folders import bundle_folder, config_file, shipped_bundles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,13 +86,7 @@ def pretrain(method: str, data: _Path, out: _Path | None = None, *, config: str 
     Raises:
         ValueError: for a key that the bundle does not read, or a setting that it cannot work with.
     """
-    from monai_ssl.cli.pretrain import pretraining_config
-
-    folder = bundle_folder(method)
-    target = Path(out or Path("runs") / folder.name)
-    given = {"dataset_dir": str(data), "output_dir": str(target), **settings}
-    _run("pretrain", folder, [config or pretraining_config(Path(data))], given)
-    return target
+    return _run(stock_runs.pretraining(method, data, out, config), settings)
 
 
 def finetune(
@@ -112,12 +107,7 @@ def finetune(
     Raises:
         ValueError: for a key that the bundle does not read, or data and weights that do not fit.
     """
-    folder = bundle_folder(task)
-    target = Path(out or Path("finetuned") / folder.name)
-    file = Path(weights) / "encoder.safetensors" if weights is not None and Path(weights).is_dir() else weights
-    given = {"dataset_dir": str(data), "output_dir": str(target), "weights": str(file or ""), **settings}
-    _run("run", folder, ["train"], given)
-    return target
+    return _run(stock_runs.finetuning(task, data, out, weights), settings)
 
 
 def evaluate(
@@ -136,11 +126,7 @@ def evaluate(
         FileNotFoundError: when the folder holds no fine-tuned model.
         ValueError: for a key that the bundle does not read, or data that does not fit.
     """
-    from monai_ssl.cli.evaluate import bundle_of_run
-
-    folder, target = bundle_of_run(Path(run)), Path(out or Path(run) / section)
-    given = {"dataset_dir": str(data), "ckpt_dir": str(run), "output_dir": str(target), "section": section, **settings}
-    _run("run", folder, ["train", "evaluate"], given)
+    target = _run(stock_runs.evaluation(run, data, out, section), settings)
     lines = (line.rsplit(",", 1) for line in (target / "metrics.csv").read_text().splitlines())
     return {name: float(value) for name, value in lines}
 
@@ -184,7 +170,7 @@ def load_encoder(weights: _Path) -> Encoder:
     from monai_ssl.networks import Encoder, build
     from monai_ssl.transfer import load_weights, read_card
 
-    file = Path(weights) / "encoder.safetensors" if Path(weights).is_dir() else Path(weights)
+    file = stock_runs.weights_of(weights)
     if not file.is_file():
         raise FileNotFoundError(f"There are no weights {file}: `encoder.safetensors` of a run is meant.")
     card = read_card(file) if file.suffix == ".safetensors" else None
@@ -198,17 +184,19 @@ def load_encoder(weights: _Path) -> Encoder:
 
 
 def _has(name: str, config: str) -> bool:
-    return (bundle_folder(name) / "configs" / f"{config}.json").is_file()
+    return config_file(bundle_folder(name), config).is_file()
 
 
-def _run(run_id: str, folder: Path, configs: Sequence[str], settings: dict[str, Any]) -> None:
+def _run(stock: stock_runs.StockRun, settings: Mapping[str, Any]) -> Path:
+    """Run a bundle in this process; return the folder of its results."""
     from monai.bundle import run
 
     from monai_ssl.bundle.command_line import refuse_unknown_keys
 
-    files = [str(folder / "configs" / f"{name}.json") for name in configs]
-    refuse_unknown_keys({"config_file": str(files), **{key: str(value) for key, value in settings.items()}})
-    run(run_id=run_id, config_file=files, bundle_root=str(folder), **settings)
+    given = {**stock.settings, **settings}
+    refuse_unknown_keys({"config_file": str(stock.files), **{key: str(value) for key, value in given.items()}})
+    run(run_id=stock.run_id, config_file=stock.files, bundle_root=str(stock.bundle), **given)
+    return stock.output_dir
 
 
 __all__ = ["embed", "evaluate", "finetune", "list_methods", "list_networks", "list_tasks"]

@@ -29,14 +29,18 @@ def cosine(start: float, end: float, warmup: float = 0.0) -> Schedule:
     >>> [round(lr(progress), 3) for progress in (0.0, 0.1, 0.2, 0.6, 1.0)]
     [0.0, 0.5, 1.0, 0.5, 0.0]
     """
+    return _after_warmup(start, warmup, lambda p: end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * p)))
+
+
+def _after_warmup(start: float, warmup: float, decay: Schedule) -> Schedule:
+    """A line from 0 to ``start``, then ``decay`` over the rest of training, which it sees as [0, 1]."""
     if not 0.0 <= warmup < 1.0:
         raise ValueError(f"`warmup` is a fraction of training in [0, 1), got {warmup}.")
 
     def value(progress: float) -> float:
         if progress < warmup:
             return start * progress / warmup
-        p = (min(progress, 1.0) - warmup) / (1.0 - warmup)
-        return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * p))
+        return decay((min(progress, 1.0) - warmup) / (1.0 - warmup))
 
     return value
 
@@ -58,15 +62,7 @@ def polynomial(start: float, power: float = 0.9, warmup: float = 0.0) -> Schedul
     >>> [round(lr(progress), 3) for progress in (0.0, 0.1, 0.2, 0.6, 1.0)]
     [0.0, 0.5, 1.0, 0.25, 0.0]
     """
-    if not 0.0 <= warmup < 1.0:
-        raise ValueError(f"`warmup` is a fraction of training in [0, 1), got {warmup}.")
-
-    def value(progress: float) -> float:
-        if progress < warmup:
-            return start * progress / warmup
-        return float(start * ((1.0 - min(progress, 1.0)) / (1.0 - warmup)) ** power)
-
-    return value
+    return _after_warmup(start, warmup, lambda p: float(start * (1.0 - p) ** power))
 
 
 def steps(start: float, factor: float, at: Sequence[float]) -> Schedule:

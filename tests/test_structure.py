@@ -62,8 +62,11 @@ ALLOWED = {
         "tasks",
         "transforms",
     },
+    "stock_runs": {"bundle_folders", "io", "store"},
+    "api": {"bundle_folders", "stock_runs", "bundle", "store", "networks", "transfer", "analysis"},
     "cli": {
         "bundle_folders",
+        "stock_runs",
         "io",
         "data",
         "store",

@@ -25,6 +25,7 @@ from monai_ssl.io.volume import ReadError
 from monai_ssl.networks import Encoder
 from monai_ssl.networks.modes import device_of, evaluating
 from monai_ssl.store import source_names
+from monai_ssl.store.intensity import scaled_otherwise
 
 REGIONS = ("scan", "window", "label")
 _WINDOW = {2: (224, 224), 3: (64, 64, 32)}
@@ -118,7 +119,7 @@ def _known(case: Case) -> dict[str, Any]:
 
 
 def _warn_of_other_modality(run: TrainedRun, seen: Mapping[str, int]) -> None:
-    others = {name: count for name, count in seen.items() if {name, run.card.modality} == {"ct", "mr"}}
+    others = {name: count for name, count in seen.items() if scaled_otherwise(name, run.card.modality)}
     if others:
         found = ", ".join(f"{count} images are {name}" for name, count in others.items())
         warnings.warn(

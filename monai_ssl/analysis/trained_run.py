@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from monai_ssl.data.cases import is_there
 from monai_ssl.files import read_json
 from monai_ssl.networks import Encoder, EncoderClassifier, batch_to_group_norm, build
-from monai_ssl.store.intensity import Intensity, default_intensity, intensity_from_dict
+from monai_ssl.store.intensity import Intensity, default_intensity, intensity_from_dict, scaled_otherwise
 from monai_ssl.tasks.description import DESCRIPTION
 from monai_ssl.tasks.networks import Normalize, normalize_inputs
 from monai_ssl.tasks.training import MODEL
@@ -67,13 +67,9 @@ class TrainedRun:
         return self.encoder.spatial_dims
 
     def intensity(self, modality: str) -> Intensity:
-        """Return how values of a scan of that modality became [0, 1] in training.
-
-        A window in HU would make one gray of an MR, and percentiles another scale of each CT: of these two, scans of
-        the one that was not trained on get its default.
-        """
+        """Return how values of a scan of that modality became [0, 1] in training, else the default of its modality."""
         recorded: Mapping[str, Any] = self.card.intensity
-        of_one = "kind" in recorded and {modality, self.card.modality} != {"ct", "mr"}
+        of_one = "kind" in recorded and not scaled_otherwise(modality, self.card.modality)
         preset = recorded if of_one else recorded.get(modality)
         return intensity_from_dict(preset) if preset else default_intensity(modality)
 

@@ -10,7 +10,7 @@ from ignite import distributed as idist
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
-from monai_ssl.bundle.run_recipe import run_recipe
+from monai_ssl.bundle.run_recipe import is_plain, run_recipe
 from monai_ssl.data import LabeledImages, PretrainingScans, WindowDataset
 from monai_ssl.data.windows import collate_views, endless_loader
 from monai_ssl.engines import SSLTrainer
@@ -179,7 +179,7 @@ class Pretraining:
 
     def parameters(self) -> dict[str, Any]:
         """Return the plain top-level settings, losses at chance, and hashes of tables that views and method share."""
-        shown = {k: v for k, v in self.settings.items() if "::" not in k and _is_plain(v) and not k.endswith("_dir")}
+        shown = {k: v for k, v in self.settings.items() if "::" not in k and is_plain(v) and not k.endswith("_dir")}
         shown.pop("bundle_root", None)
         shown |= {f"chance_{term}": value for term, value in self.method.chance.items()}
         return {**shown, **{f"{k}_sha256": hash_tensors({k: v}) for k, v in self.method.tables().items()}}
@@ -238,12 +238,6 @@ class StandardHandlers:
         yield Pictures(run.output_dir, tracking=tracking)
         yield tracking
         yield Checkpoint(run.output_dir, resume=run.resume, patience=run.patience, config=recipe)
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return all(_is_plain(entry) for entry in value)
-    return value is None or isinstance(value, (bool, int, float, str))
 
 
 __all__ = ["Pretraining", "StandardHandlers"]

@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from monai_ssl.networks import recipe_of
+from monai_ssl.store.store import Scans
 
 if TYPE_CHECKING:
     from monai_ssl.bundle.pretraining import Pretraining
@@ -36,7 +37,7 @@ def run_recipe(run: Pretraining, trainer: SSLTrainer) -> dict[str, Any]:
         trainer: of the run.
     """
     plain = {k: v for k, v in run.settings.items() if "::" not in k and not k.endswith("_dir") and k != "initialize"}
-    recipe = {k: v for k, v in plain.items() if k not in _ANYWHERE | _FILES and _is_plain(v)}
+    recipe = {k: v for k, v in plain.items() if k not in _ANYWHERE | _FILES and is_plain(v)}
     batch = run.batch_size * idist.get_world_size()
     recipe["batch_size"] = f"{batch} ({run.batch_size} in each of {idist.get_world_size()} processes)"
     recipe["dataset_dir"] = _data_of(run)
@@ -54,13 +55,16 @@ def run_recipe(run: Pretraining, trainer: SSLTrainer) -> dict[str, Any]:
 
 
 def _data_of(run: Pretraining) -> str:
-    windows = [
-        f"{scan.key} {getattr(scan, 'label', '')} {getattr(scan, 'start', '')} {getattr(scan, 'size', '')}"
-        for scan in run.scans.train
-    ]
+    scans = run.scans.train
+    # of a store keys alone tell; a word of TransVW is a place in a scan
+    windows = [f"{key}   " for key in scans.keys] if isinstance(scans, Scans) else [_window(scan) for scan in scans]
     facts = run.scans.facts()
     mark = hashlib.sha256("\n".join(windows).encode()).hexdigest()[:12]
     return f"{facts['scans']} scans of {facts['patients']} patients ({mark})"
+
+
+def _window(scan: Any) -> str:
+    return f"{scan.key} {getattr(scan, 'label', '')} {getattr(scan, 'start', '')} {getattr(scan, 'size', '')}"
 
 
 def _options(optimizer: Optimizer) -> dict[str, Any]:
@@ -68,15 +72,16 @@ def _options(optimizer: Optimizer) -> dict[str, Any]:
     return {"_target_": type(optimizer).__name__, "groups": groups}
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
+    """Whether JSON holds a value as it is: a number, a word, a list of such; no dictionary."""
     if isinstance(value, (list, tuple)):
-        return all(_is_plain(entry) for entry in value)
+        return all(is_plain(entry) for entry in value)
     return value is None or isinstance(value, (bool, int, float, str))
 
 
 def _described(value: Any, depth: int) -> Any:
     """Return a value as plain ones: networks by their recipe, other objects by their public attributes."""
-    if _is_plain(value):
+    if is_plain(value):
         return value
     if isinstance(value, np.generic):
         return value.item()
@@ -111,11 +116,11 @@ def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         for name, entry in value.items():
             yield from _flat(f"{key}#{name}", entry)
-    elif isinstance(value, Sequence) and not isinstance(value, str) and not _is_plain(value):
+    elif isinstance(value, Sequence) and not isinstance(value, str) and not is_plain(value):
         for number, entry in enumerate(value):
             yield from _flat(f"{key}#{number}", entry)
     else:
         yield key, value
 
 
-__all__ = ["run_recipe"]
+__all__ = ["is_plain", "run_recipe"]

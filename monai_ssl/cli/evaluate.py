@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from monai_ssl.bundle_folders import bundle_folder, shipped_bundles
-from monai_ssl.cli.stock import options, run_stock, stock_command
+from monai_ssl.cli.stock import run_stock
+from monai_ssl.stock_runs import evaluation
 
 _EXAMPLES = """examples:
   python -m monai_ssl evaluate finetuned/segmentation --data labeled
@@ -38,31 +38,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the bundle; return its exit code."""
-    folder = bundle_of_run(args.run_dir)
-    out = args.out or args.run_dir / args.section
-    words = options(args, dataset_dir=args.data, ckpt_dir=args.run_dir, output_dir=out, section=args.section)
-    return run_stock(stock_command("run", folder, ["train", "evaluate"], words))
+    return run_stock(evaluation(args.run_dir, args.data, args.out, args.section), args.overrides)
 
 
-def bundle_of_run(run_dir: Path) -> Path:
-    """Return the folder of the bundle that trained a run.
-
-    Raises:
-        FileNotFoundError: when the folder holds no fine-tuned model.
-        ValueError: when its task is none of the bundles that come with this package.
-    """
-    from monai_ssl.files import read_json
-
-    described = read_json(run_dir / "model.json", {})
-    if not (run_dir / "model.pt").is_file() or not isinstance(described, dict) or "task" not in described:
-        raise FileNotFoundError(
-            f"{run_dir} holds no fine-tuned model (`model.pt` and its `model.json`): give the output folder of a "
-            "fine-tuning."
-        )
-    name = str(described["task"].get("name", "")).lower()
-    if name not in shipped_bundles():
-        raise ValueError(f"{run_dir} was trained for {name!r} by a bundle of your own: run its stock command.")
-    return bundle_folder(name)
-
-
-__all__ = ["add_parser", "bundle_of_run", "run"]
+__all__ = ["add_parser", "run"]

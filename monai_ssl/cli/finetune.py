@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from monai_ssl.bundle_folders import bundle_folder
-from monai_ssl.cli.stock import options, run_stock, stock_command
+from monai_ssl.cli.stock import run_stock
+from monai_ssl.stock_runs import finetuning
 
 _EXAMPLES = """examples:
   python -m monai_ssl finetune segmentation --data labeled --weights runs/pcrlv2 --labels "{'liver': 1}"
@@ -39,11 +39,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the bundle; return its exit code."""
-    folder = bundle_folder(args.task)
-    weights = args.weights / "encoder.safetensors" if args.weights and args.weights.is_dir() else args.weights
-    out = args.out or Path("finetuned") / folder.name
-    words = options(args, dataset_dir=args.data, weights=weights, output_dir=out)
-    return run_stock(stock_command("run", folder, ["train"], words))
+    return run_stock(finetuning(args.task, args.data, args.out, args.weights), args.overrides)
 
 
 __all__ = ["add_parser", "run"]

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from monai_ssl.cli.evaluate import bundle_of_run
-from monai_ssl.cli.stock import options, run_stock, stock_command
+from monai_ssl.cli.stock import run_stock
+from monai_ssl.stock_runs import prediction
 
 _EXAMPLES = """examples:
   python -m monai_ssl predict finetuned/segmentation --data /data/new --out predictions
@@ -37,9 +37,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the bundle; return its exit code."""
-    folder = bundle_of_run(args.run_dir)
-    words = options(args, dataset_dir=args.data, ckpt_dir=args.run_dir, output_dir=args.out)
-    return run_stock(stock_command("run", folder, ["inference"], words))
+    return run_stock(prediction(args.run_dir, args.data, args.out), args.overrides)
 
 
 __all__ = ["add_parser", "run"]

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from monai_ssl.bundle_folders import bundle_folder
-from monai_ssl.cli.stock import options, run_stock, stock_command
+from monai_ssl.cli.stock import run_stock
+from monai_ssl.stock_runs import pretraining
 
 _EXAMPLES = """examples:
   python -m monai_ssl pretrain pcrlv2 --data store
@@ -38,32 +38,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the bundle; return its exit code."""
-    folder = bundle_folder(args.method)
-    out = args.out or Path("runs") / folder.name
-    config = args.config or pretraining_config(args.data)
-    words = options(args, dataset_dir=args.data, output_dir=out)
-    return run_stock(stock_command("pretrain", folder, [config], words))
+    return run_stock(pretraining(args.method, args.data, args.out, args.config), args.overrides)
 
 
-def pretraining_config(data: Path) -> str:
-    """Return ``"pretrain_2d"`` for a store without volumes or a folder whose first image is a picture.
-
-    Raises:
-        FileNotFoundError: when there is no such data.
-    """
-    from monai_ssl.io.formats import format_of
-    from monai_ssl.io.walk import visible_files
-    from monai_ssl.store import Store
-
-    if not data.exists():
-        raise FileNotFoundError(f"There is no data {data}: give a store or a folder of scans.")
-    if Store.is_store(data):
-        flat = all(scan.spatial_dims == 2 for scan in Store(data))
-    else:
-        formats = (format_of(path.name) for path in visible_files(data, []))
-        first = next((entry for entry in formats if entry is not None), None)
-        flat = first is not None and first.is_picture
-    return "pretrain_2d" if flat else "pretrain"
-
-
-__all__ = ["add_parser", "pretraining_config", "run"]
+__all__ = ["add_parser", "run"]

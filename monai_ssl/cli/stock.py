@@ -1,40 +1,28 @@
-"""The stock MONAI command of a bundle: built from a short one, printed, and run."""
+"""The stock MONAI command of a bundle: printed, so that it can be copied, and run."""
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+
+from monai_ssl.stock_runs import StockRun
 
 
-def stock_command(run_id: str, folder: Path, configs: Sequence[str], words: Sequence[str]) -> list[str]:
-    """Return ``python -m monai.bundle run ...`` as a list of words.
+def run_stock(stock: StockRun, overrides: Sequence[str]) -> int:
+    """Print and run ``python -m monai.bundle run``; return its exit code.
 
     Args:
-        run_id: what the bundle is to run.
-        folder: of the bundle.
-        configs: names of its configurations, each laid over those before it.
-        words: options, which the configurations must have.
+        stock: what is run.
+        overrides: further options as the user wrote them.
     """
-    paths = [str(folder / "configs" / f"{name}.json") for name in configs]
-    files = paths[0] if len(paths) == 1 else str(paths)
-    command = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", files]
-    return [*command, "--bundle_root", str(folder), *words]
+    config = stock.files[0] if len(stock.files) == 1 else str(stock.files)
+    words = ["-m", "monai.bundle", "run", stock.run_id, "--config_file", config, "--bundle_root", str(stock.bundle)]
+    words += [word for key, value in stock.settings.items() for word in (f"--{key}", str(value))]
+    words += overrides
+    print(f"+ python {shlex.join(words)}", flush=True)
+    return subprocess.run([sys.executable, *words], check=False).returncode
 
 
-def run_stock(command: Sequence[str]) -> int:
-    """Print a command so that it can be copied, and run it; return its exit code."""
-    print(f"+ python {shlex.join(command[1:])}", flush=True)
-    return subprocess.run(command, check=False).returncode
-
-
-def options(args: argparse.Namespace, **named: object) -> list[str]:
-    """Return named options that were given, and after them what the user wrote for the bundle as it stands."""
-    given = [word for name, value in named.items() if value is not None for word in (f"--{name}", str(value))]
-    return [*given, *args.overrides]
-
-
-__all__ = ["options", "run_stock", "stock_command"]
+__all__ = ["run_stock"]

@@ -114,10 +114,34 @@ def linear_probe(
 
 def linear_scores(train_x: Tensor, train_y: Tensor, test_x: Tensor, strength: float = 1.0) -> Tensor:
     """Return the scores (M, K) that logistic regression on standardized training vectors gives to test vectors."""
-    mean, std = train_x.double().mean(0), train_x.double().std(0, correction=0)
+    weight, bias = fit_linear(train_x, train_y, strength)
+    return test_x.double() @ weight + bias
+
+
+def fit_linear(x: Tensor, y: Tensor, strength: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Fit logistic regression on standardized vectors; return weights (D, K) and bias (K,) for vectors as they are.
+
+    Args:
+        x: vectors (N, D).
+        y: classes (N,), or answers (N, K) to yes-or-no questions, each fitted by itself.
+        strength: see :func:`fit_logistic`.
+    """
+    mean, std = x.double().mean(0), x.double().std(0, correction=0)
     std = torch.where(std > 1e-12, std, torch.ones_like(std))
-    weight, bias = fit_logistic((train_x.double() - mean) / std, train_y, strength)
-    return (test_x.double() - mean) / std @ weight + bias
+    scaled = (x.double() - mean) / std
+    if y.ndim == 2:
+        answers = [_yes_or_no(scaled, y[:, k], strength) for k in range(y.shape[1])]
+        weight, bias = (torch.stack(parts, -1) for parts in zip(*answers, strict=True))
+    else:
+        weight, bias = fit_logistic(scaled, y, strength)
+    return weight / std[:, None], bias - (mean / std) @ weight
+
+
+def _yes_or_no(x: Tensor, y: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    if len(y.unique()) < 2:
+        return x.new_zeros(x.shape[1]), x.new_tensor(0.0)
+    weight, bias = fit_logistic(x, y.long(), strength)
+    return weight[:, 1] - weight[:, 0], bias[1] - bias[0]
 
 
 def cross_validated_linear_probe(
@@ -178,6 +202,7 @@ def _check(x: Tensor, y: Tensor) -> None:
 __all__ = [
     "area_under_curve",
     "cross_validated_linear_probe",
+    "fit_linear",
     "fit_logistic",
     "knn_accuracy",
     "knn_predict",

@@ -6,6 +6,7 @@ https://arxiv.org/abs/1805.01978; the softmax form is that of PyContrast and VIS
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -86,6 +87,10 @@ class InstanceContrast(nn.Module):
             others = (f @ self.bank.features.T).gather(1, self._others(index))
             logits = torch.cat([(f * v).sum(1, keepdim=True), others], dim=1) / self.temperature
             return self._nce(logits) if self.objective == "nce" else -logits.log_softmax(1)[:, 0].mean()
+
+    def positives(self, index: Tensor, present: Callable[[], Tensor]) -> Tensor:
+        """Return the entries (B, D) of before this step; validation samples, which have none, get ``present``."""
+        return self.bank.features[index] if self.training else present().detach()
 
     def release(self) -> None:
         """Update bank and normalization, after the optimizer step."""

@@ -88,7 +88,7 @@ class CMC(Method):
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         index, halves = batch["index"], self.network.halves(batch["view"])
         f1, f2 = (F.normalize(head(half).float(), dim=1) for head, half in zip(self.heads, halves, strict=True))
-        v1, v2 = (self.first.bank.features[index], self.second.bank.features[index]) if self.training else (f1, f2)
+        v1, v2 = self.first.positives(index, lambda: f1), self.second.positives(index, lambda: f2)
         self.first.bank.hold(index, f1)
         self.second.bank.hold(index, f2)
         return {"first": self.second(f1, v2, index), "second": self.first(f2, v1, index)}

@@ -62,7 +62,7 @@ class InfoMin(Method):
 
     @property
     def chance(self) -> dict[str, float]:
-        value = math.log1p(len(self.moco.queue.features))
+        value = self.moco.chance["contrast"]
         return {"contrast": (1 - self.beta) * value, "patches": self.beta * value}
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

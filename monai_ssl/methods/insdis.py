@@ -83,19 +83,17 @@ class InsDis(Method):
         return {"instance": self.instances.chance}
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        vectors = F.normalize(self.network(batch["view1"]).float(), dim=1)
-        positives = self.positives(batch)
+        vectors = self.embed(batch["view1"])
+        positives = self.instances.positives(batch["index"], lambda: self.embed(batch["view2"]))
         terms = {"instance": self.instances(vectors, positives, batch["index"])}
         if self.proximal:
             terms["proximal"] = self.proximal * (vectors - positives).square().sum(1).mean()
         self.instances.bank.hold(batch["index"], vectors)
         return terms
 
-    def positives(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the entries (B, dim) of before this step; in validation the vectors of ``view2``."""
-        if self.training:
-            return self.instances.bank.features[batch["index"]]
-        return F.normalize(self.network(batch["view2"]).float(), dim=1).detach()
+    def embed(self, view: Tensor) -> Tensor:
+        """Return unit vectors (B, dim) of crops (B, C, *spatial)."""
+        return F.normalize(self.network(view).float(), dim=1)
 
     def after_step(self) -> None:
         self.instances.release()

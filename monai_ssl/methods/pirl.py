@@ -86,19 +86,18 @@ class PIRL(Method):
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         index = batch["index"]
-        image = F.normalize(self.network(batch["view1"]).float(), dim=1)
+        image = self.embed(batch["view1"])
         patches = self.shuffled(self.encoder.pooled(batch["cells"]))
-        positives = self._positives(batch)
+        positives = self.instances.positives(index, lambda: self.embed(batch["view2"]))
         self.instances.bank.hold(index, image)
         return {
             "image": (1 - self.beta) * self.instances(image, positives, index),
             "patches": self.beta * self.instances(patches, positives, index),
         }
 
-    def _positives(self, batch: Mapping[str, Tensor]) -> Tensor:
-        if self.training:
-            return self.instances.bank.features[batch["index"]]
-        return F.normalize(self.network(batch["view2"]).float(), dim=1).detach()
+    def embed(self, view: Tensor) -> Tensor:
+        """Return unit vectors (B, dim) of images (B, C, *spatial)."""
+        return F.normalize(self.network(view).float(), dim=1)
 
     def after_step(self) -> None:
         self.instances.release()

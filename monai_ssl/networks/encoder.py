@@ -28,6 +28,8 @@ class Encoder(nn.Module):
     strides: tuple[int, ...]
     expansion: int = 1
     blocks: tuple[type[nn.Module], ...] = ()
+    needs_two_voxels: bool = False
+    """Whether the coarsest map must have two voxels at least: the instance norm of a single one is not defined."""
 
     def pooled(self, x: Tensor) -> Tensor:
         """Return the vector (B, width) of images ``x`` (B, in_channels, *spatial)."""
@@ -44,7 +46,10 @@ class Encoder(nn.Module):
 
     def nearest_size(self, size: Sequence[int]) -> tuple[int, ...]:
         """Return the spatial size nearest to ``size`` that the network takes: multiples of the last stride."""
-        return nearest_multiples(size, self.strides[-1])
+        stride = self.strides[-1]
+        nearest = nearest_multiples(size, stride)
+        alone = self.needs_two_voxels and max(nearest) == stride
+        return tuple(2 * stride for _ in nearest) if alone else nearest
 
     def check_images(self, x: Tensor) -> None:
         """Check images (B, C, *spatial) before they enter.

@@ -11,7 +11,7 @@ from monai.networks.layers import Conv
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from monai_ssl.arguments import check_choice, nearest_multiples
+from monai_ssl.arguments import check_choice
 from monai_ssl.networks.encoder import Encoder
 from monai_ssl.networks.residual_blocks import SLOPE, ConvNorm, ResidualBlock, ResidualDecoder, UpStage, init_residual
 
@@ -51,6 +51,7 @@ class ResidualEncoder(Encoder):
     """
 
     blocks = (ResidualBlock, UpStage)
+    needs_two_voxels = True
 
     def __init__(
         self,
@@ -79,12 +80,6 @@ class ResidualEncoder(Encoder):
             self.stages.append(nn.Sequential(first, *rest))
             width = wider
         init_residual(self)
-
-    def nearest_size(self, size: Sequence[int]) -> tuple[int, ...]:
-        stride = self.strides[-1]
-        nearest = nearest_multiples(size, stride)
-        # instance norm of a single voxel is not defined
-        return nearest if max(nearest) > stride else tuple(2 * stride for _ in nearest)
 
     def unet_decoder(self, *, skips: bool) -> ResidualDecoder:
         return ResidualDecoder(self.spatial_dims, self.channels, skips=skips)

@@ -112,6 +112,18 @@ def default_intensity(modality: str) -> Intensity:
     return MRPercentiles() if modality == "mr" else ImageRange()
 
 
+def scaled_otherwise(modality: str, trained_on: str) -> bool:
+    """Whether images need another preset than what weights were trained on: CT and MR, the one under the other.
+
+    A window in HU would make one gray of an MR, and percentiles another scale of each CT. What is neither, as a picture
+    of unknown origin, is taken for what the weights saw.
+
+    >>> scaled_otherwise("mr", "ct"), scaled_otherwise("image", "xray")
+    (True, False)
+    """
+    return {modality, trained_on} == {"ct", "mr"}
+
+
 def intensity_from_dict(record: Mapping[str, Any]) -> Intensity:
     """Rebuild a preset from its ``to_dict()``.
 

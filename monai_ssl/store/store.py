@@ -252,6 +252,11 @@ class Scans(Sequence[Scan]):
         return [name.decode() for name in np.unique(self._columns["patient"])]
 
     @property
+    def keys(self) -> list[str]:
+        """The keys, in order."""
+        return [key.decode() for key in self._columns["key"]]
+
+    @property
     def modalities(self) -> list[str]:
         """The modalities, sorted, each once."""
         return [name.decode() for name in np.unique(self._columns["modality"])]

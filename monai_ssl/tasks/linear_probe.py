@@ -14,7 +14,7 @@ from monai.engines import Evaluator
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from monai_ssl.evaluation.probes import fit_logistic
+from monai_ssl.evaluation.probes import fit_linear
 from monai_ssl.evaluation.voxel_probe import draw_points, voxel_features
 from monai_ssl.networks import EncoderClassifier, LinearSegmenter
 from monai_ssl.networks.modes import device_of, evaluating
@@ -87,7 +87,7 @@ class LinearProbe:
             raise ValueError("A linear probe needs training cases of at least two classes.")
         best, head = math.nan, None
         for number, strength in enumerate(STRENGTHS if self._has_cases() else STRENGTHS[len(STRENGTHS) // 2 :][:1]):
-            self._set_head(*_fitted(x, y, strength), prior)
+            self._set_head(*fit_linear(x, y, strength), prior)
             score = self._validated(number + 1)
             _logger.info("Linear probe, strength %g: %.4f on validation cases", strength, score)
             if head is None or score > best or (math.isnan(best) and not math.isnan(score)):
@@ -143,26 +143,6 @@ class LinearProbe:
 
 def _plus(a: Tensor, b: Tensor) -> Tensor:
     return b.float() if not len(a) else a + b
-
-
-def _fitted(x: Tensor, y: Tensor, strength: float) -> tuple[Tensor, Tensor]:
-    """Return weights (D, K) and bias (K,) for features as they are; of several yes-or-no questions each by itself."""
-    mean, std = x.double().mean(0), x.double().std(0, correction=0)
-    std = torch.where(std > 1e-12, std, torch.ones_like(std))
-    scaled = (x.double() - mean) / std
-    if y.ndim == 2:
-        answers = [_yes_or_no(scaled, y[:, k], strength) for k in range(y.shape[1])]
-        weight, bias = (torch.stack(parts, -1) for parts in zip(*answers, strict=True))
-    else:
-        weight, bias = fit_logistic(scaled, y, strength)
-    return weight / std[:, None], bias - (mean / std) @ weight
-
-
-def _yes_or_no(x: Tensor, y: Tensor, strength: float) -> tuple[Tensor, Tensor]:
-    if len(y.unique()) < 2:
-        return torch.zeros(x.shape[1], dtype=x.dtype), x.new_tensor(0.0)
-    weight, bias = fit_logistic(x, y.long(), strength)
-    return weight[:, 1] - weight[:, 0], bias[1] - bias[0]
 
 
 __all__ = ["LinearProbe"]

@@ -13,7 +13,7 @@ from monai.transforms import MapTransform
 from torch import Tensor
 
 from monai_ssl.store.conform import decide_modality
-from monai_ssl.store.intensity import default_intensity, intensity_from_dict
+from monai_ssl.store.intensity import default_intensity, intensity_from_dict, scaled_otherwise
 
 _logger = logging.getLogger(__name__)
 
@@ -54,8 +54,7 @@ class ScaleIntensityByPresetd(MapTransform):
 class ScaleIntensityAsTrainedd(MapTransform):
     """Map the intensities of whole scans to [0, 1] as in pre-training, and those of another modality by its default.
 
-    A window in HU would make one gray of an MR, and percentiles another scale of each CT; which of the two an image
-    is, is judged by its values. Others are taken for what the weights were trained on.
+    Which of CT and MR an image is, is judged by its values; see :func:`monai_ssl.store.intensity.scaled_otherwise`.
 
     Args:
         keys: images (C, *spatial) as loaded, with their own intensities (HU for CT).
@@ -84,11 +83,11 @@ class ScaleIntensityAsTrainedd(MapTransform):
         out = dict(data)
         for key in self.key_iterator(out):
             modality = decide_modality(torch.as_tensor(out[key]).numpy(force=True), "unknown", "auto")[0]
-            if {modality, self.modality} != {"ct", "mr"}:
-                scale = ScaleIntensityByPresetd(key, self.modality, self.intensity)
-            else:
+            if scaled_otherwise(modality, self.modality):
                 scale = ScaleIntensityByPresetd(key, modality)
                 self._tell(modality)
+            else:
+                scale = ScaleIntensityByPresetd(key, self.modality, self.intensity)
             out = scale(out)
         return out
 

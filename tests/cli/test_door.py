@@ -10,8 +10,8 @@ from PIL import Image
 
 import monai_ssl
 from monai_ssl.cli import main, stock
-from monai_ssl.cli.pretrain import pretraining_config
 from monai_ssl.samples.phantom import phantom_ct
+from monai_ssl.stock_runs import pretraining_config
 
 SMALL = {"widths": [2, 4, 4], "roi_size": [16, 16, 16], "batch_size": 2, "windows_per_scan": 2, "num_workers": 0}
 
@@ -47,15 +47,8 @@ def test_short_commands_print_and_run_the_stock_one(asked, labeled, tmp_path, ca
     assert first[6].endswith("bundles/simclr/configs/pretrain.json")
     assert first[9:] == ["--dataset_dir", data, "--output_dir", "a b", "--batch_size", "4"]
     weights = str(tmp_path / "encoder.safetensors")
-    assert second[9:] == [
-        "--dataset_dir",
-        str(labeled),
-        "--weights",
-        weights,
-        "--output_dir",
-        "finetuned/segmentation",
-        "--lr=0.1",
-    ]
+    assert second[9:11] == ["--dataset_dir", str(labeled)]
+    assert second[11:] == ["--output_dir", "finetuned/segmentation", "--weights", weights, "--lr=0.1"]
     assert "+ python -m monai.bundle run pretrain" in (printed := capsys.readouterr().out) and "'a b'" in printed
     assert main(["evaluate", str(tmp_path), "--data", data]) == 2
     assert "holds no fine-tuned model" in capsys.readouterr().err

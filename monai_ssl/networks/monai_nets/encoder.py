@@ -12,7 +12,6 @@ from monai.bundle import config_item
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from monai_ssl.arguments import nearest_multiples
 from monai_ssl.networks.encoder import Encoder
 from monai_ssl.networks.monai_nets.layouts import LAYOUTS, Layout, layout_of
 from monai_ssl.networks.recipe import build, network_class, noted, recipe_of, remember
@@ -68,7 +67,7 @@ class MonaiEncoder(Encoder):
                 parameter.requires_grad_(False)
         # not registered: an encoder that is pre-trained alone has no decoder to train
         self._layout, self._decoder = layout, (decoder,)
-        self._two_voxels = any(isinstance(m, nn.modules.instancenorm._InstanceNorm) for m in decoder.modules())
+        self.needs_two_voxels = any(isinstance(m, nn.modules.instancenorm._InstanceNorm) for m in decoder.modules())
         self.channels, self.strides = self._probed()
         remember(self, "monai_ssl.networks.MonaiEncoder", {"network": network})
 
@@ -90,13 +89,7 @@ class MonaiEncoder(Encoder):
         return tuple(x.shape[1] for x in maps), tuple(min(s) for s in strides)
 
     def nearest_size(self, size: Sequence[int]) -> tuple[int, ...]:
-        if self._size is not None:
-            return self._size
-        stride = self.strides[-1]
-        nearest = nearest_multiples(size, stride)
-        # instance norm of a single voxel is not defined
-        alone = self._two_voxels and max(nearest) == stride
-        return tuple(2 * stride for _ in nearest) if alone else nearest
+        return super().nearest_size(size) if self._size is None else self._size
 
     def unet_decoder(self, *, skips: bool) -> nn.Module | None:
         if not skips or self._layout.decode is None:

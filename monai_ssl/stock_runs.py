@@ -1,0 +1,128 @@
+"""What a short command or a call of the Python API runs: a bundle, its configurations and their settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai_ssl.bundle_folders import bundle_folder, config_file, shipped_bundles
+from monai_ssl.files import read_json
+
+ENCODER, MODEL, DESCRIPTION = "encoder.safetensors", "model.pt", "model.json"
+"""What a pre-training leaves for others, and what a fine-tuning does."""
+
+
+@dataclass(frozen=True)
+class StockRun:
+    """A run of a bundle.
+
+    Args:
+        run_id: what the bundle is to run.
+        bundle: its folder.
+        configs: names of its configurations, each laid over those before it.
+        settings: by key of the configurations; ``output_dir`` among them.
+    """
+
+    run_id: str
+    bundle: Path
+    configs: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+    @property
+    def files(self) -> list[str]:
+        """The configuration files."""
+        return [str(config_file(self.bundle, name)) for name in self.configs]
+
+    @property
+    def output_dir(self) -> Path:
+        """Where the results go."""
+        return Path(self.settings["output_dir"])
+
+
+def pretraining(method: str, data: str | Path, out: str | Path | None = None, config: str | None = None) -> StockRun:
+    """Return the pre-training of a method, into ``runs/METHOD`` unless ``out`` says where.
+
+    Raises:
+        FileNotFoundError: when there is no such data.
+        ValueError: when there is no such bundle.
+    """
+    folder = bundle_folder(method)
+    configs = (config or pretraining_config(Path(data)),)
+    return StockRun("pretrain", folder, configs, _places(data, out or Path("runs") / folder.name))
+
+
+def finetuning(
+    task: str, data: str | Path, out: str | Path | None = None, weights: str | Path | None = None
+) -> StockRun:
+    """Return the fine-tuning of a task from the weights of a file or run, or from scratch, into ``finetuned/TASK``.
+
+    Raises:
+        ValueError: when there is no such bundle.
+    """
+    folder = bundle_folder(task)
+    start = {} if weights is None else {"weights": str(weights_of(weights))}
+    return StockRun("run", folder, ("train",), {**_places(data, out or Path("finetuned") / folder.name), **start})
+
+
+def evaluation(run: str | Path, data: str | Path, out: str | Path | None = None, section: str = "test") -> StockRun:
+    """Return the evaluation of a fine-tuned model on a section of a data list, into ``RUN/SECTION``.
+
+    Raises:
+        FileNotFoundError: when the folder holds no fine-tuned model.
+        ValueError: when its task is none of the bundles that come with this package.
+    """
+    settings = {**_places(data, out or Path(run) / section), "ckpt_dir": str(run), "section": section}
+    return StockRun("run", _bundle_of(Path(run)), ("train", "evaluate"), settings)
+
+
+def prediction(run: str | Path, data: str | Path, out: str | Path) -> StockRun:
+    """Return the inference of a fine-tuned model for new images; raises what :func:`evaluation` does."""
+    return StockRun("run", _bundle_of(Path(run)), ("inference",), {**_places(data, out), "ckpt_dir": str(run)})
+
+
+def weights_of(place: str | Path) -> Path:
+    """Return the file of published weights: the place itself, or that of a run's folder."""
+    return Path(place) / ENCODER if Path(place).is_dir() else Path(place)
+
+
+def pretraining_config(data: Path) -> str:
+    """Return ``"pretrain_2d"`` for a store without volumes or a folder whose first image is a picture.
+
+    Raises:
+        FileNotFoundError: when there is no such data.
+    """
+    from monai_ssl.io.formats import format_of
+    from monai_ssl.io.walk import visible_files
+    from monai_ssl.store import Store
+
+    if not data.exists():
+        raise FileNotFoundError(f"There is no data {data}: give a store or a folder of scans.")
+    if Store.is_store(data):
+        flat = not Store(data).select(spatial_dims=3)
+    else:
+        formats = (format_of(path.name) for path in visible_files(data, []))
+        first = next((entry for entry in formats if entry is not None), None)
+        flat = first is not None and first.is_picture
+    return "pretrain_2d" if flat else "pretrain"
+
+
+def _places(data: str | Path, out: str | Path) -> dict[str, str]:
+    return {"dataset_dir": str(data), "output_dir": str(out)}
+
+
+def _bundle_of(run_dir: Path) -> Path:
+    described = read_json(run_dir / DESCRIPTION, {})
+    if not (run_dir / MODEL).is_file() or not isinstance(described, dict) or "task" not in described:
+        raise FileNotFoundError(
+            f"{run_dir} holds no fine-tuned model (`{MODEL}` and its `{DESCRIPTION}`): give the output folder of a "
+            "fine-tuning."
+        )
+    name = str(described["task"].get("name", "")).lower()
+    if name not in shipped_bundles():
+        raise ValueError(f"{run_dir} was trained for {name!r} by a bundle of your own: run its stock command.")
+    return bundle_folder(name)
+
+
+__all__ = ["StockRun", "evaluation", "finetuning", "prediction", "pretraining", "pretraining_config", "weights_of"]
