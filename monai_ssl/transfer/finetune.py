@@ -143,7 +143,7 @@ class FinetuneScheme:
     def __call__(self, engine: Engine) -> None:
         """Freeze or release the encoder as the epoch asks; a resumed run needs nothing but the number of its epoch."""
         epoch, warmup = engine.state.epoch, self.scheme == "warmup"
-        self.frozen = self.scheme in ("fixed", "probe") or (warmup and epoch <= self.warmup_epochs)
+        self.frozen = self.scheme == "fixed" or (warmup and epoch <= self.warmup_epochs)
         _require_gradients(self.encoder.parameters(), not self.frozen)
         if self.optimizer is not None:
             self._choose_trainable(self.optimizer)

@@ -15,12 +15,12 @@ def unit(*shape, seed=0):
 
 
 def test_an_entry_moves_after_the_step_stays_unit_and_no_other_moves():
-    bank = MemoryBank(7, 4, momentum=0.5)
+    bank = MemoryBank(7, 4, momentum=0.8)
     before, z = bank.features.clone(), 3 * unit(2, 4)
     bank.hold(torch.tensor([5, 2]), z)
     assert torch.equal(bank.features, before)
     bank.release()
-    expected = F.normalize(0.5 * before[[5, 2]] + 0.5 * F.normalize(z, dim=1), dim=1)
+    expected = F.normalize(0.8 * before[[5, 2]] + 0.2 * F.normalize(z, dim=1), dim=1)
     torch.testing.assert_close(bank.features[[5, 2]], expected)
     torch.testing.assert_close(bank.features.norm(dim=1), torch.ones(7))
     others = [0, 1, 3, 4, 6]

@@ -58,6 +58,23 @@ def test_concentrations_have_the_temperature_as_mean_and_are_small_for_close_and
     torch.testing.assert_close(concentration(centroids, centroids, torch.arange(4), 0.2), torch.full((4,), 0.2))
 
 
+def test_concentrations_are_the_loop_over_clusters():
+    """PCL-1: mean distance by log(n + 10), clipped to the 10th and 90th percentile, scaled to the temperature."""
+    rng = np.random.default_rng(0)
+    sizes, spreads = [3, 9, 27, 60, 12], [0.02, 0.1, 0.15, 0.2, 0.9]
+    labels = np.repeat(np.arange(5), sizes)
+    centroids = rng.normal(size=(5, 6))
+    x = centroids[labels] + np.array(spreads)[labels, None] * rng.normal(size=(len(labels), 6))
+    raw = [
+        np.mean([math.dist(x[i], centroids[c]) for i in np.flatnonzero(labels == c)]) / math.log(n + 10)
+        for c, n in enumerate(sizes)
+    ]
+    clipped = np.clip(raw, *np.percentile(raw, [10, 90]))
+    assert clipped[0] > raw[0] and clipped[4] < raw[4]
+    found = concentration(*map(torch.from_numpy, (x, centroids, labels)), 0.3)
+    assert found.numpy() == pytest.approx(0.3 * clipped / clipped.mean(), rel=1e-9)
+
+
 def test_without_clusters_it_is_moco():
     """PCL-2: in the warm-up, and when too few samples have been seen."""
     method, plain = make(), make().moco

@@ -42,6 +42,12 @@ def test_methods_say_what_is_transferred_and_how(tmp_path):
     assert "both, decoder of genesis" in table_of(study)
 
 
+def test_a_probe_reads_the_encoder_whatever_the_method_hands_over(tmp_path):
+    study = check(tmp_path, schemes=("full", "probe"), genesis=METHODS["genesis"])
+    found = {(arm.scheme, arm.part) for arm in arms(study) if arm.pretraining}
+    assert found == {("full", "both"), ("probe", "encoder")}
+
+
 def test_a_network_without_decoder_starts_from_the_encoder(tmp_path):
     lesions = {"bundle": "classification", "dataset_dir": "phantoms:ct", "overrides": {"image_size": [32, 32, 16]}}
     content = {**SMOKE, "pretraining": {"genesis": METHODS["genesis"]}, "tasks": {"lesions": lesions}, "shared": {}}

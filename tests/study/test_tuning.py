@@ -8,9 +8,10 @@ from html import unescape
 import pytest
 from fabricated_study import cell, result
 
+from monai_ssl.study import runner
 from monai_ssl.study.conduct import conduct, table_of
 from monai_ssl.study.execution import execute
-from monai_ssl.study.folder import StudyFolder
+from monai_ssl.study.folder import JobFolder, StudyFolder
 from monai_ssl.study.jobs import TrialJob, job_from_json, job_to_json
 from monai_ssl.study.plan import check_study
 from monai_ssl.study.results import read_cells
@@ -49,6 +50,18 @@ def test_every_arm_tries_everything_with_the_first_seeds_and_its_cells_wait_for_
     assert {t.key for t in trials} < {t.key for t in more}
     assert not {c.key for c in cells} & {c.key for c in others}
     assert with_trials(arms(), {}, [0]) == ([], arms())
+
+
+@pytest.mark.parametrize(
+    ("higher", "select", "score"), [(True, "best", 0.7), (False, "best", 0.2), (False, "last", 0.4)]
+)
+def test_a_trial_is_judged_by_its_validation_curve(higher, select, score, tmp_path, monkeypatch):
+    curve = [[1, 0.7], [2, 0.2], [3, 0.4]]
+    monkeypatch.setattr(runner, "_trained", lambda *_: (None, curve))
+    monkeypatch.setattr(runner, "_settings", lambda *_: {})
+    trials, _ = with_trials([replace(one, higher_is_better=higher, select=select) for one in arms()], GRID, [0])
+    found = runner.try_out(trials[0], None, JobFolder(tmp_path))
+    assert (found["validation"], found["curve"]) == (score, curve)
 
 
 def test_rates_of_the_head_are_those_listed_for_it():

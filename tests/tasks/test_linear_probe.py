@@ -75,6 +75,18 @@ def test_validation_cases_choose_the_penalty(monkeypatch):
     assert chosen.state.metrics["accuracy"] == min(scores)
 
 
+def test_of_equally_good_penalties_the_strongest_is_taken():
+    torch.manual_seed(0)
+    network = EncoderClassifier(ConvEncoder(2, widths=(4, 8)), 2).eval()
+    cases = [{"image": torch.full((1, 16, 16), float(i % 2)), "label": i % 2} for i in range(8)]
+    fitted(network, cases, cases)
+    chosen = network.head.weight.detach().clone()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear_probe, "STRENGTHS", linear_probe.STRENGTHS[:1])
+        fitted(network, cases, cases)
+    assert torch.equal(chosen, network.head.weight)
+
+
 def test_a_linear_segmenter_reads_interpolated_maps():
     torch.manual_seed(0)
     network = LinearSegmenter(ConvEncoder(3, widths=(2, 4)), 3).eval()
@@ -96,10 +108,12 @@ def test_voxels_are_told_apart_and_the_frequency_of_classes_is_kept(monkeypatch)
     monkeypatch.setattr(linear_probe, "STRENGTHS", (10.0,))
     fitted(network, cases, [], roi_size=(16, 16, 16), voxels=64)
     with torch.no_grad():
-        found = network(torch.stack([case["image"] for case in cases])).argmax(1)
+        logits = network(torch.stack([case["image"] for case in cases]))
+    found = logits.argmax(1)
     truth = torch.stack([case["label"][0] for case in cases])
     dice = 2 * ((found == 1) & (truth == 1)).sum() / ((found == 1).sum() + (truth == 1).sum())
-    assert dice > 0.7 and set(found.unique().tolist()) == {0, 1}  # of class 2 there was no voxel
+    assert dice > 0.7 and set(found.unique().tolist()) == {0, 1}
+    assert (logits[:, 2] < logits[:, :2].amin(1) - 100).all()  # of class 2 there was no voxel
 
 
 def test_other_networks_and_single_classes_are_refused():
