@@ -94,6 +94,7 @@ class FinetuneScheme:
     Args:
         network: has an ``encoder``; may be wrapped by ``DistributedDataParallel``.
         scheme: ``"fixed"``: frozen throughout. ``"warmup"``: frozen for ``warmup_epochs``. ``"full"``: never.
+            ``"probe"``: no epoch begins, see :class:`monai_ssl.tasks.LinearProbe`.
         warmup_epochs: used by ``"warmup"`` only.
         bn_frozen: the frozen encoder runs in evaluation mode, so that running statistics stay and dropout is off.
         optimizer: holds the parameters of the encoder only while they are trained, and forgets its state when the

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from monai_ssl.methods import CMC
 from monai_ssl.networks import ConvEncoder, SplitEncoder, build, recipe_of, remember
+from monai_ssl.networks.wrappers.split_encoder import gradient_magnitude
 
 SMALL = {
     "pretrain": {"widths": [4, 8, 16, 32]},
@@ -99,3 +100,8 @@ def test_what_is_exported_is_both_side_by_side_and_takes_the_whole_image():
     halves = torch.cat(encoder.halves(x), dim=1)
     assert torch.equal(encoder.pooled(x), halves) and torch.equal(again.pooled(x), halves)
     assert build(recipe_of(encoder), in_channels=3).pooled(x.expand(-1, 3, -1, -1)).shape == (2, 16)
+
+
+def test_the_gradient_has_a_length_over_all_axes():
+    x = 3 * torch.arange(5.0)[:, None, None] + 4 * torch.arange(6.0)[:, None] + 12 * torch.arange(4.0)
+    torch.testing.assert_close(gradient_magnitude(x[None, None]), torch.full((1, 1, 5, 6, 4), 13.0))
