@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -280,6 +281,27 @@ def test_weights_of_another_network_are_refused(tmp_path):
         bundle.load_method(large, str(tmp_path / "model.pt"))
     with pytest.raises(FileNotFoundError, match=r"`weights` names .*none.pt"):
         bundle.load_method(large, str(tmp_path / "none.pt"))
+
+
+def test_inference_says_what_takes_an_encoder_or_a_store(cohort, tmp_path):
+    store = PretrainingScans(cohort, tmp_path, 3, validation=0.0).store.path
+    (tmp_path / "encoder.safetensors").touch()
+    with pytest.raises(ValueError, match=r"a part of the method: give `model.pt` beside it, or .*monai_ssl embed"):
+        bundle.load_method(Exemplar(ConvEncoder(2, widths=(2,))), str(tmp_path / "encoder.safetensors"))
+    with pytest.raises(ValueError, match=r"names the store .*: give the folder that it was prepared from, or .*embed"):
+        bundle.images(str(store))
+
+
+@pytest.mark.parametrize("said", [None, "ct"])
+def test_inference_scales_an_mr_as_such_unless_the_user_says_otherwise(said, tmp_path):
+    """Weights of CT: a window of HU makes one gray of it."""
+    image = np.random.default_rng(0).gamma(2.0, 900.0, (16, 16, 12)) + 1001
+    nibabel.save(nibabel.Nifti1Image(image.astype(np.int16), np.eye(4)), tmp_path / "mr.nii.gz")
+    small = {"widths": [2, 4]}
+    inference = bundle.Inference(
+        str(BUNDLES / "simclr"), str(tmp_path / "model.pt"), "features", "out", overrides=small, modality=said
+    )
+    assert (inference.preprocessing({"image": str(tmp_path / "mr.nii.gz")})["image"].std() < 0.01) == (said == "ct")
 
 
 def test_inference_needs_a_volume(tmp_path):

@@ -101,6 +101,18 @@ def test_labels_are_the_mean_over_voxels_of_the_cells_that_they_lie_in(volumes, 
     assert rows[0] == pytest.approx((dense / count)[:, 8:].flatten(1).mean(1).numpy(), rel=1e-4)
 
 
+def test_places_and_voxels_are_those_of_the_file_when_the_card_has_another_spacing(volumes, tmp_path):
+    weights, _ = exported(tmp_path, spacing=(0.5, 1.0, 1.0))
+    windows = table(tmp_path, weights, volumes / "imagesTr", "--regions", "window")
+    one = windows[windows["image"] == "Doe_0.nii.gz"]
+    assert (
+        one["x0"].tolist() == [x for x in (0.0, 4.0, 8.0, 12.0) for _ in range(2)]
+        and (one["x1"] - one["x0"] == 4).all()
+    )
+    labels = table(tmp_path, weights, volumes, "--regions", "label")
+    assert labels["voxels"].tolist() == [768] * 6
+
+
 def test_a_map_that_is_one_label_gives_the_scan(tmp_path):
     weights, _ = exported(tmp_path)
     for name, array in (
