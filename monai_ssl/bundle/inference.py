@@ -155,13 +155,18 @@ def _of_bundle(root: Path, config: str, overrides: Mapping[str, Any]) -> tuple[M
     parser = ConfigParser()
     parser.read_config(str(root / "configs" / f"{config}.json"))
     parser.update(dict(overrides))
-    if "samples" in parser["network_def"] and "network_def#samples" not in overrides:
-        # a bank of samples is as long as the data set, which nothing but `model.json` tells without data
-        parser["network_def#samples"] = _SAMPLES
+    if "network_def#samples" not in overrides:
+        without_data(parser)
     size = str(parser["pretraining"]["window_size"]).removeprefix("@")
     method, window_size, views = (parser.get_parsed_content(name) for name in ("network_def", size, "views"))
     kinds = [type(transform) for transform in views.transforms]
     return method, tuple(window_size), next((name for name, kind in _NORMALIZATIONS.items() if kind in kinds), None)
+
+
+def without_data(parser: ConfigParser) -> None:
+    """Let a method be built where there is no data: a bank of samples, as long as the data set, gets some length."""
+    if "samples" in parser["network_def"]:
+        parser["network_def#samples"] = _SAMPLES
 
 
 def _targets(root: Path, config: str) -> set[str]:
@@ -234,4 +239,4 @@ def load_method(method: Method, weights: str) -> None:
         ) from e
 
 
-__all__ = ["Inference", "images", "load_method"]
+__all__ = ["Inference", "images", "load_method", "without_data"]
