@@ -42,7 +42,7 @@ class SwinUNETRSSL(Method):
     key                      shape              content
     ======================== ================== =======================================================
     ``view1``, ``view2``     (B, C, \*spatial)  one window, rotated twice, boxes of it replaced
-    ``target1``, ``target2`` (B, C, \*spatial) the same, rotated, before anything was replaced
+    ``target1``, ``target2`` (B, C, \*spatial)  the same, rotated, before anything was replaced
     ``label1``, ``label2``   (B,)               their rotations, among ``rotations``
     ======================== ================== =======================================================
 
