@@ -6,7 +6,7 @@ from monai_ssl import errors
 from monai_ssl.errors import printable
 from monai_ssl.handlers.mlflow_run import checked_uri
 from monai_ssl.transfer.card import ModelCard
-from monai_ssl.transfer.source import read_part
+from monai_ssl.transfer.weights_file import read_part
 
 
 def test_what_is_printed_steers_no_terminal_and_shows_no_password():

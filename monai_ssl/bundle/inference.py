@@ -30,7 +30,7 @@ from monai_ssl.networks import build
 from monai_ssl.store import Store
 from monai_ssl.transfer import ScaleIntensityAsTrainedd, ScaleIntensityByPresetd, SetChannelsd
 from monai_ssl.transfer.load import check_numbers
-from monai_ssl.transfer.source import read_checkpoint
+from monai_ssl.transfer.weights_file import read_checkpoint
 from monai_ssl.transforms import ImageNetNormalized, ZScored
 
 _SAMPLES = 4096

@@ -40,9 +40,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: when ``--workers`` is below 1 or the study file is wrong.
     """
-    from monai_ssl.study.conduct import conduct, table_of
     from monai_ssl.study.plan import read_study
     from monai_ssl.study.report.report import write_report
+    from monai_ssl.study.run_study import run_study, table_of
     from monai_ssl.study.study_data import look_at_data
 
     if args.workers < 1:
@@ -55,9 +55,9 @@ def run(args: argparse.Namespace) -> int:
     if args.report_only:
         print(f"Report: {write_report(study.output_dir)}")
         return 0
-    outcome = conduct(study, workers=args.workers, backend=args.backend, say=lambda line: print(line, flush=True))
-    for title, reason in outcome.failed:
+    summary = run_study(study, workers=args.workers, backend=args.backend, say=lambda line: print(line, flush=True))
+    for title, reason in summary.failed:
         print(f"FAILED {title}: {reason}")
-    print(f"{outcome.done} cells done, {len(outcome.failed)} jobs failed; results in {study.output_dir}")
-    print(f"Report: {outcome.report}")
-    return _SOME_FAILED if outcome.failed else 0
+    print(f"{summary.done} cells done, {len(summary.failed)} jobs failed; results in {study.output_dir}")
+    print(f"Report: {summary.report}")
+    return _SOME_FAILED if summary.failed else 0

@@ -23,7 +23,7 @@ from monai_ssl.engines.ssl_trainer import SSLTrainer
 from monai_ssl.files import atomic
 from monai_ssl.handlers.recipe_changes import changes, check_changes
 from monai_ssl.handlers.run_folder import CHECKPOINT, RunFolder
-from monai_ssl.transfer.source import read_checkpoint
+from monai_ssl.transfer.weights_file import read_checkpoint
 
 logger = logging.getLogger(__name__)
 FORMAT = 1

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monai_ssl.transfer import load_weights, read_card
-from monai_ssl.transfer.source import read_checkpoint
+from monai_ssl.transfer.weights_file import read_checkpoint
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer

@@ -1,4 +1,4 @@
-"""Worker job of ``prepare``: hash one source, decode it and write its arrays."""
+"""What a worker of ``prepare`` does: hash one source, decode it and write its arrays."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Job:
+class Conversion:
     """A source to convert.
 
     Args:
@@ -39,8 +39,8 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a job: records of the scans, or the reason why there are none."""
+class Converted:
+    """What became of a conversion: records of the scans, or the reason why there are none."""
 
     content: str | None = None
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -48,25 +48,27 @@ class Outcome:
     reason: str | None = None
 
 
-def convert(job: Job) -> Outcome:
+def convert(conversion: Conversion) -> Converted:
     """Write the arrays of a source; their records are left to the caller, who writes them last. Never raises."""
     try:
-        content = content_hash(job.source.files)
-        key = scan_key(content, job.options)
-        done = finished(job.store, key)
+        content = content_hash(conversion.source.files)
+        key = scan_key(content, conversion.options)
+        done = finished(conversion.store, key)
         if is_complete(done):
-            return Outcome(content, done, already=True)
-        return _convert(job, content, key)
+            return Converted(content, done, already=True)
+        return _convert(conversion, content, key)
     except ReadError as error:
-        return Outcome(reason=str(error))
+        return Converted(reason=str(error))
     except MemoryError:
-        return Outcome(reason="does not fit into memory: use fewer --workers or a machine with more memory")
+        return Converted(reason="does not fit into memory: use fewer --workers or a machine with more memory")
     except OSError as error:
-        if error.filename is None or Path(error.filename).is_relative_to(job.store):
+        if error.filename is None or Path(error.filename).is_relative_to(conversion.store):
             raise
-        return Outcome(reason=f"cannot be read: {error.strerror or error}")
+        return Converted(reason=f"cannot be read: {error.strerror or error}")
     except Exception as error:  # one scan of ten thousand must not stop the others
-        return Outcome(reason=f"unexpected {type(error).__name__}: {error}; please report this with the file's format")
+        return Converted(
+            reason=f"unexpected {type(error).__name__}: {error}; please report this with the file's format"
+        )
 
 
 def content_hash(files: tuple[Path, ...]) -> str:
@@ -130,22 +132,23 @@ def _record(store: Path, key: str) -> dict[str, Any] | None:
     return record if path.exists() and path.stat().st_size == record["bytes"] else None
 
 
-def _convert(job: Job, content: str, key: str) -> Outcome:
+def _convert(conversion: Conversion, content: str, key: str) -> Converted:
     # the readers bring in the decoders, which the main process never needs
     from monai_ssl.io.readers import read
 
-    volumes = read(job.source, four_d=job.options["four_d"], missing_slices=job.options["missing_slices"])
+    options = conversion.options
+    volumes = read(conversion.source, four_d=options["four_d"], missing_slices=options["missing_slices"])
     records = []
     for part, volume in enumerate(volumes):
-        if job.refuse_labels and holds_labels(volume.array):
+        if conversion.refuse_labels and holds_labels(volume.array):
             raise ReadError("looks like a label map by its values; --include GLOB prepares it nevertheless")
-        array, record = conform(volume, job.options["modality"], job.options["spacing"])
+        array, record = conform(volume, options["modality"], options["spacing"])
         own = key if len(volumes) == 1 else f"{key}-{part}"
-        path = array_path(job.store, own)
+        path = array_path(conversion.store, own)
         write_array(path, array)
         records.append(
             {"key": own, "parts": len(volumes), "source_hash": content, "bytes": path.stat().st_size, **record}
         )
         # before windows and resampling, so that it is the same in stores with other options
         records[-1].update(content_of(volume.array))
-    return Outcome(content, records)
+    return Converted(content, records)

@@ -28,7 +28,7 @@ class WorkerKilledError(RuntimeError):
     """The process that worked on a job died, most often for want of memory."""
 
 
-class JobPool(Generic[J, R]):
+class WorkerPool(Generic[J, R]):
     """Applies a function to jobs.
 
     Args:

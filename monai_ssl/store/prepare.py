@@ -19,7 +19,16 @@ from monai_ssl.io.patient_hints import Hint, describe, doubt
 from monai_ssl.io.patient_rule import patient_rule
 from monai_ssl.machine import cores
 from monai_ssl.store.content import same_content
-from monai_ssl.store.convert import Job, Outcome, all_records, convert, file_signature, finished, is_complete, scan_key
+from monai_ssl.store.convert import (
+    Conversion,
+    Converted,
+    all_records,
+    convert,
+    file_signature,
+    finished,
+    is_complete,
+    scan_key,
+)
 from monai_ssl.store.layout import (
     MANIFEST,
     PRIVATE,
@@ -35,7 +44,7 @@ from monai_ssl.store.layout import (
     store_secret,
 )
 from monai_ssl.store.patients import basis_of, settled
-from monai_ssl.store.pool import JobPool, WorkerKilledError
+from monai_ssl.store.pool import WorkerKilledError, WorkerPool
 from monai_ssl.store.records import write_manifest
 from monai_ssl.store.report import Report, mixed_modalities
 from monai_ssl.store.selection import refusal
@@ -70,11 +79,8 @@ class PrepareOptions:
     patients: str | None = None
 
     def __post_init__(self) -> None:
-        for name, known in {
-            "modality": _MODALITIES,
-            "four_d": ("refuse", "split"),
-            "missing_slices": ("refuse", "fill"),
-        }.items():
+        choices = {"modality": _MODALITIES, "four_d": ("refuse", "split"), "missing_slices": ("refuse", "fill")}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
         if self.spacing is not None and (len(self.spacing) != 3 or not all(0.05 <= s <= 50 for s in self.spacing)):
@@ -177,17 +183,18 @@ class _Preparation:
 
     def run(self) -> Report:
         workers = self.options.workers if self.options.workers is not None else min(8, cores())
-        pool: JobPool[Job, Outcome] = JobPool(convert, workers, _PRELOADED)
+        pool: WorkerPool[Conversion, Converted] = WorkerPool(convert, workers, _PRELOADED)
         interval = 0.2 if sys.stderr.isatty() else 30.0
         # the manifest exists from the start, so that the options bind a run that is interrupted
         write_manifest(self.store, self.options.identity(), list(self.records.values()))
         with tqdm(total=len(self.sources), unit="scan", desc="prepare", mininterval=interval) as self.bar:
-            for job, outcome in pool.run(self._jobs()):
-                self._take(job.source, Outcome(reason=_KILLED) if isinstance(outcome, WorkerKilledError) else outcome)
+            for conversion, result in pool.run(self._conversions()):
+                converted = Converted(reason=_KILLED) if isinstance(result, WorkerKilledError) else result
+                self._take(conversion.source, converted)
         self._settle()
         return self._finish()
 
-    def _jobs(self) -> Iterator[Job]:
+    def _conversions(self) -> Iterator[Conversion]:
         """Yield what needs a worker; the rest is settled here."""
         for source in self.sources:
             reason = refusal(source.name, self.options.include, self.options.exclude)
@@ -199,34 +206,34 @@ class _Preparation:
             content = self.hashes.get(file_signature(source))
             done = finished(self.store, scan_key(str(content), self.options.identity())) if content else []
             if is_complete(done):
-                self._take(source, Outcome(content, done, already=True))
+                self._take(source, Converted(content, done, already=True))
                 continue
             alone = self.folders[str(Path(source.name).parent)] == 1 or by_kind(source.kind).is_picture
             refuse_labels = not alone and not self.options.include
-            yield Job(source, self.store, self.options.identity(), refuse_labels)
+            yield Conversion(source, self.store, self.options.identity(), refuse_labels)
 
-    def _take(self, source: Source, outcome: Outcome) -> None:
+    def _take(self, source: Source, converted: Converted) -> None:
         self.bar.update()
-        if outcome.content is not None:
-            self.hashes[file_signature(source)] = outcome.content
-        if outcome.reason is not None:
-            is_label = "label map" in outcome.reason
-            (self.report.left_out if is_label else self.report.failed).append((source.name, outcome.reason))
+        if converted.content is not None:
+            self.hashes[file_signature(source)] = converted.content
+        if converted.reason is not None:
+            is_label = "label map" in converted.reason
+            (self.report.left_out if is_label else self.report.failed).append((source.name, converted.reason))
             self._count("left out" if is_label else "FAILED", source)
             return
-        key = outcome.records[0]["key"]
+        key = converted.records[0]["key"]
         others = self.names.setdefault(key, [])
         others.append(source)
         repeated = len(others) > 1
-        self._count("same content twice" if repeated else "already there" if outcome.already else "prepared", source)
+        self._count("same content twice" if repeated else "already there" if converted.already else "prepared", source)
         if repeated:
             return
-        if outcome.already:
-            self.report.already += len(outcome.records)
-            self.records.update({record["key"]: record for record in outcome.records})
+        if converted.already:
+            self.report.already += len(converted.records)
+            self.records.update({record["key"]: record for record in converted.records})
             return
         # the first part last: it stands for all
-        for record in reversed(outcome.records):
+        for record in reversed(converted.records):
             before = self.records.get(record["key"], {"patient": self._pseudonym(source.patient_hint)})
             record.update(patient=before["patient"], patient_from=before.get("patient_from", basis_of(source)))
             self._write(record)

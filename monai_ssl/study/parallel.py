@@ -70,7 +70,7 @@ def run_jobs(
         for future in finished:
             job, slot = running.pop(future)
             free.append(slot)
-            outcome = _outcome(future, folder, job)
+            outcome = _status_of(future, folder, job)
             if outcome == "busy":
                 waiting[job.key] = job
                 time.sleep(BUSY_SECONDS)
@@ -164,7 +164,7 @@ def pool(backend: str, workers: int) -> Iterator[tuple[Executor, int]]:
         yield executor, sum(client.nthreads().values())
 
 
-def _outcome(future: Future[Status], folder: StudyFolder, job: Job) -> Status:
+def _status_of(future: Future[Status], folder: StudyFolder, job: Job) -> Status:
     try:
         return future.result()
     except Exception as error:

@@ -23,7 +23,7 @@ from monai_ssl.study.folder import JobFolder, StudyFolder
 from monai_ssl.study.jobs import CellJob, Job, PretrainingJob, TrialJob
 from monai_ssl.study.mlflow_nesting import log_scores
 from monai_ssl.study.scoring import Scoring
-from monai_ssl.study.tuning import outcome
+from monai_ssl.study.tuning import tried_by
 from monai_ssl.tasks import Task
 from monai_ssl.transfer import read_card
 
@@ -76,7 +76,7 @@ def try_out(job: TrialJob, folder: StudyFolder, aside: JobFolder) -> dict[str, A
 def finetune(job: CellJob, folder: StudyFolder, aside: JobFolder) -> dict[str, Any]:
     """Train a downstream bundle, then score it on the test patients; return the scores, the curve and the time."""
     begun = time.monotonic()
-    tried = outcome(job, folder) if job.trials else []
+    tried = tried_by(job, folder) if job.trials else []
     chosen = {name: value for one in tried if one.chosen for name, value in one.values.items()}
     overrides = {**_settings(job, folder, aside), **chosen}
     network, curve = _trained(job, job, overrides, folder)

@@ -95,7 +95,7 @@ class Tried:
         return told(self.values)
 
 
-def outcome(cell: CellJob, folder: StudyFolder) -> list[Tried]:
+def tried_by(cell: CellJob, folder: StudyFolder) -> list[Tried]:
     """Return what the trials of a cell's arm found, one of them chosen.
 
     Raises:
@@ -117,4 +117,4 @@ def _mean(scores: Sequence[float | None]) -> float | None:
     return fmean(known) if len(known) == len(scores) else None
 
 
-__all__ = ["Tried", "candidates", "outcome", "with_trials"]
+__all__ = ["Tried", "candidates", "tried_by", "with_trials"]

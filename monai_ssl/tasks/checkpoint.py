@@ -23,7 +23,7 @@ from monai_ssl.handlers.checkpoint import check_all_continue, save_atomically, v
 from monai_ssl.handlers.run_folder import CHECKPOINT
 from monai_ssl.tasks.optimizer_state import load_by_name, state_by_name
 from monai_ssl.tasks.run_identity import check_same_run, identity
-from monai_ssl.transfer.source import read_checkpoint
+from monai_ssl.transfer.weights_file import read_checkpoint
 
 logger = logging.getLogger(__name__)
 FORMAT = "fine-tuning 1"

@@ -9,7 +9,7 @@ from monai_ssl.networks import Encoder, EncoderClassifier, build
 from monai_ssl.transfer.card import ModelCard
 from monai_ssl.transfer.export import export_weights
 from monai_ssl.transfer.load import load_weights
-from monai_ssl.transfer.source import read_part
+from monai_ssl.transfer.weights_file import read_part
 
 
 def adopt_resnet(

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from monai_ssl.networks import Encoder
 from monai_ssl.transfer.account import LoadAccount
 from monai_ssl.transfer.inflate import inflate_channels
-from monai_ssl.transfer.source import Source, read_part
+from monai_ssl.transfer.weights_file import Weights, read_part
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def load_weights(
     module: nn.Module,
-    source: Source,
+    source: Weights,
     part: str = "encoder",
     *,
     channels: Literal["refuse", "inflate"] = "refuse",
@@ -34,7 +34,7 @@ def load_weights(
     Args:
         module: a network or method with an attribute named ``part``; one without, and any encoder, is taken as the
             part itself.
-        source: safetensors, training checkpoint or state dict, see :func:`monai_ssl.transfer.source.read_part`.
+        source: safetensors, training checkpoint or state dict, see :func:`monai_ssl.transfer.weights_file.read_part`.
         part: what to load.
         channels: ``"inflate"`` fits the first convolution to another number of image channels.
         strict: refuse, before anything is changed, unless every tensor of file and network finds its place.

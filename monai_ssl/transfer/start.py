@@ -11,7 +11,7 @@ from torch import nn
 from monai_ssl.store.intensity import default_intensity
 from monai_ssl.transfer.account import LoadAccount
 from monai_ssl.transfer.load import load_weights
-from monai_ssl.transfer.source import Source
+from monai_ssl.transfer.weights_file import Weights
 
 _logger = logging.getLogger(__name__)
 
@@ -27,14 +27,14 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 
 def start_from(
     network: nn.Module,
-    weights: Source | None,
+    weights: Weights | None,
     channels: Literal["refuse", "inflate"] = "refuse",
     *,
     modality: str,
     intensity: Mapping[str, Any] | None = None,
     spacing: Sequence[float] | None = None,
     part: Part = "encoder",
-    decoder_weights: Source | None = None,
+    decoder_weights: Weights | None = None,
 ) -> tuple[LoadAccount, ...]:
     """Fill ``part`` of ``network`` with pre-trained weights; without any, training starts from scratch.
 
@@ -89,7 +89,7 @@ def start_from(
 
 
 def _load(
-    network: nn.Module, weights: Source, part: str, channels: Literal["refuse", "inflate"], expected: Mapping[str, Any]
+    network: nn.Module, weights: Weights, part: str, channels: Literal["refuse", "inflate"], expected: Mapping[str, Any]
 ) -> LoadAccount:
     if not isinstance(getattr(network, part, None), nn.Module):
         raise ValueError(f"{type(network).__name__} has no `{part}` to load into; set `part` to 'encoder'.")

@@ -18,7 +18,7 @@ from monai_ssl.files import read_json
 from monai_ssl.store import PrepareOptions, Store, prepare, write_sheet
 from monai_ssl.store import convert as convert_module
 from monai_ssl.store.layout import locked
-from monai_ssl.store.pool import JobPool, WorkerKilledError
+from monai_ssl.store.pool import WorkerKilledError, WorkerPool
 from monai_ssl.store.selection import holds_labels, looks_like_labels
 
 HERE = PrepareOptions(workers=0)
@@ -299,7 +299,7 @@ def die_on_three(job: int) -> int:
 @pytest.mark.slow
 def test_a_killed_worker_costs_its_own_job_only():
     jobs = iter(range(12))
-    results = dict(JobPool(die_on_three, 2).run(jobs))
+    results = dict(WorkerPool(die_on_three, 2).run(jobs))
     assert isinstance(results.pop(3), WorkerKilledError)
     assert results == {job: job * job for job in range(12) if job != 3}
 

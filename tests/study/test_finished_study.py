@@ -7,10 +7,10 @@ from PIL import Image
 
 from monai_ssl.samples.phantom import phantom_xray
 from monai_ssl.store import Store
-from monai_ssl.study.conduct import conduct
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import PretrainingJob
 from monai_ssl.study.plan import check_study
+from monai_ssl.study.run_study import run_study
 from monai_ssl.study.study_data import prepare_study
 
 NAME, PATIENTS = "mustermann", 10
@@ -77,7 +77,7 @@ def test_who_is_a_patient_is_said_in_the_study_file(content, tmp_path):
 
 @pytest.mark.slow
 def test_a_finished_study_names_no_patient_outside_private(content, tmp_path):
-    outcome = conduct(check_study({**content, "output_dir": str(tmp_path)}, tmp_path), workers=1)
+    outcome = run_study(check_study({**content, "output_dir": str(tmp_path)}, tmp_path), workers=1)
     assert outcome.failed == () and outcome.done == 2
     files = [
         path for path in tmp_path.rglob("*") if path.is_file() and "private" not in path.relative_to(tmp_path).parts

@@ -11,10 +11,10 @@ import pytest
 from monai_ssl.cli import main
 from monai_ssl.networks import ConvEncoder, EncoderClassifier, ResNetEncoder
 from monai_ssl.store import PrepareOptions, prepare
-from monai_ssl.study.conduct import table_of
 from monai_ssl.study.matrix import arms
 from monai_ssl.study.plan import check_study, read_study
 from monai_ssl.study.plan.bundle_files import encoder_name
+from monai_ssl.study.run_study import table_of
 from monai_ssl.study.tuning import candidates
 from monai_ssl.transfer import ModelCard, export_weights
 

@@ -7,10 +7,10 @@ import pytest
 from monai.bundle import ConfigParser
 
 from monai_ssl.bundle.inference import without_data
-from monai_ssl.study.conduct import table_of
 from monai_ssl.study.matrix import arms
 from monai_ssl.study.plan import read_study
 from monai_ssl.study.plan.bundle_files import encoder_name
+from monai_ssl.study.run_study import table_of
 from monai_ssl.tasks import Task
 
 FOLDER = Path(__file__).parents[2] / "studies"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from monai_ssl.study.conduct import conduct
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.plan import check_study
+from monai_ssl.study.run_study import run_study
 from monai_ssl.study.worker import CODES
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +83,7 @@ def test_a_study_from_file_to_page_killed_on_the_way(tmp_path, monkeypatch):
     # the last bits of a sum depend on the number of threads
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     content = {**TINY, "output_dir": str(tmp_path / "straight")}
-    outcome = conduct(check_study(content, tmp_path), workers=2)
+    outcome = run_study(check_study(content, tmp_path), workers=2)
     assert outcome.failed == () and outcome.done == 6
     found = results(tmp_path / "straight")
     assert {(r["method"], r["task"]) for r in found.values()} == {
@@ -117,7 +117,7 @@ def test_miou_hard_cases_and_imbalanced_labels_from_file_to_page(tmp_path):
     disks = {**TINY["tasks"]["disks"], "imbalance": 0.5}
     methods = {"rotation": TINY["pretraining"]["rotation"]}
     changes = {"pretraining": methods, "tasks": {"lungs": lungs, "disks": disks}, "seeds": [0, 1], "labels": [6]}
-    outcome = conduct(check_study({**TINY, **changes, "target_bn_batches": 0, "output_dir": str(tmp_path)}, tmp_path))
+    outcome = run_study(check_study({**TINY, **changes, "target_bn_batches": 0, "output_dir": str(tmp_path)}, tmp_path))
     assert outcome.failed == () and outcome.done == 6
     found = [r for r in results(tmp_path).values() if r["task"] == "lungs"]
     assert {r["metric"] for r in found} == {"miou_plus"} and all(0 <= r["score"] < 0.99 for r in found)
@@ -176,7 +176,7 @@ def export_is_made_up(root):
 def test_a_cell_that_fails_leaves_the_others(tmp_path):
     content = json.loads(json.dumps({**TINY, "output_dir": str(tmp_path / "out"), "pretraining": {}}))
     content["tasks"]["lungs"]["overrides"]["roi_size"] = [15, 16, 16]
-    outcome = conduct(check_study(content, tmp_path), workers=2, say=lambda line: None)
+    outcome = run_study(check_study(content, tmp_path), workers=2, say=lambda line: None)
     assert outcome.done == 2
     ((title, reason),) = outcome.failed
     assert title.startswith("scratch, lungs, 2 labeled") and "`roi_size` must be divisible by 8" in reason

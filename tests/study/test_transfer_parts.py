@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from monai_ssl.study.conduct import conduct, table_of
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.matrix import arms
 from monai_ssl.study.plan import check_study
+from monai_ssl.study.run_study import run_study, table_of
 from monai_ssl.study.study_data import prepare_study
 
 SMOKE = json.loads((Path(__file__).parents[2] / "studies/smoke.json").read_text())
@@ -123,7 +123,7 @@ def test_decoders_arrive(tmp_path):
     object.__setattr__(study, "labels", (1,))
     object.__setattr__(study, "seeds", (0,))
     object.__setattr__(study, "output_dir", tmp_path / "out")
-    outcome = conduct(study, workers=2, say=lambda line: None)
+    outcome = run_study(study, workers=2, say=lambda line: None)
     assert outcome.failed == () and outcome.done == 5
     folder = StudyFolder(tmp_path / "out")
     logs = {}

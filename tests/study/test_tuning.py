@@ -9,13 +9,13 @@ import pytest
 from fabricated_study import cell, result
 
 from monai_ssl.study import runner
-from monai_ssl.study.conduct import conduct, table_of
 from monai_ssl.study.execution import execute
 from monai_ssl.study.folder import JobFolder, StudyFolder
 from monai_ssl.study.jobs import TrialJob, job_from_json, job_to_json
 from monai_ssl.study.plan import check_study
 from monai_ssl.study.results import read_cells
-from monai_ssl.study.tuning import candidates, outcome, with_trials
+from monai_ssl.study.run_study import run_study, table_of
+from monai_ssl.study.tuning import candidates, tried_by, with_trials
 
 GRID = {"lr": [1e-4, 1e-3], "max_epochs": [5, 10]}
 
@@ -77,7 +77,7 @@ def judged(tmp_path, scores, **changes):
     for trial in trials:
         score = scores[trial.cell.seed][trial.values["lr"] - 1]
         assert execute(folder, trial, lambda *_, score=score: {"validation": score}) == "done"
-    return outcome(first, folder)
+    return tried_by(first, folder)
 
 
 def test_the_best_mean_over_seeds_is_chosen_and_what_diverged_never(tmp_path):
@@ -125,7 +125,7 @@ def test_a_dry_run_counts_the_trials(tmp_path):
 @pytest.mark.slow
 def test_a_tuned_study_from_file_to_page(tmp_path):
     """In every arm the best on validation patients is chosen, never what diverged; the test decides nothing."""
-    outcome = conduct(check_study({**STUDY, "output_dir": str(tmp_path)}, tmp_path), workers=2)
+    outcome = run_study(check_study({**STUDY, "output_dir": str(tmp_path)}, tmp_path), workers=2)
     assert outcome.failed == () and outcome.done == 6
     folder = StudyFolder(tmp_path)
     cells, unfinished = read_cells(folder)

@@ -63,7 +63,7 @@ def _of_task(task: StudyTask, encoder: Mapping[str, Any]) -> Shapes:
 
 def _of_method(method: Pretraining) -> Shapes:
     if method.weights is not None:
-        from monai_ssl.transfer.source import part_shapes
+        from monai_ssl.transfer.weights_file import part_shapes
 
         return part_shapes(method.weights, "decoder")
     assert method.bundle is not None

@@ -14,7 +14,7 @@ from monai_ssl.transfer.authors_keys import translate
 from monai_ssl.transfer.card import ModelCard, read_card
 from monai_ssl.transfer.export import hash_tensors
 
-Source = str | Path | Mapping[str, Any]
+Weights = str | Path | Mapping[str, Any]
 
 # where checkpoints keep a state dict: our trainer, MONAI's CheckpointSaver, the authors of PCRL
 _CONTAINERS = ("method", "model", "network", "state_dict")
@@ -28,7 +28,7 @@ _EQUALS = {"online", "target"}
 _WRAPPER = "module."
 
 
-def read_part(source: Source, part: str) -> tuple[dict[str, Tensor], ModelCard | None, str]:
+def read_part(source: Weights, part: str) -> tuple[dict[str, Tensor], ModelCard | None, str]:
     """Return the tensors of ``part`` by their name inside it, the card of the file if it has one, and what was cut off.
 
     Args:

@@ -22,7 +22,7 @@ from monai_ssl.study.tuning import candidates
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StudySummary:
     """What became of a study.
 
     Args:
@@ -36,14 +36,14 @@ class Outcome:
     report: Path
 
 
-def conduct(
+def run_study(
     study: Study,
     *,
     workers: int = 1,
     backend: str = "processes",
     launch: Launch | None = None,
     say: Callable[[str], None] = print,
-) -> Outcome:
+) -> StudySummary:
     """Do what is not done yet, then write the report.
 
     Args:
@@ -84,7 +84,7 @@ def conduct(
     failed = tuple((j.title, str(folder.failure(j))) for j in prepared.jobs if not folder.is_done(j))
     done = sum(folder.is_done(cell) for cell in prepared.cells)
     run.finish({"cells": done, "failed": len(failed), "seconds": time.monotonic() - begun}, bool(failed))
-    return Outcome(done, failed, write_report(folder.root))
+    return StudySummary(done, failed, write_report(folder.root))
 
 
 def table_of(study: Study) -> str:
