@@ -1,9 +1,21 @@
 """What tests of the bundles share."""
 
+import os
+from pathlib import Path
+
 import pytest
 from method_cases import CONFIGS, built, name, small, write_cohort
 
 from monai_ssl.store import PrepareOptions, prepare
+
+
+@pytest.fixture(scope="session", autouse=True)
+def working_directory(tmp_path_factory):
+    """Where the record of runs goes that have none of their own: not into the checkout."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("working_directory"))
+    yield
+    os.chdir(before)
 
 
 @pytest.fixture(scope="session")

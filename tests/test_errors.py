@@ -4,7 +4,7 @@ import pytest
 
 from monai_ssl import errors
 from monai_ssl.errors import printable
-from monai_ssl.handlers.mlflow_run import checked_uri
+from monai_ssl.mlflow_place import checked_uri
 from monai_ssl.transfer.card import ModelCard
 from monai_ssl.transfer.weights_file import read_part
 

@@ -93,8 +93,8 @@ print(sorted(path.name for path in (work / "pretrained").iterdir()))
 show(work / "pretrained" / "pictures" / "epoch_0002.png")
 
 # %% [markdown]
-# `encoder.safetensors` is what you keep; its model card says what it was trained on and how. `mlruns.db` is the
-# record: `mlflow ui --backend-store-uri sqlite:///quick_start/pretrained/mlruns.db`.
+# `encoder.safetensors` is what you keep; its model card says what it was trained on and how. `mlruns.db` in the
+# working directory is the record of all runs that are started here: `mlflow ui --backend-store-uri sqlite:///mlruns.db`.
 #
 # ## 5. Fine-tuning, and the run from scratch beside it
 
@@ -125,15 +125,9 @@ def fine_tune(name: str, weights: str) -> float:
         lr=0.01,
         num_workers=0,
     )
-    return best_dice(out / "mlruns.db")
+    from monai_ssl.analysis.training import read_curves
 
-
-def best_dice(record: Path) -> float:
-    """Read the best Dice from the MLflow record of a run."""
-    import sqlite3
-
-    with sqlite3.connect(record) as database:
-        return float(database.execute("SELECT MAX(value) FROM metrics WHERE key LIKE '%val_mean_dice%'").fetchone()[0])
+    return max(dice for _, dice in read_curves(out)["val_mean_dice"])
 
 
 # %%

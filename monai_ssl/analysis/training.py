@@ -10,11 +10,11 @@ from pathlib import Path
 from monai_ssl.analysis.pictures import curves
 from monai_ssl.analysis.section import Picture, Section, Table
 from monai_ssl.analysis.trained_run import TrainedRun
+from monai_ssl.mlflow_place import NOTE, local_record, read_note
 
 Curves = dict[str, list[tuple[float, float]]]
 """(iteration, value) by name of the metric, in the order of iterations."""
 
-RECORD, RUN_NAME = "mlruns.db", "mlflow_run.txt"
 _QUIET = ("time/", "epoch")
 _PRETEXT = "Terms of a pretext loss that fall do not say that features transfer: a probe or a fine-tuning does."
 
@@ -44,8 +44,8 @@ def curves_section(run: TrainedRun) -> Section:
     found = read_curves(run.folder)
     if not found:
         said = (
-            f"No curves: the folder holds no MLflow record (`{RECORD}` with the run that `{RUN_NAME}` names). It is "
-            "elsewhere when MLFLOW_TRACKING_URI was set in training.",
+            f"No curves: `{NOTE}` in the folder names no local MLflow database with this run. The record is elsewhere "
+            "when MLFLOW_TRACKING_URI was set in training.",
         )
         return Section("curves", "Training", said, {})
     last = {name: points[-1][1] for name, points in found.items()}
@@ -61,22 +61,22 @@ def read_curves(folder: Path) -> Curves:
     Raises:
         ValueError: when the record cannot be read.
     """
-    if not (folder / RECORD).is_file() or not (folder / RUN_NAME).is_file():
+    name, record = read_note(folder)[0], local_record(folder)
+    if name is None or not record.is_file():
         return {}
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
     from sqlalchemy.exc import SQLAlchemyError
 
-    name = (folder / RUN_NAME).read_text().strip()
     try:
-        client = MlflowClient(f"sqlite:///{(folder / RECORD).resolve()}")
+        client = MlflowClient(f"sqlite:///{record}")
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         runs = [run for run in client.search_runs(experiments) if run.info.run_name == name]
         histories = {
             key: client.get_metric_history(run.info.run_id, key) for run in runs[:1] for key in run.data.metrics
         }
     except (MlflowException, SQLAlchemyError) as error:
-        raise ValueError(f"{folder / RECORD} is no MLflow database that can be read ({error}); restore it.") from error
+        raise ValueError(f"{record} is no MLflow database that can be read ({error}); restore it.") from error
     points = {key: sorted((float(m.step), float(m.value)) for m in found) for key, found in histories.items()}
     finite = {key: [p for p in found if math.isfinite(p[1])] for key, found in points.items()}
     return {key: found for key, found in sorted(finite.items()) if found and not key.startswith(_QUIET)}

@@ -21,6 +21,7 @@ from monai_ssl.handlers import (
     Pictures,
     Probe,
     Progress,
+    Publication,
     RunFolder,
     Tracking,
     TrainingLength,
@@ -189,9 +190,9 @@ class StandardHandlers:
     """The handlers that every pre-training run has, as one line of a configuration.
 
     In this order: the folder, which is held and cleared before anything is written, diagnostics, the loss on
-    validation patients, a probe, the export of the encoder, progress on the console, pictures, MLflow, which sees what
-    others put into the metrics, and checkpoints last: a run that is killed repeats what comes before its checkpoint.
-    A checkpoint is loaded, or refused, before any of them begins.
+    validation patients, a probe, the export of the encoder, progress on the console, pictures, MLflow, which gets the
+    encoder and what others put into the metrics, and checkpoints last: a run that is killed repeats what comes before
+    its checkpoint. A checkpoint is loaded, or refused, before any of them begins.
 
     Args:
         run: what they belong to.
@@ -236,6 +237,7 @@ class StandardHandlers:
         yield Progress()
         tracking = Tracking(run.output_dir, run.name, run.parameters(), resume=folder.continues)
         yield Pictures(run.output_dir, tracking=tracking)
+        yield Publication(run.output_dir, tracking, run.name, run.scans.facts())
         yield tracking
         yield Checkpoint(run.output_dir, resume=run.resume, patience=run.patience, config=recipe)
 

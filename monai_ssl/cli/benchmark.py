@@ -114,14 +114,8 @@ def _record(name: str, output_dir: Path, result: Mapping[str, Any]) -> str:
     from mlflow.exceptions import MlflowException
 
     from monai_ssl.errors import printable
-    from monai_ssl.handlers.mlflow_run import (
-        MLflowRun,
-        checked_uri,
-        environment_tags,
-        now_milliseconds,
-        prepare_mlflow,
-        record_uri,
-    )
+    from monai_ssl.handlers.mlflow_run import MLflowRun, environment_tags, now_milliseconds, prepare_mlflow
+    from monai_ssl.mlflow_place import checked_uri, record_uri
 
     uri = checked_uri(record_uri(output_dir))
     numbers = {k: float(v) for k, v in result.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}

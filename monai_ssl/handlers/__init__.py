@@ -17,6 +17,7 @@ from monai_ssl.handlers.learning_rate import LearningRate
 from monai_ssl.handlers.pictures import Pictures
 from monai_ssl.handlers.probe import Probe
 from monai_ssl.handlers.progress import Progress
+from monai_ssl.handlers.publication import Publication
 from monai_ssl.handlers.run_folder import RunFolder
 from monai_ssl.handlers.start_from import StartFrom
 from monai_ssl.handlers.target_statistics import TargetStatistics
@@ -37,6 +38,7 @@ __all__ = [
     "MissingLabels",
     "Pictures",
     "Probe",
+    "Publication",
     "Progress",
     "RepeatedSamples",
     "RunFolder",

@@ -1,7 +1,8 @@
-"""MLflow run: tracking URI, experiment, parent and resumed run; parameters, metrics and artifacts."""
+"""MLflow run: experiment, parent and resumed run; parameters, metrics, artifacts, data set and registered model."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import platform
@@ -12,12 +13,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from monai_ssl.errors import printable
+from monai_ssl.mlflow_place import sqlite_file
 
 PARENT_VARIABLE = "MONAI_SSL_PARENT_RUN"
-URI_VARIABLE = "MLFLOW_TRACKING_URI"
 _LONGEST_VALUE = 500
 _PARAMS_A_CALL = 100
+_LONGEST_DIGEST = 36
+_SCORE = "score"
 _PACKAGES = ("monai-ssl", "monai", "torch", "pytorch-ignite", "numpy", "mlflow")
 
 
@@ -90,34 +92,40 @@ class MLflowRun:
 
         self.client.log_batch(self.id, [Metric(k, value, milliseconds, step) for k, value in metrics.items()])
 
+    def log_dataset(self, name: str, fingerprint: str, profile: Mapping[str, Any], context: str) -> None:
+        """Record data by a fingerprint, with what may be said of it, as used for ``context``, e.g. ``"training"``."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        # MLflow wants a source; a path would name people or projects
+        data = Dataset(name, fingerprint[:_LONGEST_DIGEST], "local", "{}", profile=json.dumps(dict(profile)))
+        self.client.log_inputs(self.id, datasets=[DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+
+    def register(self, model: str, folder: str, score: float | None) -> None:
+        """Make a folder of artifacts a version of a registered model: ``newest``, and ``best`` by the highest score.
+
+        Args:
+            model: its name; made when missing.
+            folder: of the artifacts of this run.
+            score: higher is better; a version without one is never ``best``.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_registered_model(model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        tags = {} if score is None else {_SCORE: repr(score)}
+        version = self.client.create_model_version(model, f"runs:/{self.id}/{folder}", self.id, tags=tags).version
+        self.client.set_registered_model_alias(model, "newest", version)
+        known = self.client.get_registered_model(model).aliases
+        best = self.client.get_model_version_by_alias(model, "best").tags[_SCORE] if "best" in known else "-inf"
+        if score is not None and score > float(best):
+            self.client.set_registered_model_alias(model, "best", version)
+
     def finish(self, status: str) -> None:
         """Set the final status: ``FINISHED``, ``FAILED`` or ``KILLED``."""
         self.client.set_terminated(self.id, status)
-
-
-def record_uri(output_dir: Path, uri: str | None = None, environment: Mapping[str, str] = os.environ) -> str:
-    """Return where runs are recorded: where the environment says, else ``uri``, else in a file in the output."""
-    return environment.get(URI_VARIABLE) or uri or f"sqlite:///{output_dir.resolve() / 'mlruns.db'}"
-
-
-def checked_uri(uri: str) -> str:
-    """Return ``uri`` when MLflow can keep a run there.
-
-    Raises:
-        ValueError: when it is neither sqlite nor http(s).
-    """
-    if uri.startswith(("sqlite:///", "http://", "https://")):
-        return uri
-    raise ValueError(
-        f"MLflow cannot keep runs in {printable(uri)!r}: folders and `file:` addresses are no longer supported. "
-        "Give a database such as `sqlite:////data/mlruns.db` or a server such as `http://localhost:5000`, as `uri` "
-        "or in the environment variable MLFLOW_TRACKING_URI."
-    )
-
-
-def sqlite_file(uri: str) -> Path | None:
-    """Return the absolute path of the database file of a sqlite address, ``None`` for a server."""
-    return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None
 
 
 def is_hopeless(error: Exception) -> bool:
@@ -157,6 +165,15 @@ def environment_tags() -> dict[str, str]:
     return tags | ({"mlflow.source.git.commit": commit} if commit else {})
 
 
+def metric_name(name: str) -> str:
+    """Return ``name`` with ``_`` for what MLflow does not take in the name of a metric.
+
+    >>> metric_name("test/left kidney (donor)")
+    'test/left kidney _donor_'
+    """
+    return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in name)
+
+
 def now_milliseconds() -> int:
     """Return the time as MLflow counts it."""
     return int(time.time() * 1000)
@@ -179,10 +196,9 @@ def _cut(text: str) -> str:
 
 __all__ = [
     "MLflowRun",
-    "checked_uri",
     "environment_tags",
     "is_hopeless",
+    "metric_name",
     "now_milliseconds",
     "prepare_mlflow",
-    "sqlite_file",
 ]

@@ -17,21 +17,12 @@ from ignite.engine import Events
 from torch import Tensor
 
 from monai_ssl.errors import printable
-from monai_ssl.files import atomic
 from monai_ssl.handlers.background_writer import BackgroundWriter, logger
 from monai_ssl.handlers.failure import at_failure
 from monai_ssl.handlers.measurements import Measurements
-from monai_ssl.handlers.mlflow_run import (
-    MLflowRun,
-    checked_uri,
-    environment_tags,
-    is_hopeless,
-    now_milliseconds,
-    prepare_mlflow,
-    record_uri,
-    sqlite_file,
-)
+from monai_ssl.handlers.mlflow_run import MLflowRun, environment_tags, is_hopeless, now_milliseconds, prepare_mlflow
 from monai_ssl.handlers.running_mean import RunningMeans
+from monai_ssl.mlflow_place import checked_uri, local_record, read_note, record_uri, sqlite_file, write_note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,18 +37,19 @@ class Tracking:
     """Record a run in MLflow: parameters, every loss term, learning rates, metrics, artifacts and how it ended.
 
     All calls to MLflow are made by a thread of their own: a slow or dead server neither stops nor slows training. What
-    cannot be written to a server goes to ``mlruns.db`` in the output instead, with one warning.
+    cannot be written to a server goes to the local ``mlruns.db`` instead, with one warning.
     The run is marked FINISHED, FAILED on an exception, KILLED when training was terminated or interrupted. All metrics
     have the iteration as their axis. Whatever a handler puts into ``engine.state.metrics`` is logged once, when it was
     put there; what stays there is not logged again. Attach it after these handlers, and before the
     checkpoint. Active on rank 0 only.
 
     Args:
-        output_dir: folder of the training run; its ``mlruns.db`` is the default record.
+        output_dir: folder of the training run.
         name: what is trained, such as the name of the bundle; a time and a random part make the run's name unique.
         params: parameters to record; long values are cut.
         experiment: name of the MLflow experiment.
         uri: ``sqlite:///<file>`` or ``http(s)://<server>``; ``MLFLOW_TRACKING_URI`` in the environment wins.
+            Without either it is the ``mlruns.db`` of the working directory, which several runs share.
         every: iterations over which loss terms are averaged before they are logged.
         resume: continue the run that ``output_dir`` holds, if any, or the one of a given name or id.
 
@@ -83,7 +75,7 @@ class Tracking:
         if every < 1:
             raise ValueError(f"`every` of `Tracking` is a number of iterations of at least 1, got {every}.")
         self.uri = checked_uri(record_uri(Path(output_dir), uri))
-        self._note = Path(output_dir) / "mlflow_run.txt"
+        self.output_dir = Path(output_dir)
         self.run_name = self._earlier_run(resume) or f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         self.experiment = experiment
         self.params = dict(params or {})
@@ -94,7 +86,7 @@ class Tracking:
         if idist.get_rank() == 0:
             prepare_mlflow()
             where = printable(self.uri)
-            self._local = record_uri(Path(output_dir), environment={})
+            self._local = f"sqlite:///{local_record(self.output_dir)}"
             instead = None if sqlite_file(self.uri) else (self._connect_locally, f"MLflow at {self._local}")
             self._writer = BackgroundWriter(self._connect, f"MLflow at {where}", is_hopeless, instead=instead)
 
@@ -126,6 +118,15 @@ class Tracking:
         fixed = dict(content)
         self._put(lambda run: run.client.log_dict(run.id, fixed, name))
 
+    def log_dataset(self, name: str, fingerprint: str, profile: Mapping[str, Any], context: str) -> None:
+        """Record data by its fingerprint, with what may be said of it, as used for ``context``."""
+        fixed = dict(profile)
+        self._put(lambda run: run.log_dataset(name, fingerprint, fixed, context))
+
+    def register(self, model: str, folder: str, score: float | None) -> None:
+        """Make a folder of the run's artifacts a version of a registered model, see :meth:`MLflowRun.register`."""
+        self._put(lambda run: run.register(model, folder, score))
+
     def log_figure(self, figure: Figure, name: str) -> None:
         """Record a matplotlib figure as the artifact ``name``, a ``.png`` file without metadata."""
         if self._writer is None:
@@ -142,7 +143,7 @@ class Tracking:
     def _earlier_run(self, resume: bool | str) -> str | None:
         if isinstance(resume, str):
             return resume
-        return self._note.read_text().strip() if resume and self._note.is_file() else None
+        return read_note(self.output_dir)[0] if resume else None
 
     def _connect(self) -> MLflowRun:
         return MLflowRun(self.uri, self.experiment, self.run_name)
@@ -153,6 +154,7 @@ class Tracking:
         run.log_params(self.params)
         run.log_tags({**environment_tags(), "instead_of": printable(self.uri)})
         self.uri = self._local
+        write_note(self.output_dir, self.run_name, self.uri)
         return run
 
     def _put(self, call: Callable[[MLflowRun], None], *, expendable: bool = False) -> None:
@@ -162,8 +164,7 @@ class Tracking:
     def _begin(self, engine: SSLTrainer) -> None:
         self._status = None
         atexit.register(self._abandon)
-        with atomic(self._note) as file:
-            file.write(f"{self.run_name}\n".encode())
+        write_note(self.output_dir, self.run_name, self.uri)
         params = self.params
         self._put(lambda run: run.client.update_run(run.id, status="RUNNING"))
         self._put(lambda run: run.log_params(params))

@@ -7,15 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from monai_ssl.errors import printable
-from monai_ssl.handlers.mlflow_run import (
-    PARENT_VARIABLE,
-    URI_VARIABLE,
-    MLflowRun,
-    checked_uri,
-    now_milliseconds,
-    prepare_mlflow,
-    record_uri,
-)
+from monai_ssl.handlers.mlflow_run import PARENT_VARIABLE, MLflowRun, metric_name, now_milliseconds, prepare_mlflow
+from monai_ssl.mlflow_place import RECORD, URI_VARIABLE, checked_uri, record_uri
 from monai_ssl.study.folder import JobFolder, StudyFolder
 
 logger = logging.getLogger(__name__)
@@ -31,7 +24,7 @@ class StudyRun:
     """
 
     def __init__(self, folder: StudyFolder, params: Mapping[str, Any]) -> None:
-        self.uri = record_uri(folder.root)
+        self.uri = record_uri(folder.root, f"sqlite:///{folder.root.resolve() / RECORD}")
         self.run: MLflowRun | None = None
         try:
             prepare_mlflow()
@@ -59,15 +52,10 @@ def log_scores(folder: JobFolder, run_name: str, result: Mapping[str, Any]) -> N
     """Add the scores on the test patients to the run of a cell."""
     try:
         run = MLflowRun(record_uri(folder.root), EXPERIMENT, run_name)
-        classes = {_plain(f"test/{name}"): value for name, value in result["per_class"].items()}
+        classes = {metric_name(f"test/{name}"): value for name, value in result["per_class"].items()}
         run.log_metrics({"test/score": result["score"], **classes}, 0, now_milliseconds())
         for name in result["pictures"]:
             run.client.log_artifact(run.id, str(folder.picture(name)), "pictures")
         run.finish("FINISHED")
     except Exception as error:
         logger.warning("MLflow did not record the scores: %s", error)
-
-
-def _plain(name: str) -> str:
-    """Replace what MLflow does not take in the name of a metric."""
-    return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in name)

@@ -6,6 +6,7 @@ from monai_ssl.tasks.checkpoint import FinetuneCheckpoint
 from monai_ssl.tasks.classification import Classification
 from monai_ssl.tasks.data_check import check_data
 from monai_ssl.tasks.description import DescribedModel, DescribeModel
+from monai_ssl.tasks.evaluation_report import EvaluationReport
 from monai_ssl.tasks.labels import DecodeLabelsd, EncodeLabelsd
 from monai_ssl.tasks.linear_probe import LinearProbe
 from monai_ssl.tasks.normalization import normalization
@@ -21,6 +22,7 @@ __all__ = [
     "DescribeModel",
     "DescribedModel",
     "EncodeLabelsd",
+    "EvaluationReport",
     "FinetuneCheckpoint",
     "KeepBest",
     "LinearProbe",

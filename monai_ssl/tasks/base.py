@@ -122,6 +122,17 @@ class Task(ABC):
             details: (images, ...) of the metric's handler, where it keeps them.
         """
 
+    def table(self, metric: str, kept: Sequence[Any], details: Tensor | None) -> Mapping[str, Sequence[Any]]:
+        """Return the columns of a table with a row an image: floats are scores, of which a mean makes sense.
+
+        Args:
+            metric: its short name.
+            kept: of each image, see :meth:`keep`.
+            details: (images, ...) of the metric's handler, where it keeps them.
+        """
+        del metric, kept, details
+        return {}
+
     @abstractmethod
     def draw(self, metric: str, kept: Sequence[Any], scores: Scores, folder: Path) -> list[str]:
         """Write pictures of a test, none or a few, and return their names."""

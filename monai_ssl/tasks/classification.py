@@ -146,6 +146,14 @@ class Classification(Task):
         pseudo_values = _pseudo_values(pred[:, judged], label[:, judged], patients)
         return Scores(mean(per_class.values()), dict.fromkeys(patients), _finite(per_class), pseudo_values)
 
+    def table(self, metric: str, kept: Sequence[Any], details: Tensor | None) -> Mapping[str, Sequence[str]]:
+        """Return what each image is, and its probability of each class."""
+        del metric, details
+        pred, label = (torch.stack(column) for column in zip(*kept, strict=True))
+        is_a = [" ".join(n for n, one in zip(self.classes, row, strict=True) if one) for row in label.tolist()]
+        shown = {n: [f"{p:.6g}" for p in pred[:, i].tolist()] for i, n in enumerate(self.classes)}
+        return {"label": is_a, **shown}
+
     def _right(self, pred: Tensor, label: Tensor) -> Tensor:
         if self.multilabel:
             return ((pred > 0.5) == (label > 0.5)).double().mean(1)

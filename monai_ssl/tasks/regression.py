@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, final
+from typing import Any, ClassVar, Literal, NamedTuple, cast, final
 
 import numpy as np
 import torch
@@ -139,9 +139,14 @@ class Regression(Task):
             errors = np.abs(found - value).tolist()
             per_case = by_patient(errors, patients)
             return Scores(mean(per_case.values()), per_case)
-        statistic = {"rmse": rmse, "r2": r_squared}[metric]
+        statistic = rmse if metric == "rmse" else r_squared
         pseudo_values = _jackknife(statistic, value, found, patients)
         return Scores(statistic(value, found), dict.fromkeys(patients), pseudo_values=pseudo_values)
+
+    def table(self, metric: str, kept: Sequence[Predicted], details: Tensor | None) -> Mapping[str, Sequence[str]]:
+        """Return the number of each image as listed and as predicted."""
+        del metric, details
+        return {name: [f"{getattr(one, name):.7g}" for one in kept] for name in Predicted._fields}
 
     def draw(self, metric: str, kept: Sequence[Predicted], scores: Scores, folder: Path) -> list[str]:
         """Write one picture: what was predicted over what is true, and the line where they agree."""
@@ -218,11 +223,10 @@ class StandardizedLoss:
 
 
 class SavePredictions:
-    """Ignite handler of an evaluator that writes a CSV with a row a case: image, number where known, prediction.
+    """Ignite handler of inference that writes ``predictions.csv`` with a row an image: its file and the prediction.
 
     Args:
         output_dir: gets the file.
-        filename: its name.
 
     >>> from tempfile import TemporaryDirectory
     >>> from monai.data import MetaTensor
@@ -232,12 +236,12 @@ class SavePredictions:
     ...     SavePredictions(folder).attach(engine)
     ...     _ = engine.run([0])
     ...     print((Path(folder) / "predictions.csv").read_text().split())
-    ['image,value,prediction', 'a.png,,61.5']
+    ['image,prediction', 'a.png,61.5']
     """
 
-    def __init__(self, output_dir: str | Path, filename: str = "predictions.csv") -> None:
-        self.path = Path(output_dir) / filename
-        self.rows: list[tuple[str, str, str]] = []
+    def __init__(self, output_dir: str | Path) -> None:
+        self.path = Path(output_dir) / "predictions.csv"
+        self.rows: list[tuple[str, str]] = []
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, lambda _: self.rows.clear())
@@ -245,15 +249,12 @@ class SavePredictions:
         engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _remember(self, engine: Engine) -> None:
-        for sample in engine.state.output:  # type: ignore[union-attr]
-            value = "" if sample.get("label") is None else f"{float(sample['label']):.7g}"
-            self.rows.append((str(sample["image"].meta["filename_or_obj"]), value, f"{float(sample['pred']):.7g}"))
+        samples = cast(list[Mapping[str, Any]], engine.state.output)
+        self.rows += [(str(s["image"].meta["filename_or_obj"]), f"{float(s['pred']):.7g}") for s in samples]
 
-    def _write(self, engine: Engine) -> None:
-        del engine
-        text = io.StringIO(newline="")
-        csv.writer(text).writerows([("image", "value", "prediction"), *self.rows])
+    def _write(self, _: Engine) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        csv.writer(text := io.StringIO(newline="")).writerows([("image", "prediction"), *self.rows])
         with atomic(self.path) as file:
             file.write(text.getvalue().encode())
 

@@ -177,6 +177,13 @@ class Segmentation(Task):
         per_class = {name: float(value) for name, value in zip(self.classes, means, strict=True) if value.isfinite()}
         return Scores(mean(per_case.values()), per_case, per_class, per_image=per_image)
 
+    def table(self, metric: str, kept: Sequence[Any], details: Tensor | None) -> Mapping[str, Sequence[float]]:
+        """Return the metric of each structure, and their mean; no number where a case has not got the structure."""
+        del metric, kept
+        assert details is not None
+        values = torch.where(details.isfinite(), details.double(), torch.nan)
+        return {**dict(zip(self.classes, values.T.tolist(), strict=True)), "mean": values.nanmean(1).tolist()}
+
     def draw(self, metric: str, kept: Sequence[Slice], scores: Scores, folder: Path) -> list[str]:
         """Write a slice of the best and of the worst scan: truth on the left, what was found on the right."""
         values = torch.tensor(scores.per_image)

@@ -182,6 +182,7 @@ def bundle(tmp_path):
 
 def test_the_command_prints_writes_and_records(bundle, tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
     out = tmp_path / "figures.json"
     words = ["benchmark", "--bundle", str(bundle), "--steps", "3", "--warmup", "1", "--json", str(out)]
     assert main([*words, "--lr", "0.01"]) == 0, capsys.readouterr().err
@@ -197,7 +198,7 @@ def test_the_command_prints_writes_and_records(bundle, tmp_path, capsys, monkeyp
     figures = json.loads(out.read_text())
     assert figures["method"] == "ModelsGenesis" and figures["samples"] == 2 and figures["verdict"]
     assert figures["speed"] == pytest.approx(figures["resident_ms"] / figures["real_ms"])
-    client = MlflowClient(f"sqlite:///{tmp_path / 'out' / 'mlruns.db'}")
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlruns.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("monai_ssl").experiment_id])
     assert run.info.run_name.startswith("benchmark-genesis-") and run.info.status == "FINISHED"
     assert run.data.metrics["benchmark/real_ms"] == pytest.approx(figures["real_ms"])

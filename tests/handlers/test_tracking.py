@@ -1,3 +1,4 @@
+import json
 import logging
 import multiprocessing
 import re
@@ -5,6 +6,7 @@ import shutil
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from toy_training import Toy, batches, labeled, said, ssl_trainer, trainer
 from two_processes import free_port
 
 from monai_ssl.evaluation.spread import spread
-from monai_ssl.handlers import CollapseMonitor, DataWait, Probe, Tracking, ValidationLoss
+from monai_ssl.handlers import CollapseMonitor, DataWait, Probe, Publication, Tracking, ValidationLoss
 
 
 @pytest.fixture(autouse=True)
@@ -57,14 +59,15 @@ def runs(folder, file="mlruns.db"):
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
+def recorded(tmp_path_factory, empty_database):
     """One finished run with every kind of record."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
-    folder = tmp_path_factory.mktemp("out") / "new" / "folder"
+    folder = tmp_path_factory.mktemp("out")
+    shutil.copy(empty_database, folder / "mlruns.db")
     engine = trainer(lr=0.25)
     tracking = Tracking(folder, "toy", {"lr": 0.25, "long": "x" * 9000} | {f"p{i}": i for i in range(150)}, every=4)
     tracking.attach(engine)
@@ -266,6 +269,49 @@ def test_the_environment_names_the_server(tmp_path, empty_database, monkeypatch)
     assert runs(tmp_path, "other.db")[1] and not (tmp_path / "out" / "mlruns.db").exists()
 
 
+def test_runs_that_are_started_in_one_place_lie_on_one_page(tmp_path, empty_database, monkeypatch):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for place in (here, there):
+        place.mkdir()
+        shutil.copy(empty_database, place / "mlruns.db")
+    monkeypatch.chdir(here)
+    for name in ("a", "b"):
+        record(Path("runs", name), name=name, epochs=1)
+    found = {run.info.run_name for run in runs(here)[1]}
+    assert len(found) == 2 and {path.read_text().splitlines()[0] for path in Path("runs").rglob("*.txt")} == found
+    # a run goes on where it was recorded, wherever that is done
+    monkeypatch.chdir(there)
+    record(here / "runs" / "a", resume=True, epochs=1)
+    assert {run.info.run_name for run in runs(here)[1]} == found
+    assert MlflowClient(f"sqlite:///{there / 'mlruns.db'}").get_experiment_by_name("monai_ssl") is None
+
+
+def test_the_encoder_is_registered_and_the_best_one_has_its_alias(tmp_path, empty_database, monkeypatch):
+    shutil.copy(empty_database, tmp_path / "mlruns.db")
+    monkeypatch.chdir(tmp_path)
+    for score in (0.5, 0.75, 0.625, None):
+        out, engine = tmp_path / f"run {score}", trainer()
+        out.mkdir()
+        for name in ("encoder.safetensors", "encoder.safetensors.card.json", "MODEL_CARD.md"):
+            (out / name).write_text(f"{name} {score}")
+        tracking = Tracking(out)
+        facts = {"data_fingerprint": "f" * 64, "scans": 3, "patients": 2, "modality": "ct", "spacing": None}
+        Publication(out, tracking, "simclr", facts).attach(engine)
+        tracking.attach(engine)
+        if score is not None:
+            engine.add_event_handler(
+                Events.EPOCH_COMPLETED, lambda e, s=score: e.state.metrics.update({"probe/linear": s})
+            )
+        engine.run(batches(4), max_epochs=1)
+    client = runs(tmp_path)[0]
+    best, newest = (client.get_model_version_by_alias("simclr-encoder", alias) for alias in ("best", "newest"))
+    assert (best.version, newest.version) == (2, 4)
+    path = client.download_artifacts(best.run_id, "encoder/encoder.safetensors", str(tmp_path))
+    assert Path(path).read_text() == "encoder.safetensors 0.75"
+    (used,) = client.get_run(best.run_id).inputs.dataset_inputs
+    assert set(used.dataset.digest) == {"f"} and json.loads(used.dataset.profile)["patients"] == 2
+
+
 @pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "/tmp/mlruns", "mlruns", "postgresql://h/db"])
 def test_folders_are_turned_away(tmp_path, uri):
     with pytest.raises(ValueError, match=r"cannot keep runs in .*sqlite:////data/mlruns.db"):
@@ -282,7 +328,8 @@ def _job(folder):
 
 
 @pytest.mark.slow
-def test_two_jobs_may_create_the_same_database_at_once(tmp_path):
+def test_two_jobs_may_create_the_same_database_at_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     context = multiprocessing.get_context("spawn")
     jobs = [context.Process(target=_job, args=(tmp_path,)) for _ in range(2)]
     for job in jobs:

@@ -25,7 +25,8 @@ def train(rank, folder):
     return dict(trainer.state.metrics)
 
 
-def test_ranks_agree_on_scores_and_only_the_first_writes(tmp_path):
+def test_ranks_agree_on_scores_and_only_the_first_writes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     first, second = both(train, tmp_path, tmp_path)
     for name in ("validation/loss", "probe/knn", "probe/linear"):
         assert first[name] == second[name]
