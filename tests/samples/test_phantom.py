@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from monai_ssl.samples.anatomy import CT_LABELS, MR_LABELS
+from monai_ssl.samples.packages import CHEST_LABELS
 from monai_ssl.samples.phantom import phantom_ct, phantom_mr, phantom_xray, write_phantom_cohort
 from monai_ssl.samples.projection import project
 
@@ -95,7 +96,11 @@ def test_cohort_on_disk(tmp_path):
     assert set(np.unique(np.asarray(label.dataobj))) == {0, 1}
     inside = np.asarray(image.dataobj)[np.asarray(label.dataobj) == 1]
     assert np.median(inside) < -550
-    assert len(list((tmp_path / "labels").iterdir())) == 3
+    chest = np.asarray(nib.load(tmp_path / "labels" / "phantom_000_chest_label.nii.gz").dataobj)
+    right, left = ((chest == c).nonzero()[0] for c in (CHEST_LABELS["right lung"], CHEST_LABELS["left lung"]))
+    assert left.max() < 20 <= right.min()
+    assert len(right) + len(left) == len(inside) and (chest == CHEST_LABELS["spine"]).any()
+    assert len(list((tmp_path / "labels").iterdir())) == 6
 
 
 def test_empty_cohort_is_refused(tmp_path):

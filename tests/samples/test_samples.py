@@ -86,14 +86,14 @@ def packages(wheels):
         wheels,
         "alpha",
         (SampleScan("anna", "ct", "alpha/data/chest.nrrd"),),
-        (SampleLabel("anna", "lung", "alpha/data/seg.nrrd", (5,)),),
+        (SampleLabel("anna", "lung", "alpha/data/seg.nrrd", ((5,),)),),
         license_member="alpha-1.dist-info/LICENSE",
     )
     beta = _package(
         wheels,
         "beta",
         (SampleScan("bert", "ct", "beta/ct.nii.gz"), SampleScan("bert", "mr", "beta/mr.nii.gz")),
-        (SampleLabel("bert", "lung", "beta/lobes.nii.gz", (10,)),),
+        (SampleLabel("bert", "lung", "beta/lobes.nii.gz", ((10,),)),),
     )
     return (alpha, beta)
 
