@@ -80,7 +80,8 @@ def arms(study: Study) -> list[Arm]:
     probes = [name for name, options in study.schemes.items() if options["scheme"] == PROBE]
     for task in study.tasks:
         fitting = [method for method in study.pretraining if spatial_dims(method.encoder) == task.dims]
-        for scheme in ("full", *probes):
+        # a study that only probes has nothing to compare a trained network with
+        for scheme in (*(["full"] if len(probes) < len(study.schemes) else []), *probes):
             found += _from_scratch(task, fitting, scheme)
         for method in fitting:
             part = part_for(method, by_name[method.decoder or method.name], task)

@@ -1,0 +1,52 @@
+"""The data of `studies/evidence_3d.json`, from head-neck CT: four organs to segment, all scans to pre-train on.
+
+    python benchmarks/headneck_organs.py ../shared/data/headneck_ct studies/data/headneck_organs
+
+Scans are cropped to the body and brought to 4 mm. `scans/` has all of them; the study itself keeps those of its test
+patients out of pre-training. `labels/` and `datalist.json` have the patients in whom all four organs are drawn: test
+patients are those of `benchmarks/does_it_help.py`, four others are for validation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from does_it_help import files, split
+from headneck_cubes import reduce, save
+from tqdm import tqdm
+
+VALIDATION = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="*_ct.nii.gz, *_oar.nii.gz and index.json")
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args()
+    parts = split(args.data)
+    sections = {
+        "training": parts["labeled"][:-VALIDATION],
+        "validation": parts["labeled"][-VALIDATION:],
+        "test": parts["test"],
+    }
+    labeled = {patient for patients in sections.values() for patient in patients}
+    load = reduce()
+    for patient in tqdm(sorted({*parts["pretraining"], *parts["test"]})):
+        scan = load(files(args.data, [patient])[0])
+        save(scan["image"], args.out / "scans", patient)
+        if patient in labeled:
+            save(scan["label"], args.out / "labels", patient)
+    listed = {
+        section: [
+            {"image": f"scans/{patient}.nii.gz", "label": f"labels/{patient}.nii.gz", "patient": patient}
+            for patient in patients
+        ]
+        for section, patients in sections.items()
+    }
+    (args.out / "datalist.json").write_text(json.dumps(listed, indent=1))
+
+
+if __name__ == "__main__":
+    main()
