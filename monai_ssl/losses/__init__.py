@@ -11,6 +11,7 @@ from monai_ssl.losses.masked_error import explained, masked_error
 from monai_ssl.losses.memory_bank import MemoryBank
 from monai_ssl.losses.nt_xent import nt_xent
 from monai_ssl.losses.sinkhorn import sinkhorn
+from monai_ssl.losses.vicreg import vicreg
 
 __all__ = [
     "FeatureQueue",
@@ -29,4 +30,5 @@ __all__ = [
     "sinkhorn",
     "spherical_kmeans",
     "symmetric_cosine",
+    "vicreg",
 ]

@@ -34,6 +34,7 @@ from monai_ssl.methods.swav import SwAV
 from monai_ssl.methods.swin_unetr_ssl import SwinUNETRSSL
 from monai_ssl.methods.tower import TOWER
 from monai_ssl.methods.transvw import TransVW
+from monai_ssl.methods.vicreg import VICReg
 from monai_ssl.methods.volume_fusion import VolumeFusion
 
 __all__ = [
@@ -73,5 +74,6 @@ __all__ = [
     "SwAV",
     "TOWER",
     "TransVW",
+    "VICReg",
     "VolumeFusion",
 ]

@@ -72,7 +72,7 @@ def test_two_processes_are_one_with_the_whole_batch(name, ranks):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["simclr", "barlow_twins", "cpc"])
+@pytest.mark.parametrize("name", ["simclr", "barlow_twins", "vicreg", "cpc"])
 def test_terms_that_compare_samples_are_those_of_the_whole_batch_on_every_process(name, ranks):
     first, second = (rank[name]["terms"] for rank in ranks)
     assert all(torch.allclose(first[term], second[term], **TOLERANCE) for term in first)

@@ -40,6 +40,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "byol": lambda: methods.BYOL(encoder(), hidden=8, dim=6, momentum=0.9),
     "simsiam": lambda: methods.SimSiam(encoder(), dim=8, hidden=4),
     "barlow_twins": lambda: methods.BarlowTwins(encoder(), widths=(8, 6)),
+    "vicreg": lambda: methods.VICReg(encoder(), widths=(8, 6)),
     "cpc": lambda: methods.CPC(encoder(), (2, 2), dim=6, hidden=6),
     "tower": lambda: methods.TOWER(unet(), dim=6),
     "transvw": lambda: methods.TransVW(unet(), 5),
@@ -108,7 +109,7 @@ def part(batch: dict[str, Tensor], index: int, parts: int) -> dict[str, Tensor]:
 
 def trainer(name: str, data: Any, epochs: int = 2, handlers: Iterable = (), **options: Any) -> SSLTrainer:
     method = built(name)
-    lr = 0.0001 if name == "barlow_twins" else 0.05  # whose sum over features has long gradients
+    lr = {"barlow_twins": 0.0001, "vicreg": 0.001}.get(name, 0.05)  # whose terms have long gradients
     optimizers = {step: torch.optim.SGD(method.parameter_groups(step), lr=lr, momentum=0.9) for step in method.steps}
     return SSLTrainer("cpu", epochs, data, method, optimizers, train_handlers=list(handlers), **options)
 
