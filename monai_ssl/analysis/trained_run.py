@@ -128,7 +128,7 @@ def fine_tuned_run(
         intensity = described.get("intensity") or default_intensity(modality).to_dict()
         card = ModelCard(name.lower(), FINE_TUNED, recipe, modality, intensity, network.get("normalize"))
         card = replace(card, spacing=described.get("spacing"))
-        classes, size = tuple(map(str, task.get("classes", ()))), tuple(map(int, network.get("image_size", ())))
+        classes, size = tuple(map(str, task.get("classes", ()))), tuple(map(int, network.get("image_size") or ()))
         start = Path(str(described.get("weights") or ""))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(

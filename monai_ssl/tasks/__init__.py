@@ -13,6 +13,7 @@ from monai_ssl.tasks.normalization import normalization
 from monai_ssl.tasks.regression import Regression
 from monai_ssl.tasks.segmentation import Segmentation
 from monai_ssl.tasks.training import KeepBest, Validated, distributed, loader, seed_ranks
+from monai_ssl.tasks.whole_image import ResizeToLabeld
 
 __all__ = [
     "AUGMENTATION_LEVELS",
@@ -28,6 +29,7 @@ __all__ = [
     "LinearProbe",
     "Metric",
     "Regression",
+    "ResizeToLabeld",
     "Scores",
     "Segmentation",
     "Task",

@@ -34,6 +34,7 @@ from monai_ssl.tasks.labels import EncodeLabelsd, Labels, class_values
 from monai_ssl.tasks.networks import Normalize, check_sizes, normalize_inputs, with_norm
 from monai_ssl.tasks.overlay import Slice, draw, thickest_slice
 from monai_ssl.tasks.probability_metrics import probability_iou
+from monai_ssl.tasks.whole_image import resize_image
 from monai_ssl.transfer.preprocess import ScaleIntensityByPresetd, SetChannelsd
 
 
@@ -96,6 +97,7 @@ class Segmentation(Task):
         roi_size: Sequence[int] = (),
         normalize: Normalize | None = None,
         *,
+        image_size: Sequence[int] | None = None,
         skips: bool = True,
         decoder: Literal["unet", "linear"] = "unet",
     ) -> nn.Module:
@@ -108,14 +110,15 @@ class Segmentation(Task):
             normalize: what is done to each window in [0, 1] before the encoder, where pre-training did so:
                 ``"zscore"`` (PCRLv2 in 3-D) or ``"imagenet"`` (in 2-D). The authors of PCRL fine-tune with it in 2-D,
                 without it in 3-D.
+            image_size: that whole images are resized to, in place of ``roi_size``.
             skips: skip connections; a decoder that was pre-trained without them fits only a network without.
             decoder: ``"linear"``: each voxel is told from the encoder's maps by one linear layer, instead of a U-Net's.
 
         Raises:
-            ValueError: for another ``decoder``, ``norm`` or ``normalize``, or a ``roi_size`` that cannot be
-                halved often enough.
+            ValueError: for another ``decoder``, ``norm`` or ``normalize``, or a ``roi_size`` or
+                ``image_size`` that cannot be halved often enough.
         """
-        check_sizes("roi_size", roi_size, encoder)
+        check_sizes("image_size" if image_size else "roi_size", image_size or roi_size, encoder)
         check_choice(("unet", "linear"), decoder=decoder)
         normalize_inputs(encoder, normalize)
         classes = len(self.labels) + 1
@@ -130,8 +133,11 @@ class Segmentation(Task):
         keys: Sequence[str] = ("image", "label"),
         label_grid: LabelGrid = "refuse",
         in_channels: int | None = None,
+        image_size: Sequence[int] | None = None,
     ) -> list[Transform]:
         """Return the transforms that make whole scans of files: RAS, in [0, 1], with classes 0, 1, 2, ... as label.
+
+        Labels keep the size that they have, whatever ``image_size``: predictions are scored there.
 
         Args:
             modality: chooses the intensity preset.
@@ -141,6 +147,7 @@ class Segmentation(Task):
             label_grid: what is done with a label that is not on the grid of its image: ``"refuse"``, ``"resample"`` to
                 the nearest neighbor, or take its ``"voxels"`` for those of the image.
             in_channels: that the encoder expects; ``None`` leaves those of the image.
+            image_size: voxels or pixels that every image is resized to; ``None`` keeps its own.
         """
         mode = {"image": "bilinear", "label": "nearest"}
         dtype = {"image": torch.float32, "label": torch.uint8}
@@ -154,6 +161,7 @@ class Segmentation(Task):
             *([] if in_channels is None else [SetChannelsd("image", in_channels)]),
             *([SameGridd(), EncodeLabelsd("label", self.labels)] if labeled else []),
             *([Spacingd(keys, spacing, mode=[mode[key] for key in keys])] if spacing is not None else []),
+            *([resize_image(image_size)] if image_size else []),
             EnsureTyped(keys, dtype=[dtype[key] for key in keys]),
         ]
 
