@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from monai_ssl.transfer.nnunet_names import from_nnunet
+
 # released PCRLv1/PCRLv2 3-D weights: stages down_tr64, down_tr128, ... of two operations each
 _PCRL_3D = re.compile(r"(?:^|\.)down_tr(\d+)\.ops\.([01])\.(conv|bn)1\.(\w+)$")
 # torchvision's layout, also of the released PCRLv1/PCRLv2 2-D weights
@@ -16,13 +18,13 @@ _RESNET = re.compile(r"^(?:encoder\.)?((?:conv1|bn1|layer[1-4]\.\d+\.(?:conv\d|b
 def translate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     """Return the encoder's tensors under this package's names, or ``None`` when no known layout is recognized.
 
-    Known are the 3-D encoders of the released PCRLv1 and PCRLv2 weights and ResNets in torchvision's layout. Decoders
-    and heads of such files are left out, since only the encoder is transferred.
+    Known are the 3-D encoders of the released PCRLv1 and PCRLv2 weights, ResNets in torchvision's layout and residual
+    encoders of nnU-Net and nnssl. Decoders and heads of such files are left out, since only the encoder is transferred.
 
     Raises:
         ValueError: when a file holds several such encoders.
     """
-    return _pcrl_3d(tensors) or _resnet(tensors)
+    return _pcrl_3d(tensors) or _resnet(tensors) or from_nnunet(tensors)
 
 
 def _pcrl_3d(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:

@@ -16,8 +16,8 @@ from monai_ssl.transfer.export import hash_tensors
 
 Weights = str | Path | Mapping[str, Any]
 
-# where checkpoints keep a state dict: our trainer, MONAI's CheckpointSaver, the authors of PCRL
-_CONTAINERS = ("method", "model", "network", "state_dict")
+# where checkpoints keep a state dict: our trainer, MONAI's CheckpointSaver, the authors of PCRL, nnU-Net
+_CONTAINERS = ("method", "model", "network", "state_dict", "network_weights")
 
 _PARTS = {"encoder", "decoder"}
 
@@ -86,7 +86,7 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> Mapping[s
         raise ValueError(
             f"`{path}` holds more than tensors, and reading that could run foreign code, so it is refused. If you "
             "trust its origin, convert it once in a throw-away environment: `torch.save(torch.load('old.pth', "
-            "weights_only=False)['state_dict'], 'clean.pt')`, then give `clean.pt`."
+            "weights_only=False)['state_dict'], 'clean.pt')` (nnU-Net: `['network_weights']`), then give `clean.pt`."
         ) from error
     except Exception as error:  # a damaged pickle does anything
         first = (str(error).splitlines() or [type(error).__name__])[0]

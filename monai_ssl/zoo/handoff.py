@@ -70,7 +70,7 @@ def hand_off(
     names, target = _checked_labels(labels), Path(folder) / _checked_name(name)
     if target.exists():
         raise ValueError(f"{target} is there already; remove it, or choose another `name`.")
-    card = _card_of(Path(weights))
+    card = card_of(Path(weights))
     labels_in_files = {label: value for value, label in enumerate(names, start=1)}
     settings = {"labels": labels_in_files, "roi_size": list(roi_size), **card_settings(card, modality)}
     network = _network(weights, card, Segmentation(labels_in_files), roi_size, seed)
@@ -105,7 +105,13 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _card_of(weights: Path) -> ModelCard:
+def card_of(weights: Path) -> ModelCard:
+    """Return the model card of a file of weights.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it has none.
+    """
     if not weights.is_file():
         raise FileNotFoundError(f"There is no weights file `{weights}`; give the `encoder.safetensors` of a run.")
     card = read_card(weights) if weights.suffix == ".safetensors" else None
