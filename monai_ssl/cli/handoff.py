@@ -39,9 +39,7 @@ def add_parser(subparsers: Any) -> None:
     add("--name", help="of the bundle; MONAI Label shows it as the model")
     add("--modality", help="of the images, when the weights saw several: ct or mr")
     add("--roi-size", type=int, nargs=3, default=[64, 64, 32], metavar="N", help="of a patch; default: 64 64 32")
-    parser.add_argument(
-        "target", type=Path, metavar="OUT", help="MONAI Label's APP/model; for nnU-Net a `.pth` to write"
-    )
+    parser.add_argument("target", type=Path, metavar="OUT", help="MONAI Label's APP/model; a new `.pth` for nnU-Net")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,9 +73,8 @@ def _to_nnunet(args: argparse.Namespace) -> int:
     for warning in done.warnings:
         print(f"Mind:    {warning}")
     print("         Images must be oriented alike: nnU-Net's `NibabelIOWithReorient` reads them as RAS, as here.")
-    print(
-        f"Then:    nnUNetv2_preprocess_like_nnssl -d ID -n {done.path.stem} -pc {done.path.resolve()} -am like_pretrained"
-    )
+    name, path = done.path.stem, done.path.resolve()
+    print(f"Then:    nnUNetv2_preprocess_like_nnssl -d ID -n {name} -pc {path} -am like_pretrained")
     print("         nnUNetv2_train_pretrained ID 3d_fullres FOLD -p PLAN -tr PretrainedTrainer")
     print("         (of nnU-Net's master branch; no release up to 2.8.1 has them)")
     return 0

@@ -1,7 +1,7 @@
 """Take what was learned without labels to a task with labels."""
 
 from monai_ssl.transfer.account import LoadAccount
-from monai_ssl.transfer.adopt import adopt_resnet
+from monai_ssl.transfer.adopt import adopt
 from monai_ssl.transfer.card import ModelCard, package_versions, read_card
 from monai_ssl.transfer.encoders import encoder_of, matching_encoder, paper_encoder
 from monai_ssl.transfer.export import export_weights, hash_tensors
@@ -19,7 +19,7 @@ __all__ = [
     "ScaleIntensityAsTrainedd",
     "ScaleIntensityByPresetd",
     "SetChannelsd",
-    "adopt_resnet",
+    "adopt",
     "encoder_of",
     "export_weights",
     "hash_tensors",

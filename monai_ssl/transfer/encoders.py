@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from monai_ssl.networks import Encoder, build
 from monai_ssl.transfer.card import ModelCard, read_card
+from monai_ssl.transfer.published import published_recipe
+from monai_ssl.transfer.weights_file import read_part
 
 _PAPER_WIDTH = 64
 
@@ -33,7 +36,8 @@ def matching_encoder(weights: str | None, spatial_dims: int, in_channels: int, w
     """Return the encoder that ``weights`` were made with, so that a task need not know the method they come from.
 
     Args:
-        weights: file whose model card says how its encoder is built; nothing, or a file without card, means
+        weights: file whose model card says how its encoder is built, or whose layout is known, see
+            :func:`monai_ssl.transfer.published.published_recipe`; nothing, or another file, means
             :func:`paper_encoder`.
         spatial_dims: 2 or 3.
         in_channels: of this task's images.
@@ -45,12 +49,23 @@ def matching_encoder(weights: str | None, spatial_dims: int, in_channels: int, w
     >>> matching_encoder(None, spatial_dims=3, in_channels=1, width=8).channels  # that of the papers
     (8, 16, 32, 64)
     """
-    # a file that is missing or broken is named with a remedy when it is loaded
-    readable = weights and width is None and str(weights).endswith(".safetensors") and Path(weights).is_file()
-    card = read_card(weights) if readable else None  # type: ignore[arg-type]
-    if card is None or "_target_" not in card.encoder:
+    recipe = _recipe_of(Path(weights)) if weights and width is None else None
+    if recipe is None:
         return paper_encoder(spatial_dims, in_channels, _PAPER_WIDTH if width is None else width)
-    return encoder_of(card, spatial_dims, in_channels)
+    return _built(recipe, spatial_dims, in_channels)
+
+
+def _recipe_of(weights: Path) -> Mapping[str, Any] | None:
+    # a file that is missing or broken is named with a remedy when it is loaded
+    if not weights.is_file():
+        return None
+    card = read_card(weights) if weights.suffix == ".safetensors" else None
+    if card is not None and "_target_" in card.encoder:
+        return card.encoder
+    try:
+        return published_recipe(read_part(weights, "encoder")[0])
+    except ValueError:
+        return None
 
 
 def encoder_of(card: ModelCard, spatial_dims: int, in_channels: int) -> Encoder:
@@ -60,10 +75,14 @@ def encoder_of(card: ModelCard, spatial_dims: int, in_channels: int) -> Encoder:
         ValueError: when it is for other dimensions, no encoder, or not among the classes that a card may name, see
             :func:`monai_ssl.networks.build`.
     """
-    encoder = build(card.encoder, in_channels=in_channels)
+    return _built(card.encoder, spatial_dims, in_channels)
+
+
+def _built(recipe: Mapping[str, Any], spatial_dims: int, in_channels: int) -> Encoder:
+    encoder = build(recipe, in_channels=in_channels)
     if not isinstance(encoder, Encoder):
         raise ValueError(
-            f"The model card names {card.encoder['_target_']!r}, which is no encoder; known are the encoders of "
+            f"The model card names {recipe['_target_']!r}, which is no encoder; known are the encoders of "
             "`monai_ssl.networks`. Set `encoder` in the configuration to build it."
         )
     if encoder.spatial_dims != spatial_dims:

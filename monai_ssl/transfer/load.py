@@ -10,9 +10,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from monai_ssl.networks import Encoder
+from monai_ssl.networks import Encoder, MonaiEncoder
 from monai_ssl.transfer.account import LoadAccount
 from monai_ssl.transfer.inflate import inflate_channels
+from monai_ssl.transfer.monai_names import as_in
 from monai_ssl.transfer.weights_file import Weights, read_part
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -28,6 +29,9 @@ def load_weights(
     expected: Mapping[str, Any] | None = None,
 ) -> LoadAccount:
     """Copy pre-trained tensors into one part of a network, in place.
+
+    A file with a network of MONAI by its own names, as MONAI's users save it, gives its encoder to a
+    :class:`monai_ssl.networks.MonaiEncoder` of that class; so do the releases in :mod:`monai_ssl.transfer.published`.
 
     Batch norms may have become group norms before: their scale and shift are loaded, running statistics dropped.
 
@@ -55,6 +59,8 @@ def load_weights(
     target = target if isinstance(target, nn.Module) else module
     tensors, card, prefix = read_part(source, part)
     origin = "the given state dict" if isinstance(source, Mapping) else str(source)
+    if isinstance(target, MonaiEncoder):
+        tensors = as_in(target, tensors, origin)
     account = LoadAccount(part, origin, card=card, prefix=prefix)
     fitting, account = _match(target, tensors, account, channels == "inflate")
     if strict and not account.complete:

@@ -67,8 +67,8 @@ def from_nnunet(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     uneven = [t.shape for name, t in tensors.items() if "transpconvs" in name and t.ndim > 2 and {*t.shape[2:]} != {2}]
     if uneven:
         raise ValueError(
-            f"This network of nnU-Net halves its axes differently (a stride of {tuple(uneven[0][2:])}), which the residual "
-            "encoder of this package does not: only networks with equal strides can be taken over."
+            f"This network of nnU-Net halves its axes differently (a stride of {tuple(uneven[0][2:])}), which the "
+            "residual encoder of this package does not: only networks with equal strides can be taken over."
         )
     return {_ours(match): _reversed(tensors[name]) for name, match in found.items()}
 

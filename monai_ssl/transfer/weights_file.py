@@ -16,8 +16,8 @@ from monai_ssl.transfer.export import hash_tensors
 
 Weights = str | Path | Mapping[str, Any]
 
-# where checkpoints keep a state dict: our trainer, MONAI's CheckpointSaver, the authors of PCRL, nnU-Net
-_CONTAINERS = ("method", "model", "network", "state_dict", "network_weights")
+# where checkpoints keep a state dict: our trainer, MONAI's CheckpointSaver, the authors of PCRL, nnU-Net, SuPreM
+_CONTAINERS = ("method", "model", "network", "state_dict", "network_weights", "net")
 
 _PARTS = {"encoder", "decoder"}
 

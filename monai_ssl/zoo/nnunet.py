@@ -173,13 +173,13 @@ def _differences(card: ModelCard, patch_size: Sequence[int]) -> list[str]:
     if card.normalize != "zscore":
         sentences.append(
             f"nnU-Net will z-score each volume, but pre-training saw intensities in [0, 1] ({dict(card.intensity)}, "
-            f"normalize: {card.normalize}). The first instance norm takes out shift and scale, not what was clipped and "
-            "what padding means; pre-train with `ZScored` at the end of the views for a faithful hand-off."
+            f"normalize: {card.normalize}). The first instance norm takes out shift and scale, not what was clipped "
+            "and what padding means; pre-train with `ZScored` at the end of the views for a faithful hand-off."
         )
     elif "low" in card.intensity:
         sentences.append(
-            f"nnU-Net will z-score each whole volume without clipping; pre-training clipped to {dict(card.intensity)} and "
-            "z-scored each window."
+            f"nnU-Net will z-score each whole volume without clipping; pre-training clipped to {dict(card.intensity)} "
+            "and z-scored each window."
         )
     if tuple(reversed(patch_size)) != tuple(card.window_size):
         seen = " x ".join(map(str, card.window_size)) or "windows of a size that the card does not state"

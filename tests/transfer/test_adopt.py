@@ -5,7 +5,7 @@ import torch
 
 from monai_ssl.cli.main import main
 from monai_ssl.networks import EncoderClassifier, ResNetEncoder
-from monai_ssl.transfer import adopt_resnet, load_weights, matching_encoder, read_card
+from monai_ssl.transfer import adopt, load_weights, matching_encoder, read_card
 
 
 def published(path, depth=50):
@@ -37,12 +37,12 @@ def test_it_computes_what_the_published_network_does(depth, tmp_path, capsys):
 
 def test_other_networks_are_refused(tmp_path):
     torch.save({"stem.weight": torch.rand(4, 3, 7, 7)}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="no ResNet for images in torchvision's layout"):
-        adopt_resnet(tmp_path / "other.pth", tmp_path / "out.safetensors")
+    with pytest.raises(ValueError, match=r"layout of .* is not known"):
+        adopt(tmp_path / "other.pth", tmp_path / "out.safetensors")
     published(tmp_path / "deep.pth", 18)
     state = torch.load(tmp_path / "deep.pth", weights_only=True)
     extra = {k.replace("layer1.1", "layer1.2"): v for k, v in state.items() if k.startswith("layer1.1")}
     torch.save({**state, **extra}, tmp_path / "deep.pth")
     with pytest.raises(ValueError, match="not in the network"):
-        adopt_resnet(tmp_path / "deep.pth", tmp_path / "out.safetensors")
+        adopt(tmp_path / "deep.pth", tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
