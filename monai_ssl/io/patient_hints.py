@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from monai_ssl.io import formats
-from monai_ssl.io.patient_names import known, prefixes
+from monai_ssl.io.patient_names import is_general, is_series, known, prefixes
 
 _FORMATS = "|".join(re.escape(ending[1:]) for entry in formats.FORMATS for ending in (f".{entry.kind}", *entry.endings))
 CONTAINER = re.compile(
@@ -35,7 +35,8 @@ USER, TAG, LIST = "the user", "PatientID of DICOM", "the data list"
 FOLDERS, NAMES = "folders", "file names"
 NUMBERS = "the first number in names with several"
 CROWDED = "folders of many pictures"
-WEAK = frozenset((NUMBERS, CROWDED))
+GENERAL = "numbers of folders with general names"
+WEAK = frozenset((NUMBERS, CROWDED, GENERAL))
 """Ways that are no more than a guess."""
 REMEDY = "`--patients FILE.csv` or `--patients REGEX`"
 
@@ -105,7 +106,7 @@ def patient_hints(
             patient, is_guess = (of_folders if unit.is_folder else of_files)[unit.name]
             hint = Hint(patient, NUMBERS if is_guess else unit.basis)
         hints.append(hint)
-    return hints
+    return _one_spelling(hints)
 
 
 def patient_of_name(name: str) -> str:
@@ -157,6 +158,19 @@ def base_name(name: str) -> str:
     """Return a file's name without its ending; DICOM files may have any."""
     base = formats.stem(name)
     return base if base != name else re.sub(r"\.[A-Za-z]\w{1,4}$", "", name)
+
+
+def _one_spelling(hints: Sequence[Hint]) -> list[Hint]:
+    """Give names that were concluded one spelling where case or leading zeros differ: ``Pat7`` is ``pat007``."""
+    spelled: dict[str, str] = {}
+    for name in sorted({hint.patient for hint in hints if hint.basis not in (USER, TAG)}):
+        spelled.setdefault(re.sub(r"(?<!\d)0+(?=\d)", "", name.casefold()), name)
+    return [
+        hint
+        if hint.basis in (USER, TAG)
+        else hint._replace(patient=spelled[re.sub(r"(?<!\d)0+(?=\d)", "", hint.patient.casefold())])
+        for hint in hints
+    ]
 
 
 def _said(place: Place, rule: Rule | None) -> Hint | None:
@@ -217,8 +231,9 @@ class _Folders:
 
     def unit(self, place: Place, root: str) -> _Unit:
         """Return the outermost folder that holds one patient, else the file."""
-        for folder in _above(place):
-            if CONTAINER.fullmatch(folder.name) or folder.name in self.collections:
+        above = _above(place)
+        for folder in above:
+            if CONTAINER.fullmatch(folder.name) or folder.name in self.collections or self._is_of_series(folder):
                 continue
             if self.below[folder] == self.total > MANY or len(self.children.get(folder, ())) > MANY:
                 continue
@@ -226,7 +241,20 @@ class _Folders:
                 return _Unit(folder.name, True, FOLDERS)
             if self._is_patient_with_pictures(folder):
                 return _Unit(folder.name, True, CROWDED)
-        return _Unit(root if place.is_folder else base_name(PurePosixPath(place.path).name), False, NAMES)
+        name = base_name(PurePosixPath(place.path).name)
+        if place.is_folder or not is_series(name):
+            return _Unit(root if place.is_folder else name, False, NAMES)
+        numbered = [folder for folder in above if re.search(r"\d", folder.name) and not is_general(folder.name)]
+        return _Unit(numbered[-1].name, True, GENERAL) if numbered else _Unit(root or name, False, NAMES)
+
+    def _is_of_series(self, folder: PurePosixPath) -> bool:
+        """Whether a folder holds a series or visit of all patients; years stand beside years."""
+        beside = [other.name for other in self.children[folder.parent]]
+        if is_general(folder.name):
+            return not folder.name.isdigit() or all(map(is_general, beside))
+        # as in IXI-T1 and IXI-T2
+        heads = {prefixes(name)[0] for name in beside}
+        return len(heads) == 1 < len(beside) and not re.search(r"\d", "".join(heads))
 
     def _is_patient_with_pictures(self, folder: PurePosixPath) -> bool:
         """Patients have folders with numbers, or the same names of pictures in each; classes have neither."""

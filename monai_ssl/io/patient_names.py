@@ -20,37 +20,48 @@ KNOWN: tuple[tuple[str, str], ...] = (
     ("Decathlon", r"((?:BRATS|hippocampus|spleen|colon|hepaticvessel|la|liver|lung|pancreas|prostate)_\d{1,4})"),
     ("TCIA", r"(?:^|.*_)(TCGA-[0-9A-Z]{2}-[0-9A-Z]{4}|P_\d{5})"),
     ("ADNI", r"(?:^|.*_)(\d{3}_S_\d{4,5})"),
+    ("ISBI 2015", r"((?:training|test)\d{2})_\d{2}_[a-z0-9]+_pp"),
     ("CT-RATE", r"((?:train|valid)_\d+)_[a-z]_\d+"),
 )
 """Name of a data set, and what the name of its files or folders begins with; the group is the patient."""
 _KNOWN = [(data_set, re.compile(rf"{pattern}(?![0-9A-Za-z])", re.IGNORECASE)) for data_set, pattern in KNOWN]
 
-_COUNTED = (
-    "ses|sess|session|visit|tp|timepoint|time|day|week|month|year|run|rep|repeat|acq|series|ser|frame|slice|view"
-    "|echo|phase|bval|part|channel|ch|te|followup|fu|exam|study|scan"
-)
+_VISIT = "ses|sess|session|visit|tp|timepoint|time|day|week|month|year|run|rep|repeat|acq|echo|phase|followup|fu"
+_COUNTED = f"{_VISIT}|series|ser|frame|slice|view|bval|part|channel|ch|te|exam|study|scan"
 _KIND = (
     "cta?|cect|ncct|ldct|mri?|mra|t1|t1w|t1c|t1ce|t1gd|t1post|t1pre|t1n|t2|t2w|t2f|t2star|flair|adc|dwi|dti|bold|pd"
     "|pdw|fd|ld|swi|pet|suv|us|xr|cxr|dx|image|img|im|vol|volume|orig|original|oar|roi|seg|labels?|mask|gt|pred"
+    "|anat|func|fmap|perf|ktrans|hbv|dce|dsc|asl|mprage|tof"
 )
 _SIDE = "left|right|lt|rt|od|os|ax|axial|cor|coronal|sag|sagittal|tra|transverse|ap|pa|lat|lateral|frontal|mlo|cc"
 _STATE = (
     "baseline|pre|post|preop|postop|before|after|arterial|venous|portal|delayed|native|contrast|ce|nc|ed|es|4d|rest"
     "|stress|inhale|exhale|insp|exp|supine|prone|initial|final|new|old"
 )
-_ROLE = re.compile(rf"({_KIND}|{_SIDE}|{_STATE}|b\d{{2,4}}|(?:{_COUNTED})\d*)", re.IGNORECASE)
+_DONE = (
+    "copy|of|raw|proc|processed|preproc|preprocessed|resampled|registered|reg|coreg|warped|brain|bet|stripped|n4"
+    "|corrected|denoised|normalized|cropped|defaced|anon|anonymized"
+)
+_AFTER = r"\d+(?:d|w|m|mo|y|yr|days?|weeks?|months?|years?)"
+_SERIES = rf"{_KIND}|{_SIDE}|{_STATE}|{_DONE}|b\d{{2,4}}"
+_ROLE = re.compile(rf"({_SERIES}|{_AFTER}|(?:{_COUNTED})\d*)", re.IGNORECASE)
 """A word that tells the files of one patient apart."""
+_GENERAL = re.compile(rf"({_SERIES}|{_AFTER}|(?:{_VISIT})\d*)", re.IGNORECASE)
+"""Likewise, and no number of a patient: ``scan3`` may be one."""
+_KIND_ONLY = re.compile(_SERIES, re.IGNORECASE)
 _COUNTER = re.compile(_COUNTED, re.IGNORECASE)
 _SHORT = re.compile(r"[a-z]|[vsmwyrxz]\d{1,3}", re.IGNORECASE)
 """Likewise, but not as the first word: ``s0001`` and ``v3`` may be patients."""
-_DATE = re.compile(r"(19|20)\d\d((0[1-9]|1[0-2])([0-2]\d|3[01]))?")
+_DATE = re.compile(r"(19|20)\d\d((0[1-9]|1[0-2])([0-2]\d|3[01]))?|([0-2]\d|3[01]){2}(19|20)\d\d")
+_DASHED = re.compile(r"(?<!\d)(?:((?:19|20)\d\d)([-_.])(\d\d)\2(\d\d)|(\d\d)([-_.])(\d\d)\6((?:19|20)\d\d))(?!\d)")
 _ATOM = re.compile(r"[\d.]+|[0-9a-f]{16,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """Numbers with dots, check sums and UUIDs are no words."""
 _WORDS = re.compile(r"([-_ .+]*)([^-_ .+]+)")
 _DIGIT = re.compile(r"\d")
 _CHANNEL = re.compile(r"(?<=\d)_000\d$")
 """nnU-Net's number of a channel."""
-_SIDED = re.compile(r"(?<=\d)[LR]$", re.IGNORECASE)
+_ATTACHED = re.compile(rf"(?<=\d)(?:[LR]|(?:{_VISIT})[-_]?\d*|(?<=\d\d)[TVW]\d{{1,3}})$", re.IGNORECASE)
+"""A side or visit at the end of a number: ``p01V2``."""
 
 
 class Known(NamedTuple):
@@ -87,24 +98,46 @@ def prefixes(name: str) -> list[str]:
     """
     if _ATOM.fullmatch(name):
         return [name]
-    name = _CHANNEL.sub("", name)
-    words = _identifying([(before, word) for before, word in _WORDS.findall(name)]) or [("", name)]
+    words = _identifying(_words(_CHANNEL.sub("", name))) or [("", name)]
     found, text = [], ""
     for before, word in words:
         text += before + word if text else word
         if _DIGIT.search(word):
-            found.append(_SIDED.sub("", text))
+            found.append(_ATTACHED.sub("", text))
     return found or [text]
+
+
+def is_general(name: str) -> bool:
+    """Whether a folder's name is that of series, visits or dates alone, each of which all patients have.
+
+    >>> [is_general(name) for name in ("T1w", "ses-1", "visit2", "2019-03-11", "scan3", "anna_t1")]
+    [True, True, True, True, False, False]
+    """
+    kept = [word for word, number in _numbered(_words(name)) if not number]
+    return bool(kept) and all(_GENERAL.fullmatch(word) or _DATE.fullmatch(word) for word in kept)
+
+
+def is_series(name: str) -> bool:
+    """Whether a file's name is that of a series alone, such as ``t1`` or ``brain_mask``."""
+    return all(_KIND_ONLY.fullmatch(word) for _, word in _words(name))
+
+
+def _words(name: str) -> list[tuple[str, str]]:
+    """Return the words of a name, each with what stands before it; a date is one word."""
+    return _WORDS.findall(_DASHED.sub(lambda found: re.sub(r"\D", "", found[0]), name))
+
+
+def _numbered(words: list[tuple[str, str]]) -> list[tuple[str, bool]]:
+    """Return each word, and whether it is the number of the counter before it."""
+    counting = [False, *(bool(_COUNTER.fullmatch(word)) for _, word in words)]
+    return [(word, after and word.isdigit()) for (_, word), after in zip(words, counting, strict=False)]
 
 
 def _identifying(words: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Leave out roles, numbers that count them, dates; never everything."""
     kept: list[tuple[str, str]] = []
     dates: list[tuple[str, str]] = []
-    counting = False
-    for before, word in words:
-        number = counting and word.isdigit()
-        counting = bool(_COUNTER.fullmatch(word))
+    for (before, word), (_, number) in zip(words, _numbered(words), strict=True):
         if number or _ROLE.fullmatch(word) or (kept and _SHORT.fullmatch(word)):
             continue
         (dates if _DATE.fullmatch(word) else kept).append((before, word))

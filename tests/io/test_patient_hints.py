@@ -41,6 +41,21 @@ LAYOUTS = {
     "hospitals of other size": [
         (f"hosp{c}{n}_p{p:02d}.nii.gz", (c, p)) for c, n, size in (("A", 1, 30), ("B", 2, 6)) for p in range(size)
     ],
+    "series in folders": [(f"{s}/IMG_{p:03d}.nii.gz", p) for p in range(6) for s in ("T1w", "FLAIR", "ADC")],
+    "visits in folders": [(f"ses-{s}/p{p}/scan_{p}{s}.nii.gz", p) for p in range(6) for s in (1, 2)],
+    "visits in folders, files": [(f"month{s}/{p:03d}.nii.gz", p) for p in range(6) for s in (0, 12)],
+    "dates in folders": [(f"2019-0{s}-11/p{p}.nii.gz", p) for p in range(6) for s in (1, 2)],
+    "years in folders": [(f"201{s}/p{p}.nii.gz", p) for p in range(6) for s in (1, 2)],
+    "years that are patients": [(f"{p}/{s}.nii.gz", p) for p in range(1995, 2105) for s in ("x", "y")],
+    "dates with dashes": [(f"2019-0{s}-11_{p:05d}.nii.gz", p) for p in range(6) for s in (1, 2)],
+    "data set and series": [(f"IXI-{s}/IXI{p:03d}-Guys-{s}.nii.gz", p) for p in range(6) for s in ("T1", "T2")],
+    "attached visits": [(f"P{p:03d}V{s}.nii.gz", p) for p in range(6) for s in (1, 2)],
+    "attached words": [(f"Patient{p}Visit{s}.nii.gz", p) for p in range(6) for s in (1, 2)],
+    "copies": [(f"{s}S{p:03d}.nii.gz", p) for p in range(6) for s in ("", "Copy of ", "brain_")],
+    "spelling": [(f"{s}_t{i}.nii.gz", p) for p in range(6) for i, s in enumerate((f"Pat{p}", f"pat{p:03d}"))],
+    "numbered folders of series": [(f"scan{p}/{s}.nii.gz", p) for p in range(6) for s in ("t1", "brain_mask")],
+    "only series": [(f"{s}.nii.gz", 0) for s in ("t1", "T2", "flair")],
+    "ISBI": [(f"training0{p}/preprocessed/training0{p}_0{s}_t2_pp.nii", p) for p in range(5) for s in (1, 2)],
     "sites": [(f"ct/p{p}/p{p}_{s}.nii.gz", p) for p in range(20) for s in range(3)],
 }
 
