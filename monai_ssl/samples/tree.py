@@ -55,7 +55,8 @@ def place_label(archive: Path, label: SampleLabel, target: Path) -> Path:
     image = _read(archive, label.member)
     values = np.asarray(image.dataobj)
     if label.classes:
-        values = sum(np.isin(values, merged) * number for number, merged in enumerate(label.classes, start=1))
+        numbered = [np.isin(values, merged) * number for number, merged in enumerate(label.classes, start=1)]
+        values = np.sum(numbered, axis=0)
     file = target / "labels" / f"{label.patient}_{label.structure}_label.nii.gz"
     _save(nib.Nifti1Image(values.astype(np.uint8), image.affine), file)
     return file
