@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "monai_ssl"
 TREES = {path: ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
 NEVER = {"torchvision", "lightly", "timm", "pytorch_lightning", "lightning"}
-ANYBODY = {"arguments", "files", "former_paths", "machine", "errors", "process_lock", "mlflow_place"}
+ANYBODY = {"arguments", "files", "former_paths", "machine", "errors", "process_lock", "mlflow_place", "extras"}
 """What every room may import."""
 ALLOWED = {
     "bundle_folders": set(),
@@ -18,6 +18,7 @@ ALLOWED = {
     "schedules": set(),
     "errors": set(),
     "mlflow_place": set(),
+    "extras": set(),
     "former_paths": set(),
     "files": set(),
     "machine": set(),

@@ -3,7 +3,7 @@
 #
 # Weights that were pre-trained on your unlabeled scans start the model that helps you to label them: it proposes,
 # you correct, it trains on what you corrected. This page makes the bundle and checks what the server will ask of it;
-# the server is a program of its own (`pip install monai-ssl[label]`, in another environment than this one).
+# the server is a program of its own (`pip install ".[label]"`, in another environment than this one).
 
 # %%
 import json

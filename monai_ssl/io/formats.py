@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
+from monai_ssl.extras import libraries
 from monai_ssl.io.companions import Companions, Found, beside, named_in_header
 from monai_ssl.io.volume import ReadOptions, Volume
 
@@ -24,7 +25,7 @@ class Format:
         reader: dotted name of ``reader(files, options) -> list[Volume]``, imported when it is needed.
         grid: dotted name of ``grid(files) -> Grid``, by the header alone; ``None`` where the whole file is read for it.
         headers: for endings of headers whose data are in another file, the rule that finds it.
-        extra: what ``pip install monai-ssl[...]`` must name, if more than the core is needed.
+        extra: of ``setup.cfg`` that has the libraries, if more than the core is needed.
         is_picture: whether it holds nothing but pictures; other formats may hold either.
     """
 
@@ -40,7 +41,7 @@ class Format:
     @property
     def remedy(self) -> str:
         """What to do when the reader's library is missing."""
-        return f"install what reads {self.title} with `pip install monai-ssl[{self.extra}]`"
+        return f"install what reads {self.title} with `pip install {' '.join(libraries(str(self.extra)))}`"
 
     def load_reader(self) -> Reader:
         """Import the reader, and with it its decoder."""

@@ -125,7 +125,7 @@ def test_run_length_coding_is_decoded(tmp_path):
 
 @pytest.mark.parametrize(
     ("syntax", "message"),
-    [(JPEGLSLossless, "no decoder for JPEG-LS.*pip install monai-ssl.dicom"), (MPEG2MPML, "MPEG2.*not read")],
+    [(JPEGLSLossless, "no decoder for JPEG-LS.*pip install pydicom pylibjpeg"), (MPEG2MPML, "MPEG2.*not read")],
 )
 def test_unknown_compression_is_named(tmp_path, syntax, message, monkeypatch):
     from pydicom.pixels.decoders import JPEGLSLosslessDecoder

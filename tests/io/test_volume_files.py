@@ -227,7 +227,7 @@ def test_nrrd_without_itk_is_read_by_pynrrd(tmp_path, monkeypatch):
     pytest.importorskip("nrrd")
     (volume,) = read_path(tmp_path / "a.nrrd")
     assert np.array_equal(volume.array, expected.array) and np.allclose(volume.affine, expected.affine)
-    with pytest.raises(ReadError, match=r"a.mha: MetaImage files need ITK; .*`pip install monai-ssl.itk.`"):
+    with pytest.raises(ReadError, match=r"a.mha: MetaImage files need ITK; .*`pip install itk`"):
         read_path(tmp_path / "a.mha")
     hide(monkeypatch, "itk", "nrrd")
     with pytest.raises(ReadError, match=r"a.nrrd: NRRD files need ITK"):

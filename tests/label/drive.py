@@ -91,7 +91,7 @@ def decompressed(content: bytes) -> bytes:
 def train(url: str, request: dict) -> None:
     started = requests.post(f"{url}/train/{MODEL}", json=request)
     assert started.ok, started.text
-    for _ in range(300):
+    for _ in range(1800):
         # not `check_if_running`: the server says no before the process of the training is there, too
         status = requests.get(f"{url}/train/?all=true").json()
         task = status[-1] if isinstance(status, list) else status
