@@ -10,11 +10,12 @@ from pathlib import Path
 from make_figures import make_figures
 from site_hyperparameters import hyperparameter_page
 from site_links import copy_page
-from site_pages import api_pages, method_page, methods, transforms_page, tutorial_pages
+from site_pages import api_pages, commands_page, method_page, methods, transforms_page, tutorial_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = (
     "index",
+    "installation",
     "troubleshooting",
     "data",
     "monai_networks",
@@ -51,7 +52,11 @@ def write_pages(out: Path) -> None:
     shutil.copytree(ROOT / "docs/pictures", out / "pictures", dirs_exist_ok=True)
     index = out / "index.md"
     index.write_text(index.read_text() + contents())
-    written = {"transforms.md": transforms_page(), "hyperparameters.md": hyperparameter_page()}
+    written = {
+        "commands.md": commands_page(),
+        "transforms.md": transforms_page(),
+        "hyperparameters.md": hyperparameter_page(),
+    }
     for page, text in (written | api_pages() | tutorial_pages()).items():
         (out / page).parent.mkdir(parents=True, exist_ok=True)
         (out / page).write_text(text)
@@ -64,7 +69,7 @@ def contents() -> str:
         "Guides": ["tutorials/index", *GUIDES[1:]],
         "Methods": ["bundles", "hyperparameters", *methods_pages],
         "Fine-tuning": [*(f"finetune/{name}" for name in tasks()), "studies"],
-        "Reference": ["transforms", "api/index"],
+        "Reference": ["commands", "api/python", "transforms", "api/index"],
     }
     trees = (
         f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(p) + "\n```\n" for title, p in parts.items()

@@ -9,7 +9,14 @@ from monai_ssl import __version__ as release
 project = "monai_ssl"
 author = "The monai_ssl developers"
 version = release
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+# the second to last brings its own MathJax: the site shows formulas without a network
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx-mathjax-offline",
+    "sphinx_copybutton",
+]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header", "ref.python"]
@@ -18,6 +25,10 @@ autodoc_default_options = {"members": True, "show-inheritance": True, "member-or
 autodoc_typehints = "description"
 autodoc_mock_imports = ["dask"]
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 html_title = f"monai_ssl {release}"
 
 _MARKUP = re.compile(r"(:math:`.*?`|``.*?``)|(?<![\\*`\w])(\*(?=[a-z(/])|\|(?=\w))")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import inspect
 import json
@@ -14,7 +15,9 @@ from make_figures import DISTURBANCES, TASKS, methods
 
 import monai_ssl
 import monai_ssl.transforms as transforms
+from monai_ssl import api
 from monai_ssl.bundle_folders import bundle_folder, config_file
+from monai_ssl.cli.main import PROGRAM, command_parsers
 from monai_ssl.methods.base import Method
 
 TUTORIALS = Path(__file__).resolve().parents[1] / "tutorials"
@@ -82,10 +85,34 @@ def transforms_page() -> str:
     return "\n".join(lines)
 
 
+def commands_page() -> str:
+    """Return what each command says to ``--help``, from the parser itself."""
+    lines = [
+        "# Commands\n",
+        f"`monai-ssl` is the same as `{PROGRAM}`. Each command ends with 0, with 1 when something\n",
+    ]
+    lines[-1] += "failed, with 2 when it was asked for in a way that cannot work.\n"
+    for name, command in sorted(command_parsers().items()):
+        command.formatter_class = _wide
+        lines.append(f"## {name}\n\n```text\n{command.format_help()}```\n")
+    return "\n".join(lines)
+
+
+def _wide(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, width=100)
+
+
+def python_page() -> str:
+    """Return the reference of what people use: the functions and classes that ``import monai_ssl`` offers."""
+    title = "From Python"
+    calls = "\n".join(f".. autofunction:: monai_ssl.api.{name}\n" for name in sorted(api.__all__))
+    return f"{title}\n{'=' * len(title)}\n\nAll of these are names of ``monai_ssl`` itself.\n\n{calls}"
+
+
 def api_pages() -> dict[str, str]:
-    """Return the reference by page, one for each room of the package and an index."""
-    pages = {f"api/{room}.rst": api_page(room) for room in ROOMS}
-    entries = "\n".join(f"   {room}" for room in ROOMS)
+    """Return the reference by page: what people use, each room of the package, and an index."""
+    pages = {"api/python.rst": python_page(), **{f"api/{room}.rst": api_page(room) for room in ROOMS}}
+    entries = "\n".join(f"   {room}" for room in ("python", *ROOMS))
     return pages | {"api/index.rst": f"Reference\n=========\n\n.. toctree::\n\n{entries}\n"}
 
 
@@ -115,4 +142,4 @@ def tutorial_page(script: Path) -> str:
     return "\n\n".join(c.source if c.cell_type == "markdown" else f"```python\n{c.source}\n```" for c in cells) + "\n"
 
 
-__all__ = ["api_pages", "class_of", "method_page", "methods", "transforms_page", "tutorial_pages"]
+__all__ = ["api_pages", "class_of", "commands_page", "method_page", "methods", "transforms_page", "tutorial_pages"]

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from monai_ssl import __version__
 from monai_ssl.errors import printable
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments without the program's name; those of the process by default.
     """
-    parser = _parser()
+    parser, _ = _parsers()
     args, rest = parser.parse_known_args(argv)
     if hasattr(args, "paths") and not any(word.startswith("-") for word in rest):
         # argparse leaves what follows an option: `prepare SRC --workers 2 STORE`
@@ -67,7 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return MISUSED
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parsers() -> Mapping[str, argparse.ArgumentParser]:
+    """Return the parser of each command by its name, for the page of the site that lists them."""
+    return _parsers()[1]
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Self-supervised pre-training for medical images. `COMMAND --help` shows examples.",
@@ -82,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
             command = subparsers.choices[added]
             command.add_argument("--verbose", action="store_true", help="show where in the code an error arose")
             command.set_defaults(run=module.run, parser=command)
-    return parser
+    return parser, subparsers.choices
 
 
 def _sentence(error: Exception) -> str:
