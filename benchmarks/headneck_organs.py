@@ -2,8 +2,8 @@
 
     python benchmarks/headneck_organs.py ../shared/data/headneck_ct studies/data/headneck_organs
 
-Scans are cropped to the body and brought to 4 mm. `scans/` has all of them; the study itself keeps those of its test
-patients out of pre-training. `labels/` and `datalist.json` have the patients in whom all four organs are drawn: test
+Scans are cropped to the body and brought to 4 mm. `imagesTr/` has all of them; the study itself keeps those of its test
+patients out of pre-training. `labelsTr/` and `datalist.json` have the patients in whom all four organs are drawn: test
 patients are those of `benchmarks/does_it_help.py`, four others are for validation.
 """
 
@@ -35,12 +35,12 @@ def main() -> None:
     load = reduce()
     for patient in tqdm(sorted({*parts["pretraining"], *parts["test"]})):
         scan = load(files(args.data, [patient])[0])
-        save(scan["image"], args.out / "scans", patient)
+        save(scan["image"], args.out / "imagesTr", patient)
         if patient in labeled:
-            save(scan["label"], args.out / "labels", patient)
+            save(scan["label"], args.out / "labelsTr", patient)
     listed = {
         section: [
-            {"image": f"scans/{patient}.nii.gz", "label": f"labels/{patient}.nii.gz", "patient": patient}
+            {"image": f"imagesTr/{patient}.nii.gz", "label": f"labelsTr/{patient}.nii.gz", "patient": patient}
             for patient in patients
         ]
         for section, patients in sections.items()

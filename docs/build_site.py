@@ -24,6 +24,7 @@ GUIDES = (
     "architecture",
     "properties",
     "fidelity",
+    "evidence",
 )
 
 

@@ -18,7 +18,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "advise",
         help="say which pre-training suits a task, and on what evidence",
-        description="Recommend methods, transfer and warnings for a task. What is not told counts as unknown.",
+        description="Recommend methods, transfer and warnings for a task: from your own study, then from what was "
+        "measured here (docs/evidence.md), then from papers. What is not told counts as unknown.",
         epilog="examples:\n"
         "  python -m monai_ssl advise --task segmentation --modality ct --labels 12 --imbalance 0.05\n"
         "  python -m monai_ssl advise --task segmentation --domain-gap large --results studies/out --labels 20",
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError: when the task is described by impossible values, or the study cannot be used.
     """
     from monai_ssl.study.advice import advise
+    from monai_ssl.study.measured import Measured, measured_here
     from monai_ssl.study.situation import Situation
 
     situation = Situation(
@@ -67,13 +69,15 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.results is None and args.study_task is not None:
         raise ValueError("`--study-task` names a task of a study: give its folder by `--results`, too.")
-    results = []
+    own: list[Measured] = []
     if args.results is not None:
         # needs torch and SciPy, which take seconds to import
         from monai_ssl.study.own_results import own_results
 
-        results = own_results(args.results, args.labels, args.study_task)
-    advice = advise(situation, results)
+        own = own_results(args.results, args.labels, args.study_task)
+    asked = {result.method for result in own}
+    here = [result for result in measured_here(situation) if result.method not in asked]
+    advice = advise(situation, [*own, *here])
     print(json.dumps(advice.to_dict(), indent=1) if args.json else in_words(advice))
     return 0
 
@@ -90,8 +94,8 @@ def in_words(advice: Advice) -> str:
     if advice.unknown:
         lines.append(f"unknown         {', '.join(advice.unknown)}: tell them for closer advice")
     lines += [f"confidence      {advice.confidence}", "", "evidence"]
-    lines += [f"  {item.id:<4} ({item.confidence}) {item.why}" for item in advice.evidence]
-    return "\n".join([*lines, f"limits: {advice.limits}"])
+    lines += [f"  {item.source}: {item.id:<4} ({item.confidence}) {item.why}" for item in advice.evidence]
+    return "\n".join([*lines, f"limits of the papers: {advice.limits}"])
 
 
 def _method(item: Any) -> str:

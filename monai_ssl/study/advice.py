@@ -11,14 +11,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from monai_ssl.study.measured import Measured
 from monai_ssl.study.results import SCRATCH
 from monai_ssl.study.situation import Situation, holds
-
-if TYPE_CHECKING:
-    # reads studies, and needs torch and SciPy for it
-    from monai_ssl.study.own_results import OwnResult
 
 _RULES = Path(__file__).with_name("advice_rules.json")
 _CONFIDENCES = ("low", "medium", "high")
@@ -49,11 +46,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A rule that fired, or a result of the user's own study."""
+    """A rule that fired, or a result of a study, and who says so."""
 
     id: str
     why: str
     confidence: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -88,15 +86,16 @@ class Advice:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
-def advise(situation: Situation, results: Sequence[OwnResult] = ()) -> Advice:
+def advise(situation: Situation, results: Sequence[Measured] = ()) -> Advice:
     """Return advice for a task.
 
-    A method that the user's own study found better than scratch comes first, one that it found worse is to be avoided,
-    whatever the rules say; what it could not tell apart changes nothing.
+    A method that a study found better than scratch comes first, one that it found worse is to be avoided, whatever the
+    rules of the papers say; what it could not tell apart changes nothing. Of several studies the first one counts.
 
     Args:
         situation: what is known of the task.
-        results: see :func:`monai_ssl.study.own_results.own_results`.
+        results: of the user's own study (:func:`monai_ssl.study.own_results.own_results`), then of those that come with
+            the package (:func:`monai_ssl.study.measured.measured_here`).
     """
     book = json.loads(_RULES.read_text())
     facts = situation.facts()
@@ -108,13 +107,14 @@ def advise(situation: Situation, results: Sequence[OwnResult] = ()) -> Advice:
     further = [rule for rule in book["rules"] if "prefer" not in rule and holds(rule["when"], facts)]
     outside = _outside(book["scope"], facts)
     confidences = [rule["confidence"] for rule in (*fired, *further)]
-    own = [Evidence(result.id, result.why, result.confidence) for result in results]
+    measured = [Evidence(result.id, result.why, result.confidence, result.source) for result in results]
+    rules = [Evidence(rule["id"], rule["why"], rule["confidence"], "paper") for rule in (*fired, *further)]
     return Advice(
         ranked=ranked,
         avoid=avoid,
         choices=_choices(further, situation, results, ranked[0].method),
         warnings=tuple(Choice(rule["warn"], (rule["id"],)) for rule in further if "warn" in rule),
-        evidence=(*own, *(Evidence(rule["id"], rule["why"], rule["confidence"]) for rule in (*fired, *further))),
+        evidence=(*measured, *rules),
         outside=outside,
         confidence="low" if outside else min(confidences, key=_CONFIDENCES.index),
         unknown=tuple(sorted({n for rule in book["rules"] for n in rule["when"] if facts[n] is None})),
@@ -140,7 +140,7 @@ def _rank(
 
 
 def _with_results(
-    ranked: tuple[Recommendation, ...], avoid: tuple[Recommendation, ...], results: Sequence[OwnResult]
+    ranked: tuple[Recommendation, ...], avoid: tuple[Recommendation, ...], results: Sequence[Measured]
 ) -> tuple[tuple[Recommendation, ...], tuple[Recommendation, ...]]:
     known = {item.method: item for item in ranked}
     better = [
@@ -160,14 +160,15 @@ def _with_results(
 
 
 def _choices(
-    rules: Sequence[Mapping[str, Any]], situation: Situation, results: Sequence[OwnResult], method: str
+    rules: Sequence[Mapping[str, Any]], situation: Situation, results: Sequence[Measured], method: str
 ) -> dict[str, Choice]:
     choices = {name: Choice(value, (rule["id"],)) for rule in rules for name, value in rule.get("choose", {}).items()}
     if "crop" in choices:
         choices["crop"] = Choice(_crop(choices["crop"].value, situation.crop), choices["crop"].evidence)
-    own = next((result for result in results if result.method == method and result.verdict == "better"), None)
-    if own is not None:
-        choices["finetune"] = Choice(own.scheme, (own.id,))
+    best = next((result for result in results if result.method == method and result.verdict == "better"), None)
+    # a probe tells what is in frozen features, not how to train
+    if best is not None and best.scheme != "probe":
+        choices["finetune"] = Choice(best.scheme, (best.id,))
     return choices
 
 
@@ -185,9 +186,11 @@ def _crop(rule: str, crop: tuple[int, ...] | None) -> Any:
 def _outside(scope: Mapping[str, Any], facts: Mapping[str, Any]) -> tuple[str, ...]:
     found = []
     if facts["modality"] not in (None, scope["modality"]):
-        found.append(f"The images are {facts['modality']}, the evidence is from {scope['modality']}.")
+        found.append(f"The images are {facts['modality']}, the evidence of papers is from {scope['modality']}.")
     if facts["spatial_dims"] not in (None, scope["spatial_dims"]):
-        found.append(f"The images are {facts['spatial_dims']}-D, the evidence is from {scope['spatial_dims']}-D.")
+        found.append(
+            f"The images are {facts['spatial_dims']}-D, the evidence of papers is from {scope['spatial_dims']}-D."
+        )
     return tuple(found)
 
 

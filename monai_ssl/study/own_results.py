@@ -4,40 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from monai_ssl.study.comparison import Row, compare
 from monai_ssl.study.folder import StudyFolder
+from monai_ssl.study.measured import Measured
 from monai_ssl.study.results import read_cells
 
 _MIN_SEEDS = 3
 
 
-@dataclass(frozen=True)
-class OwnResult:
-    """A method against scratch in the user's own study.
-
-    Args:
-        id: to cite it by.
-        method: name.
-        verdict: ``"better"`` or ``"worse"`` where a test says so, else ``"unclear"``.
-        gain: mean difference to scratch over tasks, positive when better.
-        scheme: of fine-tuning that did best.
-        why: the numbers in words.
-        confidence: ``"high"`` for a clear verdict over three seeds or more, ``"medium"`` below, ``"low"`` if unclear.
-    """
-
-    id: str
-    method: str
-    verdict: str
-    gain: float
-    scheme: str
-    why: str
-    confidence: str
-
-
-def own_results(study_dir: str | Path, labels: int | None = None, task: str | None = None) -> list[OwnResult]:
+def own_results(study_dir: str | Path, labels: int | None = None, task: str | None = None) -> list[Measured]:
     """Return the methods of a study, the best first.
 
     Args:
@@ -78,12 +55,12 @@ def _relevant(rows: Sequence[Row], labels: int | None) -> list[Row]:
     return chosen
 
 
-def _of_method(method: str, rows: Sequence[Row]) -> OwnResult:
+def _of_method(method: str, rows: Sequence[Row]) -> Measured:
     verdicts = {row.verdict for row in rows}
     clear = sorted(verdicts & {"better", "worse"})
     verdict = clear[0] if len(clear) == 1 else "unclear"
     enough = all(row.seeds >= _MIN_SEEDS for row in rows)
-    return OwnResult(
+    return Measured(
         id=f"own:{method}",
         method=method,
         verdict=verdict,
@@ -107,4 +84,4 @@ def _in_words(row: Row) -> str:
     )
 
 
-__all__ = ["OwnResult", "own_results"]
+__all__ = ["own_results"]

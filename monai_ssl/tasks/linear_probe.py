@@ -30,8 +30,9 @@ class LinearProbe:
 
     Features of the training cases are standardized, and the multinomial logistic regression on them is solved to
     convergence; validation cases choose the strength of its penalty, as they choose an epoch in training. Nothing is
-    random but the voxels that are drawn. For a segmentation, voxels of each class are drawn and the bias is corrected
-    for that (King and Zeng, "Logistic Regression in Rare Events Data", Political Analysis 9, 2001, Eq. 7).
+    random but the voxels that are drawn. For a segmentation, as many voxels of each class are drawn; where the metric
+    does not weigh classes alike, too, the bias is corrected for that (King and Zeng, "Logistic Regression in Rare Events
+    Data", Political Analysis 9, 2001, Eq. 7).
 
     Args:
         network: :class:`EncoderClassifier` or :class:`LinearSegmenter`, may be wrapped by ``DistributedDataParallel``.
@@ -41,6 +42,7 @@ class LinearProbe:
         roi_size: window in which voxels are read; none for a classification.
         voxels: of each class and case at most.
         seed: of the drawn voxels.
+        balanced: whether the metric weighs classes alike, so that rare ones are to be found as often as others.
 
     Raises:
         ValueError: in training, for another network, or when the cases are all of one class.
@@ -69,10 +71,12 @@ class LinearProbe:
         roi_size: Sequence[int] = (),
         voxels: int = 300,
         seed: int = 0,
+        balanced: bool = False,
     ) -> None:
         self.network: Any = getattr(network, "module", network)
         self.dataset, self.validator = dataset, validator
         self.higher_is_better, self.roi_size, self.voxels, self.seed = higher_is_better, roi_size, voxels, seed
+        self.balanced = balanced
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self)
@@ -128,7 +132,7 @@ class LinearProbe:
                 count = self.network.head.out_channels
                 drawn = _plus(drawn, torch.bincount(classes[-1], minlength=count))
                 there = _plus(there, torch.bincount(label.flatten(), minlength=count))
-        prior = None if not len(drawn) else torch.where(drawn > 0, (there / drawn.clamp_min(1)).log(), 0.0)
+        prior = None if self.balanced or not len(drawn) else torch.where(drawn > 0, (there / drawn.clamp_min(1)).log(), 0.0)
         return torch.cat(vectors), torch.cat(classes), prior
 
     @torch.no_grad()

@@ -31,6 +31,7 @@ from monai_ssl.tasks.finding import Finding
 from monai_ssl.tasks.label_check import check_labels
 from monai_ssl.tasks.label_grid import LabelGrid, SameGridd, onto_image
 from monai_ssl.tasks.labels import EncodeLabelsd, Labels, class_values
+from monai_ssl.tasks.mean_recall import mean_recall
 from monai_ssl.tasks.networks import Normalize, check_sizes, normalize_inputs, with_norm
 from monai_ssl.tasks.overlay import Slice, draw, thickest_slice
 from monai_ssl.tasks.probability_metrics import probability_iou
@@ -77,6 +78,7 @@ class Segmentation(Task):
             "iou": Metric("val_iou", partial(MeanIoUHandler, **both)),
             "miou": Metric("val_miou", partial(probability_iou, True)),
             "miou_plus": Metric("val_miou_plus", partial(probability_iou, False)),
+            "recall": Metric("val_recall", mean_recall),
             "hd95": Metric("val_hd95", partial(HausdorffDistance, percentile=95.0, **both), higher_is_better=False),
         }
 
@@ -182,7 +184,9 @@ class Segmentation(Task):
         per_image = table.nanmean(1).tolist()
         per_case = by_patient(per_image, patients)
         means = table.nanmean(0)
-        per_class = {name: float(value) for name, value in zip(self.classes, means, strict=True) if value.isfinite()}
+        # recall is of the background, too
+        names = ["background", *self.classes][-len(means) :]
+        per_class = {name: float(value) for name, value in zip(names, means, strict=True) if value.isfinite()}
         return Scores(mean(per_case.values()), per_case, per_class, per_image=per_image)
 
     def table(self, metric: str, kept: Sequence[Any], details: Tensor | None) -> Mapping[str, Sequence[float]]:

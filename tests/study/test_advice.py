@@ -8,7 +8,8 @@ import pytest
 from monai_ssl.cli import main
 from monai_ssl.study import advice as advice_module
 from monai_ssl.study.advice import advise
-from monai_ssl.study.own_results import OwnResult, own_results
+from monai_ssl.study.measured import Measured
+from monai_ssl.study.own_results import own_results
 from monai_ssl.study.situation import Situation, holds
 
 ROOT = Path(__file__).parents[2]
@@ -159,7 +160,7 @@ def test_impossible_tasks_are_refused():
 
 
 def own(method, verdict, gain=0.1):
-    return OwnResult(f"own:{method}", method, verdict, gain, "warmup", "numbers", "high")
+    return Measured(f"own:{method}", method, verdict, gain, "warmup", "numbers", "high")
 
 
 def test_the_own_study_goes_before_the_rules():
