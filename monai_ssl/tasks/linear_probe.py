@@ -30,9 +30,9 @@ class LinearProbe:
 
     Features of the training cases are standardized, and the multinomial logistic regression on them is solved to
     convergence; validation cases choose the strength of its penalty, as they choose an epoch in training. Nothing is
-    random but the voxels that are drawn. For a segmentation, as many voxels of each class are drawn; where the metric
-    does not weigh classes alike, too, the bias is corrected for that (King and Zeng, "Logistic Regression in Rare Events
-    Data", Political Analysis 9, 2001, Eq. 7).
+    random but the voxels that are drawn. For a segmentation, voxels of each class are drawn; unless the metric weighs
+    classes alike, too, the bias is corrected for that (King and Zeng, "Logistic Regression in Rare Events Data",
+    Political Analysis 9, 2001, Eq. 7).
 
     Args:
         network: :class:`EncoderClassifier` or :class:`LinearSegmenter`, may be wrapped by ``DistributedDataParallel``.
@@ -132,7 +132,8 @@ class LinearProbe:
                 count = self.network.head.out_channels
                 drawn = _plus(drawn, torch.bincount(classes[-1], minlength=count))
                 there = _plus(there, torch.bincount(label.flatten(), minlength=count))
-        prior = None if self.balanced or not len(drawn) else torch.where(drawn > 0, (there / drawn.clamp_min(1)).log(), 0.0)
+        alike = self.balanced or not len(drawn)
+        prior = None if alike else torch.where(drawn > 0, (there / drawn.clamp_min(1)).log(), 0.0)
         return torch.cat(vectors), torch.cat(classes), prior
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Balanced recall of a segmentation: the score of a probe, in which a small structure counts as much as the background."""
+"""Mean recall of a segmentation, the score of a probe: a small structure counts as much as the background."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class MeanRecall(CumulativeIterationMetric):
     """Mean over images and classes, background included, of the share of a class's voxels that are found.
 
     Shapes:
-        One-hot predictions and labels (B, 1 + K, *spatial); it gives (B, 1 + K), not a number for a class without voxels.
+        One-hot predictions and labels (B, 1 + K, *spatial); it gives (B, 1 + K), NaN for a class without voxels.
 
     >>> truth = torch.eye(2)[:, [0, 0, 0, 1]][None]
     >>> MeanRecall()(torch.eye(2)[:, [0, 0, 1, 1]][None], truth)
