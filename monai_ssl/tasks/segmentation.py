@@ -184,9 +184,8 @@ class Segmentation(Task):
         per_image = table.nanmean(1).tolist()
         per_case = by_patient(per_image, patients)
         means = table.nanmean(0)
-        # recall is of the background, too
-        names = ["background", *self.classes][-len(means) :]
-        per_class = {name: float(value) for name, value in zip(names, means, strict=True) if value.isfinite()}
+        named = zip(self._scored(table), means, strict=True)
+        per_class = {name: float(value) for name, value in named if value.isfinite()}
         return Scores(mean(per_case.values()), per_case, per_class, per_image=per_image)
 
     def table(self, metric: str, kept: Sequence[Any], details: Tensor | None) -> Mapping[str, Sequence[float]]:
@@ -194,7 +193,11 @@ class Segmentation(Task):
         del metric, kept
         assert details is not None
         values = torch.where(details.isfinite(), details.double(), torch.nan)
-        return {**dict(zip(self.classes, values.T.tolist(), strict=True)), "mean": values.nanmean(1).tolist()}
+        return {**dict(zip(self._scored(values), values.T.tolist(), strict=True)), "mean": values.nanmean(1).tolist()}
+
+    def _scored(self, table: Tensor) -> list[str]:
+        """Return the names of the columns of a table of scores; recall is of the background, too."""
+        return ["background", *self.classes][-table.shape[1] :]
 
     def draw(self, metric: str, kept: Sequence[Slice], scores: Scores, folder: Path) -> list[str]:
         """Write a slice of the best and of the worst scan: truth on the left, what was found on the right."""

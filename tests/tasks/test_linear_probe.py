@@ -95,16 +95,22 @@ def test_a_linear_segmenter_reads_interpolated_maps():
     assert torch.allclose(network(x), network.head(torch.cat(maps, 1)), atol=1e-6)
 
 
-def test_voxels_are_told_apart_and_the_frequency_of_classes_is_kept(monkeypatch):
-    """Bright voxels are a class of 4 in 4,096: as many are drawn of both, but a voxel that says nothing is the rule."""
-    torch.manual_seed(0)
-    network = LinearSegmenter(ConvEncoder(3, widths=(16, 8)), 3).eval()
+def bright_cubes():
+    """Two images in which 64 of 4,096 voxels are bright and of another class."""
     cases = []
     for seed in range(2):
         image = torch.rand(1, 16, 16, 16, generator=torch.Generator().manual_seed(seed))
         label = torch.zeros(1, 16, 16, 16, dtype=torch.uint8)
         label[:, 4:8, 8:12, 4:8] = 1
         cases.append({"image": image + 3 * label, "label": label})
+    return cases
+
+
+def test_voxels_are_told_apart_and_the_frequency_of_classes_is_kept(monkeypatch):
+    """As many are drawn of both classes, but a voxel that says nothing is of the frequent one."""
+    torch.manual_seed(0)
+    network = LinearSegmenter(ConvEncoder(3, widths=(16, 8)), 3).eval()
+    cases = bright_cubes()
     monkeypatch.setattr(linear_probe, "STRENGTHS", (10.0,))
     fitted(network, cases, [], roi_size=(16, 16, 16), voxels=64)
     with torch.no_grad():
@@ -114,6 +120,18 @@ def test_voxels_are_told_apart_and_the_frequency_of_classes_is_kept(monkeypatch)
     dice = 2 * ((found == 1) & (truth == 1)).sum() / ((found == 1).sum() + (truth == 1).sum())
     assert dice > 0.7 and set(found.unique().tolist()) == {0, 1}
     assert (logits[:, 2] < logits[:, :2].amin(1) - 100).all()  # of class 2 there was no voxel
+
+
+def test_where_the_metric_weighs_classes_alike_their_frequency_is_left_out(monkeypatch):
+    monkeypatch.setattr(linear_probe, "STRENGTHS", (1.0,))
+    torch.manual_seed(0)
+    network = LinearSegmenter(ConvEncoder(3, widths=(16, 8)), 2).eval()
+    bias = {}
+    for balanced in (False, True):
+        fitted(network, bright_cubes(), [], roi_size=(16, 16, 16), voxels=64, balanced=balanced)
+        bias[balanced] = network.head.bias.detach().clone()
+    # 64 voxels are drawn of each class and case, of 4,032 and of 64
+    assert (bias[False] - bias[True]).tolist() == pytest.approx([np.log(4032 / 64), 0.0], abs=1e-5)
 
 
 def test_other_networks_and_single_classes_are_refused():

@@ -2,9 +2,13 @@ import json
 from itertools import pairwise
 
 import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import recall_score
 
 from monai_ssl.data.cases import patient_of
 from monai_ssl.tasks import Segmentation
+from monai_ssl.tasks.mean_recall import MeanRecall
 
 segmentation_cases = Segmentation({"liver": 1}).cases
 
@@ -95,3 +99,20 @@ def test_mistakes_are_named(tmp_path):
         bad.write_text(text)
         with pytest.raises((ValueError, FileNotFoundError), match=match):
             segmentation_cases("training", tmp_path, bad)
+
+
+def test_recall_is_that_of_each_class_and_one_that_is_not_there_does_not_count():
+    task = Segmentation({"a": 1, "b": 2})
+    truth, found = (torch.randint(0, 3, (2, 5, 6, 7), generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    truth[1][truth[1] == 2] = 0
+    metric = MeanRecall()
+    metric(*(F.one_hot(part, 3).movedim(-1, 1) for part in (found, truth)))
+    table = metric.get_buffer()
+    for row, f, t in zip(table, found, truth, strict=True):
+        there = t.unique().tolist()
+        theirs = recall_score(t.flatten(), f.flatten(), labels=there, average=None)
+        assert row[there].tolist() == pytest.approx(theirs.tolist())
+    assert table[1, 2].isnan()
+    scores = task.score("recall", [], ["p", "q"], table)
+    assert set(scores.per_class) == {"background", "a", "b"}
+    assert scores.score == pytest.approx(float(metric.aggregate()))
