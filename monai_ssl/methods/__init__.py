@@ -35,6 +35,7 @@ from monai_ssl.methods.swin_unetr_ssl import SwinUNETRSSL
 from monai_ssl.methods.tower import TOWER
 from monai_ssl.methods.transvw import TransVW
 from monai_ssl.methods.vicreg import VICReg
+from monai_ssl.methods.vicregl import VICRegL
 from monai_ssl.methods.volume_fusion import VolumeFusion
 
 __all__ = [
@@ -75,5 +76,6 @@ __all__ = [
     "TOWER",
     "TransVW",
     "VICReg",
+    "VICRegL",
     "VolumeFusion",
 ]

@@ -6,6 +6,7 @@ from monai_ssl.transforms.crops.grid_cells import CellGrid
 from monai_ssl.transforms.crops.multi_crop import RandMultiCropd
 from monai_ssl.transforms.crops.pair_crop import RandIoUPairCropd
 from monai_ssl.transforms.crops.patch_grid import RandPatchGridd
+from monai_ssl.transforms.crops.places import Placesd
 from monai_ssl.transforms.crops.scan_crops import RandScanCropsd
 from monai_ssl.transforms.crops.window_crop import RandWindowCropd
 from monai_ssl.transforms.crops.word_crop import RandWordCropd
@@ -55,6 +56,7 @@ __all__ = [
     "CellGrid",
     "HALF_TURNS",
     "ImageNetNormalized",
+    "Placesd",
     "RandAffineBatchd",
     "RandBatchTransform",
     "RandBezierd",

@@ -41,6 +41,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "simsiam": lambda: methods.SimSiam(encoder(), dim=8, hidden=4),
     "barlow_twins": lambda: methods.BarlowTwins(encoder(), widths=(8, 6)),
     "vicreg": lambda: methods.VICReg(encoder(), widths=(8, 6)),
+    "vicregl": lambda: methods.VICRegL(encoder(), widths=(8, 6), map_widths=(8, 6), matches=5),
     "cpc": lambda: methods.CPC(encoder(), (2, 2), dim=6, hidden=6),
     "tower": lambda: methods.TOWER(unet(), dim=6),
     "transvw": lambda: methods.TransVW(unet(), 5),
@@ -95,6 +96,9 @@ def batches(name: str, count: int = 3) -> list[dict[str, Tensor]]:
         batch |= {key: batch["visible"].roll(i, 2) for i, key in enumerate(("visible1", "visible2"))}
         batch["box1"] = torch.tensor([[4, 2], [16, 16]]).repeat(BATCH, 1, 1)
         batch["box2"] = batch["box1"] - torch.tensor([4, 2])
+        lines = torch.arange(SIZE, dtype=torch.float32)
+        grid = torch.stack(torch.meshgrid(lines, lines, indexing="ij"))
+        batch |= {f"place{i}": grid + 5 * torch.rand(BATCH, 2, 1, 1, generator=g) for i in (1, 2)}
         # one sample stands twice in the first batch, as where an epoch ends
         batch["index"] = (torch.arange(BATCH) + BATCH * number) % (BATCH - 1 if number == 0 else 3 * BATCH)
         if name == "cpc":
@@ -109,7 +113,7 @@ def part(batch: dict[str, Tensor], index: int, parts: int) -> dict[str, Tensor]:
 
 def trainer(name: str, data: Any, epochs: int = 2, handlers: Iterable = (), **options: Any) -> SSLTrainer:
     method = built(name)
-    lr = {"barlow_twins": 0.0001, "vicreg": 0.001}.get(name, 0.05)  # whose terms have long gradients
+    lr = {"barlow_twins": 0.0001, "vicreg": 0.001, "vicregl": 0.001}.get(name, 0.05)  # whose terms have long gradients
     optimizers = {step: torch.optim.SGD(method.parameter_groups(step), lr=lr, momentum=0.9) for step in method.steps}
     return SSLTrainer("cpu", epochs, data, method, optimizers, train_handlers=list(handlers), **options)
 

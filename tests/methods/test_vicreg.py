@@ -83,7 +83,7 @@ def test_weights_and_chance():
         assert method.losses(data)[name].item() == pytest.approx(weight * plain[name].item(), rel=1e-5)
     method.network.projector[-1].weight.data.zero_()
     dead = {name: x.item() for name, x in method.losses(data).items()}
-    assert dead == pytest.approx(method.chance, abs=1e-6) and dead["variance"] == pytest.approx(3 * 0.99)
+    assert dead == pytest.approx(method.chance, abs=1e-4) and dead["variance"] == pytest.approx(3 * 0.99)
 
 
 @pytest.mark.parametrize(("dtype", "size"), [(torch.float16, 30.0), (torch.bfloat16, 1e4), (torch.float16, 0.0)])
