@@ -23,6 +23,7 @@ NAME = "image"
 SIDE = 144
 TABLE = transforms.permutation_table(9, 20)
 TASKS: dict[str, dict[str, Any]] = {
+    "RandBaseCropsd": {"out_size": (60, 60), "grid": (2, 2)},
     "RandCellsd": {"cube": (40, 40), "cells": (3, 3)},
     "RandCubeMaskd": {"prob": 1.0},
     "RandCubeTurnsd": {"cells": (4, 4)},

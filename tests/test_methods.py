@@ -25,7 +25,7 @@ COMPARING = (
     "pcl",
     "pcrlv",
 )
-COMPARING += ("sela", "simclr", "simsiam", "swav", "tower", "aligned", "swin_unetr", "vicreg")
+COMPARING += ("sela", "simclr", "simsiam", "swav", "tower", "aligned", "swin_unetr", "vicreg", "voco")
 
 
 def moved(method, step, batch, term):

@@ -36,6 +36,7 @@ from monai_ssl.methods.tower import TOWER
 from monai_ssl.methods.transvw import TransVW
 from monai_ssl.methods.vicreg import VICReg
 from monai_ssl.methods.vicregl import VICRegL
+from monai_ssl.methods.voco import VoCo
 from monai_ssl.methods.volume_fusion import VolumeFusion
 
 __all__ = [
@@ -77,5 +78,6 @@ __all__ = [
     "TransVW",
     "VICReg",
     "VICRegL",
+    "VoCo",
     "VolumeFusion",
 ]

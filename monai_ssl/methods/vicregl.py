@@ -122,11 +122,10 @@ class VICRegL(Method):
         maps = [self.encoder(batch[f"view{i}"])[-1] for i in (1, 2)]
         (own, other), shape = [self._cells(x) for x in maps], maps[0].shape[2:]
         here, there = (_places(batch[f"place{i}"], shape) for i in (1, 2))
-        distance, right = torch.cdist(here, there).min(2)
+        distance, right = _nearest(here, there)
         steps = [(here.amax(1) - here.amin(1))[:, axis] / max(side - 1, 1) for axis, side in enumerate(shape)]
         shown = distance < torch.stack(steps, 1).amin(1, keepdim=True) / 2
-        nearest = torch.cdist(own.float(), other.float()).argmin(2)
-        return {"found": ((nearest == right) & shown).sum() / shown.sum().clamp_min(1)}
+        return {"found": ((_nearest(own, other)[1] == right) & shown).sum() / shown.sum().clamp_min(1)}
 
 
 def matched(here: Tensor, there: Tensor, count: int | None) -> tuple[Tensor, Tensor]:
@@ -141,12 +140,19 @@ def matched(here: Tensor, there: Tensor, count: int | None) -> tuple[Tensor, Ten
     >>> matched(here, there, 2)
     (tensor([[2, 0]]), tensor([[0, 1]]))
     """
-    with torch.no_grad(), torch.autocast(here.device.type, enabled=False):
-        distance, nearest = torch.cdist(here.float(), there.float(), compute_mode="donot_use_mm_for_euclid_dist").min(2)
-        if count is None:
-            return torch.arange(here.shape[1], device=here.device).expand(len(here), -1), nearest
-        first = distance.topk(min(count, here.shape[1]), largest=False).indices
-        return first, nearest.gather(1, first)
+    distance, nearest = _nearest(here, there)
+    if count is None:
+        return torch.arange(here.shape[1], device=here.device).expand(len(here), -1), nearest
+    first = distance.topk(min(count, here.shape[1]), largest=False).indices
+    return first, nearest.gather(1, first)
+
+
+@torch.no_grad()
+def _nearest(here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distance (B, P) to the nearest of other points, and its number."""
+    with torch.autocast(here.device.type, enabled=False):
+        # by matrix products, distances of near points would be rounding
+        return torch.cdist(here.float(), there.float(), compute_mode="donot_use_mm_for_euclid_dist").min(2)
 
 
 def _pick(cells: Tensor, index: Tensor) -> Tensor:

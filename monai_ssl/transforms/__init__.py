@@ -1,6 +1,7 @@
 """Augmentations and proxy tasks: crops, intensity, spatial, masks, puzzles, for one sample or a batch."""
 
 from monai_ssl.transforms.base import RandBatchTransform
+from monai_ssl.transforms.crops.base_crops import RandBaseCropsd
 from monai_ssl.transforms.crops.diagonal_pair import RandDiagonalPaird
 from monai_ssl.transforms.crops.grid_cells import CellGrid
 from monai_ssl.transforms.crops.multi_crop import RandMultiCropd
@@ -58,6 +59,7 @@ __all__ = [
     "ImageNetNormalized",
     "Placesd",
     "RandAffineBatchd",
+    "RandBaseCropsd",
     "RandBatchTransform",
     "RandBezierd",
     "RandBlockMaskd",

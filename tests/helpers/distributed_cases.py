@@ -42,6 +42,8 @@ METHODS: dict[str, Callable[[], Method]] = {
     "barlow_twins": lambda: methods.BarlowTwins(encoder(), widths=(8, 6)),
     "vicreg": lambda: methods.VICReg(encoder(), widths=(8, 6)),
     "vicregl": lambda: methods.VICRegL(encoder(), widths=(8, 6), map_widths=(8, 6), matches=5),
+    "voco": lambda: methods.VoCo(encoder(), dim=8, dropout=0.0),
+    "voco_v1": lambda: methods.VoCo(encoder(), version="v1", dim=8),
     "cpc": lambda: methods.CPC(encoder(), (2, 2), dim=6, hidden=6),
     "tower": lambda: methods.TOWER(unet(), dim=6),
     "transvw": lambda: methods.TransVW(unet(), 5),
@@ -99,6 +101,9 @@ def batches(name: str, count: int = 3) -> list[dict[str, Tensor]]:
         lines = torch.arange(SIZE, dtype=torch.float32)
         grid = torch.stack(torch.meshgrid(lines, lines, indexing="ij"))
         batch |= {f"place{i}": grid + 5 * torch.rand(BATCH, 2, 1, 1, generator=g) for i in (1, 2)}
+        batch |= {key: torch.rand(BATCH * n, 1, 8, 8, generator=g) for key, n in (("targets", 2), ("bases", 4))}
+        shares = torch.rand(BATCH, 2, 4, generator=g) * torch.tensor([1.0, 1.0, 1.0, 0.0])
+        batch["overlap"] = shares / shares.sum(2, keepdim=True)
         # one sample stands twice in the first batch, as where an epoch ends
         batch["index"] = (torch.arange(BATCH) + BATCH * number) % (BATCH - 1 if number == 0 else 3 * BATCH)
         if name == "cpc":
