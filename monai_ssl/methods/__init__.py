@@ -12,6 +12,7 @@ from monai_ssl.methods.cube_plus_plus import CubePlusPlus
 from monai_ssl.methods.deepcluster import DeepCluster
 from monai_ssl.methods.dira import DiRA
 from monai_ssl.methods.exemplar import Exemplar
+from monai_ssl.methods.gvsl import GVSL
 from monai_ssl.methods.infomin import InfoMin
 from monai_ssl.methods.insdis import InsDis
 from monai_ssl.methods.intra_scan import IntraScan
@@ -51,6 +52,7 @@ __all__ = [
     "DeepCluster",
     "DiRA",
     "Exemplar",
+    "GVSL",
     "IntraScan",
     "InfoMin",
     "InsDis",

@@ -44,6 +44,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "vicregl": lambda: methods.VICRegL(encoder(), widths=(8, 6), map_widths=(8, 6), matches=5),
     "voco": lambda: methods.VoCo(encoder(), dim=8, dropout=0.0),
     "voco_v1": lambda: methods.VoCo(encoder(), version="v1", dim=8),
+    "gvsl": lambda: methods.GVSL(unet(), window=5),
     "cpc": lambda: methods.CPC(encoder(), (2, 2), dim=6, hidden=6),
     "tower": lambda: methods.TOWER(unet(), dim=6),
     "transvw": lambda: methods.TransVW(unet(), 5),

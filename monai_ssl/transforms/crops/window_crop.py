@@ -6,7 +6,7 @@ Zhou et al., "Models Genesis", Medical Image Analysis 67, 2021. https://doi.org/
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from monai.transforms import MapTransform, Randomizable
@@ -29,7 +29,8 @@ class RandWindowCropd(Randomizable, MapTransform):
     Args:
         key: the scan: has ``shape`` (C, *spatial), and slicing reads a window in [0, 1]; a tensor will do.
         out_size: voxels of the window.
-        sizes: extents to cut windows with, in voxels, one drawn each time; ``None`` for ``out_size`` alone.
+        sizes: extents to cut windows with, in voxels, one drawn each time; ``None`` for ``out_size`` alone;
+            ``"region"`` for all that the margin leaves.
         margin: voxels to stay away from the border: one number, or for each axis one number or a pair (before,
             after); ``"body"`` keeps to the scan's ``body_box`` where it has one. A size that does not fit inside the
             margins is centered between them. Models Genesis keeps (100, 100, 30) on chest CT.
@@ -63,7 +64,7 @@ class RandWindowCropd(Randomizable, MapTransform):
         self,
         key: str,
         out_size: Sequence[int] = (64, 64, 32),
-        sizes: Sequence[Sequence[int]] | None = None,
+        sizes: Sequence[Sequence[int]] | Literal["region"] | None = None,
         *,
         margin: Margin = 0,
         background: str | None = None,
@@ -78,7 +79,9 @@ class RandWindowCropd(Randomizable, MapTransform):
         super().__init__((key,))
         self.dims = len(out_size)
         self.out_size = tuple(check_extents("out_size", [out_size], self.dims)[0].tolist())
-        self.sizes = check_extents("sizes", [out_size] if sizes is None else sizes, self.dims)
+        self.whole = sizes == "region"
+        given = [out_size] if sizes is None or sizes == "region" else sizes
+        self.sizes = check_extents("sizes", given, self.dims)
         self.margin = check_margin(margin, self.dims)
         if background == "reference" and self.dims != 3:
             raise ValueError('`background="reference"` looks along Z and needs 3-D sizes; use "paper" or None in 2-D.')
@@ -104,7 +107,7 @@ class RandWindowCropd(Randomizable, MapTransform):
         region = region_inside(self.margin, scan, shape)
         least = np.inf
         for _ in range(self.max_retries + 1):
-            size = np.minimum(self.sizes[self.R.randint(len(self.sizes))], shape)
+            size = np.minimum(region.size if self.whole else self.sizes[self.R.randint(len(self.sizes))], shape)
             low, high = start_range(size, region, shape)
             box = Box(self.R.randint(low, high + 1), size)
             window = read_window(scan, box)
