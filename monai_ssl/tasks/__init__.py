@@ -10,6 +10,7 @@ from monai_ssl.tasks.evaluation_report import EvaluationReport
 from monai_ssl.tasks.labels import DecodeLabelsd, EncodeLabelsd
 from monai_ssl.tasks.linear_probe import LinearProbe
 from monai_ssl.tasks.normalization import normalization
+from monai_ssl.tasks.regions import DecodeRegionsd, EncodeRegionsd
 from monai_ssl.tasks.regression import Regression
 from monai_ssl.tasks.segmentation import Segmentation
 from monai_ssl.tasks.training import KeepBest, Validated, distributed, loader, seed_ranks
@@ -20,9 +21,11 @@ __all__ = [
     "AugmentationLevel",
     "Classification",
     "DecodeLabelsd",
+    "DecodeRegionsd",
     "DescribeModel",
     "DescribedModel",
     "EncodeLabelsd",
+    "EncodeRegionsd",
     "EvaluationReport",
     "FinetuneCheckpoint",
     "KeepBest",

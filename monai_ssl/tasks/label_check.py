@@ -17,7 +17,9 @@ from monai_ssl.tasks.labels import WHOLE, Labels
 _SHOWN = 12
 
 
-def check_labels(cases: Sequence[Case], facts: CaseFacts, labels: Labels, how: LabelGrid) -> list[Finding]:
+def check_labels(
+    cases: Sequence[Case], facts: CaseFacts, labels: Labels, how: LabelGrid, option: str = "labels"
+) -> list[Finding]:
     """Return what is wrong with the label files of cases.
 
     Args:
@@ -25,6 +27,7 @@ def check_labels(cases: Sequence[Case], facts: CaseFacts, labels: Labels, how: L
         facts: looks the files up.
         labels: values by name of the structure.
         how: what is done where a label map is not on the grid of its image.
+        option: that ``labels`` are of, for messages.
     """
     images, maps = ([str(case[key]) for case in cases] for key in ("image", "label"))
     contents, grids = facts.labels(maps), facts.grids([*images, *maps])
@@ -35,7 +38,7 @@ def check_labels(cases: Sequence[Case], facts: CaseFacts, labels: Labels, how: L
         *grouped(broken, len(cases), "files cannot be read", remedy="repair or leave them out"),
         *_check_grids(pairs, grids, readable, how),
         *_check_content(readable),
-        *_check_values({path: found for path, found in readable.items() if not _fractions(found)}, labels),
+        *_check_values({path: found for path, found in readable.items() if not _fractions(found)}, labels, option),
     ]
 
 
@@ -85,7 +88,7 @@ def _fractions(content: LabelFacts) -> str:
     return ", ".join(found[:3] + ["NaN or infinity"] * bool(content.not_finite))
 
 
-def _check_values(contents: Mapping[str, LabelFacts], labels: Labels) -> Iterable[Finding]:
+def _check_values(contents: Mapping[str, LabelFacts], labels: Labels, option: str) -> Iterable[Finding]:
     counts: Counter[int] = Counter()
     first: dict[int, str] = {}
     for path, content in contents.items():
@@ -99,15 +102,17 @@ def _check_values(contents: Mapping[str, LabelFacts], labels: Labels) -> Iterabl
     missing = [value for value in named if not counts[value]]
     if len(missing) == len(named):
         asked = _listed([f"{value} ({name})" for value, name in named.items()])
-        yield Finding(f"no label file holds any of `labels`: {asked}; the values are {held}. Correct `labels`.", True)
+        yield Finding(
+            f"no label file holds any of `{option}`: {asked}; the values are {held}. Correct `{option}`.", True
+        )
         return
     if missing:
         asked = _listed([f"{value} ({named[value]})" for value in missing])
-        yield Finding(f"no label file holds {asked} of `labels`; the values are {held}", False)
+        yield Finding(f"no label file holds {asked} of `{option}`; the values are {held}", False)
     other = sorted(value for value in counts if value and value not in named)
     if other:
         texts = _listed([f"{value} in {counts[value]} of {total}, as `{Path(first[value]).name}`" for value in other])
-        yield Finding(f"values that `labels` does not list count as background: {texts}", False)
+        yield Finding(f"values that `{option}` does not list count as background: {texts}", False)
     empty = {p: "" for p, content in contents.items() if not any(round(v) in named for v, _ in content.values)}
     yield from grouped(empty, total, "labels hold none of the structures", refuse=False)
 

@@ -42,6 +42,16 @@ def thickest_slice(image: Tensor, truth: Tensor, found: Tensor) -> Slice:
     return Slice(image[0, ..., at].clone(), truth[..., at].clone(), found[..., at].clone())
 
 
+def last_of(maps: Tensor, first: int = 0) -> Tensor:
+    """Return which of maps (C, *spatial) of 0 and 1 is the last one with a voxel, counted from ``first``; 0 for none.
+
+    >>> last_of(torch.tensor([[1, 1, 0], [0, 1, 0]]), first=1)
+    tensor([1, 2, 0])
+    """
+    numbers = torch.arange(first, first + len(maps)).view(-1, *[1] * (maps.ndim - 1))
+    return ((maps > 0) * numbers).amax(0)
+
+
 def draw(part: Slice, path: Path) -> None:
     """Write both halves side by side as a PNG."""
     gray = part.image.clamp(0, 1).numpy().astype(np.float64) * 255

@@ -18,9 +18,10 @@ class ProbabilityIoU(CumulativeIterationMetric):
 
     Args:
         background: ``True`` for mIoU, ``False`` for mIoU+.
+        first: channel of the first structure, 1 after that of the background, 0 where there is none.
 
     Shapes:
-        Probabilities and one-hot labels (B, 1 + K, *spatial), background first; it gives (B, K).
+        Probabilities and labels of 0 and 1 (B, first + K, *spatial); it gives (B, K).
 
     >>> metric = ProbabilityIoU(background=False)
     >>> truth = torch.eye(2)[None]
@@ -28,20 +29,22 @@ class ProbabilityIoU(CumulativeIterationMetric):
     tensor([[0.5000]])
     """
 
-    def __init__(self, background: bool) -> None:
+    def __init__(self, background: bool, first: int = 1) -> None:
         super().__init__()
-        self.background = background
+        self.background, self.first = background, first
 
     def _compute_tensor(self, y_pred: Tensor, y: Tensor | None = None, **kwargs: Any) -> Tensor:
         assert y is not None
-        pairs = zip(y_pred, y, strict=True)
-        return torch.stack([mean_iou(p[1:].as_subclass(Tensor), t[1:], background=self.background) for p, t in pairs])
+        pairs = zip(y_pred[:, self.first :], y[:, self.first :], strict=True)
+        return torch.stack([mean_iou(p.as_subclass(Tensor), t, background=self.background) for p, t in pairs])
 
     def aggregate(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the mean over images of the mean over structures that have a score."""
         return do_metric_reduction(torch.as_tensor(self.get_buffer()), "mean")[0]
 
 
-def probability_iou(background: bool) -> IgniteMetricHandler:
-    """Return the handler; the postprocessing keeps softmaxed predictions as ``probability``."""
-    return IgniteMetricHandler(ProbabilityIoU(background), output_transform=from_engine(["probability", "label"]))
+def probability_iou(background: bool, first: int = 1) -> IgniteMetricHandler:
+    """Return the handler; the postprocessing keeps predictions in [0, 1] as ``probability``."""
+    return IgniteMetricHandler(
+        ProbabilityIoU(background, first), output_transform=from_engine(["probability", "label"])
+    )

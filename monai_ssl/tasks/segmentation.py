@@ -1,4 +1,4 @@
-"""Segmentation: structures in label files, a U-Net on the encoder, Dice, IoU, mIoU and Hausdorff distance."""
+"""Segmentation: structures or regions in label files, a U-Net on the encoder, Dice, IoU, mIoU, Hausdorff distance."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ from monai_ssl.tasks.label_grid import LabelGrid, SameGridd, onto_image
 from monai_ssl.tasks.labels import EncodeLabelsd, Labels, class_values
 from monai_ssl.tasks.mean_recall import mean_recall
 from monai_ssl.tasks.networks import Normalize, check_sizes, normalize_inputs, with_norm
-from monai_ssl.tasks.overlay import Slice, draw, thickest_slice
+from monai_ssl.tasks.overlay import Slice, draw, last_of, thickest_slice
 from monai_ssl.tasks.probability_metrics import probability_iou
+from monai_ssl.tasks.regions import Regions
 from monai_ssl.tasks.whole_image import resize_image
 from monai_ssl.transfer.preprocess import ScaleIntensityByPresetd, SetChannelsd
 
@@ -42,42 +43,59 @@ from monai_ssl.transfer.preprocess import ScaleIntensityByPresetd, SetChannelsd
 @final
 @dataclass(frozen=True)
 class Segmentation(Task):
-    """Find structures, each voxel one of them or background.
+    """Find structures, each voxel one of them or background, or regions, of which a voxel may be in several.
 
     Args:
         labels: value in the label files by name of the structure, without background; several values are merged:
             ``{"left lung": 1, "right lung": [2, 3]}``.
+        regions: values of regions that lie in each other or overlap, in place of ``labels``:
+            ``{"whole tumor": [1, 2, 4], "tumor core": [1, 4], "enhancing tumor": 4}``.
 
     Raises:
-        ValueError: when ``labels`` is empty, lists 0, or lists a value twice.
+        ValueError: when ``labels`` is empty, lists 0, or lists a value twice; for ``regions`` see :class:`Regions`.
 
     >>> Segmentation({"tumor": 2, "liver": [1, 3]}).classes
     ['liver', 'tumor']
     """
 
     labels: Labels
+    regions: Labels | None = None
 
     lists: ClassVar[tuple[str, ...]] = ("datalist.json", "dataset.json", "datalist.csv")
     columns: ClassVar[str] = "`label`, the path of a label file"
     remedy: ClassVar[str] = "images with labels in `imagesTr` and `labelsTr`, or a `datalist` of at least two patients"
 
     def __post_init__(self) -> None:
-        class_values(self.labels)
+        class_values(self.kinds)
+
+    @property
+    def kinds(self) -> Labels:
+        """Values by the name of what a voxel is alone: a structure, or the regions that it is in."""
+        return Regions(self.regions).kinds if self.regions else self.labels
+
+    @property
+    def num_kinds(self) -> int:
+        """Number of kinds, with background."""
+        return len(self.kinds) + 1
 
     @property
     def classes(self) -> list[str]:
-        """Names of the structures in the order of the network's outputs, which is that of their first values."""
+        """Names in the order of the network's outputs: structures by their first values, the largest region first."""
+        if self.regions:
+            return Regions(self.regions).names
         values = {name: (value,) if isinstance(value, int) else tuple(value) for name, value in self.labels.items()}
         return sorted(values, key=lambda name: values[name])
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
-        both: dict[str, Any] = {"include_background": False, "output_transform": from_engine(["pred", "label"])}
+        # regions have no output of the background
+        first = 0 if self.regions else 1
+        both: dict[str, Any] = {"include_background": first == 0, "output_transform": from_engine(["pred", "label"])}
         return {
             "dice": Metric("val_mean_dice", partial(MeanDice, **both)),
             "iou": Metric("val_iou", partial(MeanIoUHandler, **both)),
-            "miou": Metric("val_miou", partial(probability_iou, True)),
-            "miou_plus": Metric("val_miou_plus", partial(probability_iou, False)),
+            "miou": Metric("val_miou", partial(probability_iou, True, first)),
+            "miou_plus": Metric("val_miou_plus", partial(probability_iou, False, first)),
             "recall": Metric("val_recall", mean_recall),
             "hd95": Metric("val_hd95", partial(HausdorffDistance, percentile=95.0, **both), higher_is_better=False),
         }
@@ -103,7 +121,7 @@ class Segmentation(Task):
         skips: bool = True,
         decoder: Literal["unet", "linear"] = "unet",
     ) -> nn.Module:
-        """Return a network on ``encoder`` whose output are logits of background and all structures.
+        """Return a network on ``encoder`` whose output are logits of background and all structures, or of all regions.
 
         Args:
             encoder: with ``channels``, ``strides`` and ``spatial_dims``.
@@ -117,13 +135,15 @@ class Segmentation(Task):
             decoder: ``"linear"``: each voxel is told from the encoder's maps by one linear layer, instead of a U-Net's.
 
         Raises:
-            ValueError: for another ``decoder``, ``norm`` or ``normalize``, or a ``roi_size`` or
+            ValueError: for another ``decoder``, ``norm``, ``normalize``, regions and a linear decoder, a ``roi_size`` or
                 ``image_size`` that cannot be halved often enough.
         """
         check_sizes("image_size" if image_size else "roi_size", image_size or roi_size, encoder)
         check_choice(("unet", "linear"), decoder=decoder)
+        if self.regions and decoder == "linear":
+            raise ValueError("A linear head tells one structure a voxel: give `labels` in place of `regions`.")
         normalize_inputs(encoder, normalize)
-        classes = len(self.labels) + 1
+        classes = len(self.classes) if self.regions else self.num_kinds
         network = SkipUNet(encoder, classes, skips=skips) if decoder == "unet" else LinearSegmenter(encoder, classes)
         return with_norm(network, norm)
 
@@ -137,7 +157,7 @@ class Segmentation(Task):
         in_channels: int | None = None,
         image_size: Sequence[int] | None = None,
     ) -> list[Transform]:
-        """Return the transforms that make whole scans of files: RAS, in [0, 1], with classes 0, 1, 2, ... as label.
+        """Return the transforms that make whole scans of files: RAS, in [0, 1], with kinds 0, 1, 2, ... as label.
 
         Labels keep the size that they have, whatever ``image_size``: predictions are scored there.
 
@@ -161,7 +181,7 @@ class Segmentation(Task):
             Orientationd(keys, axcodes="RAS", labels=None),
             ScaleIntensityByPresetd("image", modality, intensity),
             *([] if in_channels is None else [SetChannelsd("image", in_channels)]),
-            *([SameGridd(), EncodeLabelsd("label", self.labels)] if labeled else []),
+            *([SameGridd(), EncodeLabelsd("label", self.kinds)] if labeled else []),
             *([Spacingd(keys, spacing, mode=[mode[key] for key in keys])] if spacing is not None else []),
             *([resize_image(image_size)] if image_size else []),
             EnsureTyped(keys, dtype=[dtype[key] for key in keys]),
@@ -169,11 +189,12 @@ class Segmentation(Task):
 
     def check(self, cases: Sequence[Case], facts: CaseFacts, label_grid: LabelGrid = "refuse") -> list[Finding]:
         """Return what is wrong with label files: grids, values, channels; ``label_grid`` as for :meth:`loading`."""
-        return check_labels(cases, facts, self.labels, label_grid)
+        return check_labels(cases, facts, self.kinds, label_grid, "regions" if self.regions else "labels")
 
     def keep(self, sample: Mapping[str, Tensor]) -> Slice:
         image, pred, label = (torch.as_tensor(sample[name]).detach().cpu() for name in ("image", "pred", "label"))
-        return thickest_slice(image, label.argmax(0), pred.argmax(0))
+        # of regions in each other the innermost is shown
+        return thickest_slice(image, *(last_of(part, 1 if self.regions else 0) for part in (label, pred)))
 
     def score(self, metric: str, kept: Sequence[Any], patients: Sequence[str], details: Tensor | None) -> Scores:
         """Return the mean over patients of the mean over their scans and classes; a missing class does not count."""
