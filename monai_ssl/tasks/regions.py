@@ -67,8 +67,8 @@ class Regions:
     def written(self) -> Tensor:
         """Value in a label map by the regions that a voxel was found in, of which the first is bit 0.
 
-        Where no voxel of the files is in just these, as in a tumor core outside of the tumor, it is the first value of the
-        last region that no later one has: regions are written over each other, the largest first.
+        Where no voxel of the files is in just these, as in a tumor core outside of the tumor, it is the first value of
+        the last region that no later one has: regions are written over each other, the largest first.
         """
         of = list(self.values.values())
         later = [{value for rest in of[number + 1 :] for value in rest} for number in range(len(of))]
@@ -126,9 +126,7 @@ class DecodeRegionsd(MapTransform):
         for key in self.key_iterator(out):
             found = out[key]
             inside = torch.as_tensor(found).as_subclass(Tensor) >= 0.5
-            bits = (inside * (2 ** torch.arange(len(inside))).view(-1, *[1] * (inside.ndim - 1)).to(inside.device)).sum(
-                0
-            )
+            bits = sum(part.long() << number for number, part in enumerate(inside))
             out[key] = torch.zeros_like(found[:1])
             out[key][0] = self.written.to(found)[bits]
         return out

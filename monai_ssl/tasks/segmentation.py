@@ -135,8 +135,8 @@ class Segmentation(Task):
             decoder: ``"linear"``: each voxel is told from the encoder's maps by one linear layer, instead of a U-Net's.
 
         Raises:
-            ValueError: for another ``decoder``, ``norm``, ``normalize``, regions and a linear decoder, a ``roi_size`` or
-                ``image_size`` that cannot be halved often enough.
+            ValueError: for another ``decoder``, ``norm``, ``normalize``, regions and a linear decoder, a ``roi_size``
+                or ``image_size`` that cannot be halved often enough.
         """
         check_sizes("image_size" if image_size else "roi_size", image_size or roi_size, encoder)
         check_choice(("unet", "linear"), decoder=decoder)
