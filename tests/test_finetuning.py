@@ -7,13 +7,14 @@ import shutil
 import pytest
 import torch
 from downstream_runs import LABELS, ROOT, weights, workflow, write_disks, write_pictures, write_volumes
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 from ignite.metrics import EpochMetric
 from monai.engines import SupervisedEvaluator
 from torch import nn
 
 from monai_ssl.bundle import begin_run
 from monai_ssl.tasks import KeepBest
+from monai_ssl.tasks.training import StopEarly
 
 pytestmark = pytest.mark.bundle
 FLAT = {"image_size": [32, 32], "modality": "xray", "batch_size": 4}
@@ -198,7 +199,7 @@ def test_every_option_is_recorded_or_known_to_change_nothing(bundle):
     config = json.loads((ROOT / bundle / "configs/train.json").read_text())
     places = {"bundle_root", "dataset_dir", "datalist", "patients", "output_dir", "ckpt_dir", "memory"}
     free = {"resume", "overwrite", "num_workers", "cache_rate", "device"}
-    derived = {"num_classes", "spatial_dims", "network", "pretrained", "normalization"}
+    derived = {"num_classes", "window", "spatial_dims", "network", "pretrained", "normalization"}
     options = {
         k for k, v in config.items() if not isinstance(v, (dict, list)) or k in ("labels", "classes", "roi_size")
     }
@@ -218,3 +219,24 @@ def test_a_validation_without_a_number_is_no_best_one(tmp_path, higher):
         evaluator.run(epoch)
         kept.append(int(torch.load(tmp_path / "model.pt", weights_only=True)["weight"]))
     assert kept == ([1, 2, 2, 2, 5] if higher else [1, 2, 2, 4, 4])
+
+
+@pytest.mark.parametrize(("begun", "ended"), [(0, 6), (4, 6), (9, 9)])
+def test_patience_counts_from_the_best_epoch_in_a_run_of_one_piece_and_in_one_that_goes_on(begun, ended):
+    validator = Engine(lambda engine, batch: None)
+    validator.state.best_metric_epoch = min(begun, 3) or -1
+    trainer = Engine(lambda engine, batch: None)
+
+    @trainer.on(Events.STARTED)
+    def go_on():
+        trainer.state.epoch, trainer.state.iteration = begun, 2 * begun
+
+    @trainer.on(Events.EPOCH_COMPLETED(every=3))
+    def validate():
+        validator.state.best_metric_epoch = 3 if trainer.state.epoch == 3 else validator.state.best_metric_epoch
+
+    StopEarly(validator, 3).attach(trainer)
+    trainer.run([0, 0], max_epochs=20)
+    assert trainer.state.epoch == ended
+    with pytest.raises(ValueError, match="`patience` must be at least 1"):
+        StopEarly(validator, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,11 +19,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
 from torch.utils.data import DistributedSampler as TorchDistributedSampler
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.data.draws import DrawnCases, EpochSampler, NumberedBatches
 from monai_ssl.files import atomic
 from monai_ssl.tasks.finite_loss import FiniteLoss
 from monai_ssl.tasks.record import Recorder, SupervisedRecord
 
+_logger = logging.getLogger(__name__)
 MODEL = "model.pt"
 """Name of the state dict in ``ckpt_dir``."""
 
@@ -42,6 +45,10 @@ class Validated:
         interval: in epochs.
         recorder: e.g. :class:`monai_ssl.handlers.Tracking`.
         ckpt_dir: where ``model.pt`` goes when there are no validation cases.
+        patience: epochs without a better validation after which the training ends; ``None`` to never.
+
+    Raises:
+        ValueError: when ``patience`` is below 1.
 
     >>> from monai.engines import SupervisedEvaluator
     >>> class Silent:
@@ -52,12 +59,19 @@ class Validated:
     """
 
     def __init__(
-        self, network: nn.Module, validator: Evaluator, interval: int, recorder: Recorder, ckpt_dir: str | Path
+        self,
+        network: nn.Module,
+        validator: Evaluator,
+        interval: int,
+        recorder: Recorder,
+        ckpt_dir: str | Path,
+        patience: int | None = None,
     ) -> None:
         loss = StatsHandler(tag_name="train_loss", output_transform=from_engine(["loss"], first=True))
         self.handlers: list[Handler] = [
             FiniteLoss(),
             ValidationHandler(interval, validator, epoch_level=True),
+            *([] if patience is None else [StopEarly(validator, patience)]),
             SupervisedRecord(recorder, validator),
             SaveUnvalidated(network, Path(ckpt_dir) / MODEL, validator),
             *([loss] if idist.get_rank() == 0 else []),
@@ -66,6 +80,34 @@ class Validated:
     def attach(self, engine: Engine) -> None:
         for handler in self.handlers:
             handler.attach(engine)
+
+
+class StopEarly:
+    """Ignite handler of a trainer that ends it when no validation was better for some epochs; behind the validation.
+
+    It counts from the best epoch, which a checkpoint holds, so that a run that is continued ends as one of a piece.
+
+    Args:
+        validator: knows the best epoch.
+        patience: in epochs, at least 1.
+
+    Raises:
+        ValueError: when ``patience`` is below 1.
+    """
+
+    def __init__(self, validator: Evaluator, patience: int) -> None:
+        check_interval("[1, inf)", patience=patience)
+        self.validator, self.patience = validator, patience
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED | Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """End the training if it is time."""
+        best = int(self.validator.state.best_metric_epoch)
+        if best > 0 and engine.state.epoch - best >= self.patience:
+            _logger.info("No validation was better for %d epochs: the training ends.", self.patience)
+            engine.terminate()
 
 
 class SaveUnvalidated:
