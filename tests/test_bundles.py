@@ -242,6 +242,7 @@ def test_what_never_varies_is_alike_and_short():
         "amp",
         "device",
         "resume",
+        "init_weights",
         "patience",
         "seed",
         "output_dir",

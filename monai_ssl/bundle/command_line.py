@@ -35,7 +35,17 @@ _READ_BY_TRACKING = {
     "displayable_configs",
 }
 _READ_BY_RUN = _OF_MONAI - {"bundle_root"}
-_PATHS = {"bundle_root", "weights", "exclude", "probe_list", "words", "start_from", "checkpoint", "resume"}
+_PATHS = {
+    "bundle_root",
+    "weights",
+    "init_weights",
+    "exclude",
+    "probe_list",
+    "words",
+    "start_from",
+    "checkpoint",
+    "resume",
+}
 """Keys of the bundles that are paths, beside those that end in ``_dir``."""
 _JSON_WORDS = {"true": True, "false": False, "null": None}
 _REFERENCE = re.compile(r"[@%](\w+)")

@@ -23,6 +23,7 @@ from monai_ssl.handlers import (
     Progress,
     Publication,
     RunFolder,
+    StartFrom,
     Tracking,
     TrainingLength,
     ValidationLoss,
@@ -61,6 +62,7 @@ class Pretraining:
         probe_list: JSON file, a list of ``{"image": path, "label": number}``, for a kNN and a linear probe after every
             epoch; ``None`` for no probe.
         data_license: of the scans, in the user's words.
+        init_weights: start from these weights, see :class:`~monai_ssl.handlers.StartFrom`; ``None`` from scratch.
         resume: continue the run in ``output_dir``, if it is the same, or the checkpoint at a path, whatever changed.
         patience: epochs without a better probe or validation loss after which the run ends; ``None`` to never.
         settings: what the record shows as parameters; only plain values are taken.
@@ -100,6 +102,7 @@ class Pretraining:
         preset: str = "paper",
         probe_list: str | None = None,
         data_license: str = "not stated",
+        init_weights: str | None = None,
         resume: bool | str = False,
         patience: int | None = None,
         settings: Mapping[str, Any] | None = None,
@@ -117,7 +120,8 @@ class Pretraining:
             probe_list,
             data_license,
         )
-        self.resume, self.patience, self.settings = resume, patience, settings or {}
+        self.init_weights, self.resume, self.patience = init_weights, resume, patience
+        self.settings = settings or {}
 
     def loader(self, dataset: Dataset) -> DataLoader:
         """Return the endless loader, sharded under ``torchrun``; samples do not depend on the number of workers."""
@@ -216,6 +220,7 @@ class StandardHandlers:
         engine.data_seen.append(self.run.scans.facts()["data_fingerprint"])
         folder, *others = self.handlers(run_recipe(self.run, engine))
         folder.attach(engine)
+        StartFrom(self.run.init_weights).attach(engine)
         for handler in others:
             if isinstance(handler, Checkpoint):
                 handler.attach_start(engine)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _ANYWHERE = {"resume", "patience", "probe_list", "data_license", "device", "num_workers", "max_epochs", "seed"}
 """Keys whose change leaves what was learned so far valid, or that are compared elsewhere."""
-_FILES = {"bundle_root", "exclude", "words", "start_from", "checkpoint"}
+_FILES = {"bundle_root", "exclude", "words", "start_from", "init_weights", "checkpoint"}
 """Keys of places: what lies there is compared, not where."""
 _LONGEST = 64
 """Values of a table that are told; of longer ones their hash."""

@@ -1,11 +1,16 @@
 """What a stage takes over from an earlier one, and what it refuses."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from toy_training import Toy, batches
 
 from monai_ssl.engines import SSLTrainer
 from monai_ssl.handlers import Checkpoint, StartFrom
+from monai_ssl.methods import BYOL, AutoEncoder, MoCo
+from monai_ssl.networks import ConvEncoder, MomentumNetwork, RestorationUNet
+from monai_ssl.transfer import ModelCard, export_weights
 
 
 def trainer(method, *handlers, epochs=1):
@@ -67,3 +72,34 @@ def test_refuses_another_encoder_and_a_missing_file(tmp_path):
         trainer(Toy(), StartFrom(tmp_path / "model.pt"))
     with pytest.raises(FileNotFoundError, match="There is no weights file"):
         trainer(Toy(), StartFrom(tmp_path / "none.pt"))
+
+
+def small_encoder():
+    return ConvEncoder(2, widths=(4, 8))
+
+
+@pytest.mark.parametrize("method", [MoCo, BYOL])
+def test_momentum_encoders_begin_with_published_weights_too(method, tmp_path):
+    card = ModelCard("theirs", "paper", {}, "ct", data_fingerprint="b", earlier_data=("a",))
+    published = AutoEncoder(RestorationUNet(small_encoder()))
+    path = export_weights(published, tmp_path / "theirs.safetensors", card)
+    new = method(small_encoder())
+    start = SimpleNamespace(method=new, data_seen=["own"])
+    StartFrom(path).attach(start)
+    wanted = published.encoder.state_dict()
+    followers = [m for f in new.modules() if isinstance(f, MomentumNetwork) for m in f.modules()]
+    copies = [m for m in followers if isinstance(m, ConvEncoder)]
+    assert len(copies) == 1
+    for encoder in (new.encoder, *copies):
+        assert all(torch.equal(tensor, wanted[name]) for name, tensor in encoder.state_dict().items())
+    assert start.data_seen == ["own", "a", "b"]
+
+
+def test_a_decoder_in_the_file_is_taken_too(tmp_path):
+    first, second = (AutoEncoder(RestorationUNet(small_encoder())) for _ in range(2))
+    card = ModelCard("autoencoder", "paper", {}, "ct")
+    path = export_weights(first, tmp_path / "unet.safetensors", card, ("encoder", "decoder"))
+    StartFrom(path).attach(SimpleNamespace(method=second, data_seen=[]))
+    for part in ("encoder", "decoder"):
+        pairs = zip(getattr(first, part).parameters(), getattr(second, part).parameters(), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)

@@ -56,3 +56,14 @@ def test_one_epoch_then_out_and_in_again(name, bundle, store, tmp_path):
     network = parser.get_parsed_content("network_def")
     network.load_state_dict(torch.load(handed / "models/model.pt", weights_only=True))
     assert torch.equal(network.encoder.eval()(x)[-1], trained(x)[-1])
+
+
+def test_pretraining_starts_from_a_network_of_monai_by_its_own_names(store, tmp_path):
+    theirs = nets.SegResNet(**SEGRESNET)
+    torch.save({"net": {f"module.{name}": t for name, t in theirs.state_dict().items()}}, tmp_path / "theirs.pth")
+    path = BUNDLES / "simclr/configs/pretrain.json"
+    settings = {key: value for key, value in small(path, store, tmp_path / "out").items() if key != "widths"}
+    case = built(path, {**settings, "encoder": ENCODERS["plain class"], "init_weights": str(tmp_path / "theirs.pth")})
+    own = theirs.state_dict()
+    begun = case.method.encoder.state_dict()
+    assert all(torch.equal(tensor, own[name.removeprefix("net.")]) for name, tensor in begun.items())
