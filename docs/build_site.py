@@ -19,6 +19,7 @@ GUIDES = (
     "troubleshooting",
     "data",
     "monai_networks",
+    "public_weights",
     "many_gpus",
     "reliability",
     "architecture",
