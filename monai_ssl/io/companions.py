@@ -27,8 +27,9 @@ def beside(*endings: str, also: str) -> Companions:
 
 
 def _first(folder: Path, base: str, endings: tuple[str, ...]) -> Path | None:
-    places = (folder / (base + spelled) for ending in endings for spelled in (ending, ending.upper()))
-    return next((place for place in places if place.is_file()), None)
+    """Return the file of a name with one of the endings, in small letters, capitals or both."""
+    spellings = (spelled for ending in endings for spelled in (ending, ending.upper(), ending.title()))
+    return next((folder / (base + s) for s in spellings if (folder / (base + s)).is_file()), None)
 
 
 def named_in_header(key: str, separator: str) -> Companions:

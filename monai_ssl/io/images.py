@@ -31,8 +31,10 @@ OTHER_BYTES = {
     "LA;16B": "RGBA",
 }
 """Pillow keeps the upper byte of a color of two bytes; read as if in the other order, it keeps the lower one."""
-PHOTOMETRIC, SAMPLE_FORMAT, SIGNED = 262, 339, 2
-"""Tags of TIFF, and a value."""
+BITS, PHOTOMETRIC, PLANES, SAMPLE_FORMAT = 258, 262, 284, 339
+"""Tags of TIFF."""
+APART, SIGNED = 2, 2
+"""Values of them: a plane a color, and signed numbers."""
 
 
 def read_image(files: Sequence[Path], options: ReadOptions) -> list[Volume]:
@@ -71,10 +73,12 @@ def _pixels(image: ImageFile, path: Path) -> NDArray[Any]:
     """Return what is in an opened picture (rows, columns[, 3]), as deep as it is."""
     if image.mode in GRAY_MODES:
         return _gray(image)
-    mode = _raw_mode(image)
-    if mode in OTHER_BYTES:
+    mode, tags = _raw_mode(image), getattr(image, "tag_v2", {})
+    deep = max(tags.get(BITS, (8,))) > 8
+    # Pillow mixes up the bytes of planes that are stored apart
+    if mode in OTHER_BYTES and not (deep and tags.get(PLANES) == APART):
         return _deep_colors(image, OTHER_BYTES[mode], path)
-    if ";16" in mode:
+    if ";16" in mode or deep:
         raise ReadError(f"{path}: colors of 16 bits that are stored as {mode} are not read; save it as PNG.")
     return np.array(image.convert("L" if image.mode in ("1", "LA", "La") else "RGB"))
 
@@ -107,8 +111,7 @@ def _deep_colors(image: ImageFile, other: str, path: Path) -> NDArray[Any]:
 
     with Image.open(path) as again:
         again.tile = [
-            (codec, box, offset, other if isinstance(arguments, str) else (other, *arguments[1:]))
-            for codec, box, offset, arguments in again.tile
+            tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:])) for tile in again.tile
         ]
         upper, lower = np.array(image), np.array(again)
     if other == "RGBA":

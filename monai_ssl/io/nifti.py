@@ -12,6 +12,7 @@ from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from monai_ssl.io.check_sums import opener_of, read_to_end
+from monai_ssl.io.formats import ending_of
 from monai_ssl.io.geometry import canonical, check_affine, flat_affine, shear_degrees, spacing_of
 from monai_ssl.io.volume import Grid, ReadError, ReadOptions, Volume, compact, reading
 
@@ -19,6 +20,7 @@ DAMAGED = "copy the file again or leave it out"
 UNPLACED = "the header does not say how the patient lies, left and right may be exchanged"
 MILLIMETERS = {"meter": 1000.0, "micron": 0.001}
 Place = Callable[[Any], tuple[NDArray[np.float64], tuple[str, ...]]]
+_HEAD = 1024
 SHEAR = 0.5
 """Degrees from right angles above which the report mentions it."""
 
@@ -49,7 +51,13 @@ def grid_by(image: Any, place: Place) -> Grid:
 
 def _opened(files: Sequence[Path]) -> Any:
     with reading(files[0], "this is not a NIfTI file, whatever its name says, or it is damaged", DAMAGED):
-        return nib.load(files[0]) if len(files) == 1 else _load_pair(*files[:2])
+        return nib.load(files[0]) if len(files) == 1 and not _is_odd(files[0].name) else _load_as_named(*files[:2])
+
+
+def _is_odd(name: str) -> bool:
+    """Whether an ending is in capitals and small letters, which nibabel would spell otherwise."""
+    ending = name[-len(ending_of(name)) :]
+    return ending not in (ending.lower(), ending.upper())
 
 
 def decode(image: Any, files: Sequence[Path], options: ReadOptions, place: Place) -> list[Volume]:
@@ -89,13 +97,21 @@ def _check_end(file: Path, path: Path) -> None:
             read_to_end(stream)
 
 
-def _load_pair(header: Path, data: Path) -> Any:
-    """Load a pair of which one may be packed, or be spelled otherwise, and the other not."""
-    kinds = (kind for kind in nib.imageclasses.all_image_classes if len(kind.files_types) > 1)
-    kind = next(kind for kind in kinds if kind.path_maybe_image(header)[0])
-    places = kind.filespec_to_file_map(header)
-    places["image"].filename = str(data)
+def _load_as_named(path: Path, data: Path | None = None) -> Any:
+    """Load a file, or a pair of which one may be packed and the other not, however their names are spelled."""
+    with (opener_of(path) or Path.open)(path, "rb") as file:
+        head = file.read(_HEAD)
+    kinds = (kind for kind in nib.imageclasses.all_image_classes if (len(kind.files_types) > 1) == (data is not None))
+    kind = next(kind for kind in kinds if _begins(kind, head))
+    places = kind.filespec_to_file_map(path)
+    for part, place in (("header", path), ("image", data or path)):
+        if part in places:
+            places[part].filename = str(place)
     return kind.from_file_map(places)
+
+
+def _begins(kind: Any, head: bytes) -> bool:
+    return hasattr(kind.header_class, "may_contain_header") and bool(kind.header_class.may_contain_header(head))
 
 
 def _volumes(image: Any, path: Path, four_d: str, place: Place) -> list[Volume]:

@@ -71,24 +71,26 @@ def test_tiff_of_every_depth(tmp_path, dtype, compression):
     assert np.array_equal(read_path(tmp_path / "a.tif").array, wanted.T[None])
 
 
-def tiff(path, pixels, photometric, order):
-    """Write what Pillow cannot: signed and unsigned numbers of any depth, in either order of bytes, high being dark."""
+def tiff(path, pixels, photometric, order, packed=False, apart=False):
+    """Write what Pillow cannot: numbers of any depth, signed or not, in either order of bytes, dark, packed, apart."""
     samples = pixels.shape[2] if pixels.ndim == 3 else 1
     data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    data = zlib.compress(data) if packed else data
     bits, kind = pixels.dtype.itemsize * 8, {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]
     start = 8 + len(data)
-    after = start + 2 + 10 * 12 + 4
+    after = start + 2 + 11 * 12 + 4
     single = samples == 1
     tags = [
         (256, 4, 1, pixels.shape[1]),
         (257, 4, 1, pixels.shape[0]),
         (258, 3, samples, bits if single else after),
-        (259, 3, 1, 1),
+        (259, 3, 1, 8 if packed else 1),
         (262, 3, 1, photometric),
         (273, 4, 1, 8),
         (277, 3, 1, samples),
         (278, 4, 1, pixels.shape[0]),
         (279, 4, 1, len(data)),
+        (284, 3, 1, 2 if apart else 1),
         (339, 3, samples, kind if single else after + 6),
     ]
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", start)
@@ -131,11 +133,15 @@ def test_tiff_of_signed_and_unsigned_numbers_also_where_high_is_dark(tmp_path, d
     assert dark or np.array_equal(found, wanted)
 
 
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_tiff_of_sixteen_bits_a_color(tmp_path, order):
+def test_tiff_of_sixteen_bits_a_color(tmp_path, order, packed):
     pixels = np.random.default_rng(3).integers(0, 65536, (6, 9, 3)).astype(np.uint16)
-    tiff(tmp_path / "a.tif", pixels, 2, order)
+    tiff(tmp_path / "a.tif", pixels, 2, order, packed)
     assert np.array_equal(read_path(tmp_path / "a.tif").array, pixels.transpose(2, 1, 0))
+    tiff(tmp_path / "a.tif", pixels, 2, order, packed, apart=True)
+    with pytest.raises(ReadError, match="colors of 16 bits"):
+        read_path(tmp_path / "a.tif")
 
 
 def test_a_tiff_of_several_pictures_is_refused(tmp_path):

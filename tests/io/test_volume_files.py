@@ -35,11 +35,17 @@ def repacked(tmp_path):
     return tmp_path / "b.hdr"
 
 
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nii.bz2", "a.hdr", "a.hdr.gz", "a.hdr.bz2", "b.hdr"])
+NAMES = ["a.nii", "a.nii.gz", "a.nii.bz2", "a.hdr", "a.hdr.gz", "a.hdr.bz2", "b.hdr", "C.Nii", "D.Nii.Gz", "E.Hdr"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_nifti(tmp_path, name):
-    path = repacked(tmp_path) if name == "b.hdr" else tmp_path / name
+    path = repacked(tmp_path) if name == "b.hdr" else tmp_path / name.lower()
     if name != "b.hdr":
-        nib.save((nib.Nifti1Pair if ".hdr" in name else nib.Nifti1Image)(SCAN, AFFINE), path)
+        nib.save((nib.Nifti1Pair if ".hdr" in name.lower() else nib.Nifti1Image)(SCAN, AFFINE), path)
+    for file in list(tmp_path.iterdir()) if name != name.lower() else []:
+        file.rename(tmp_path / file.name.title())
+    path = tmp_path / name
     (volume,) = read_path(path)
     assert volume.array.dtype == np.int16 and volume.array.shape == (1, 6, 4, 5)
     assert (volume.modality, volume.patient) == ("unknown", None)

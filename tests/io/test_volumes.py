@@ -106,16 +106,16 @@ def test_numbers_that_repeat_irregularly_are_not_believed():
     assert len(split(same)) == 1
 
 
-@pytest.mark.parametrize("told", ["TemporalPositionIdentifier", "AcquisitionNumber", "number", "EchoTime"])
+@pytest.mark.parametrize("told", ["TemporalPositionIdentifier", "AcquisitionNumber", "number", "anew", "EchoTime"])
 def test_passes_between_each_others_slices(told):
     def series(thickness):
         return [
             a_slice(
                 3.0 * z + 1.5 * p,
                 p,
-                number=6 * p + z + 1,
+                number=z + 1 if told == "anew" else 6 * p + z + 1,
                 thickness=thickness,
-                **({} if told == "number" else {told: p}),
+                **({} if told in ("number", "anew") else {told: p}),
             )
             for p in range(2)
             for z in range(6)

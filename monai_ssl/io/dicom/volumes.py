@@ -118,7 +118,7 @@ class _Stack:
         row = sorted(whole, key=lambda i: self.places.heights[i])
         rank = {i: n for n, i in enumerate(row)}
         tagged = (self.by(whole, column) for column in self.varying(whole, range(len(self.columns[0]))))
-        for parts in (*tagged, *self.equal_runs(whole)):
+        for parts in (*tagged, *self.repeated_numbers(row), *self.equal_runs(whole)):
             count = len(parts)
             alike = len({len(part) for part in parts}) == 1 and 3 * count <= len(whole)
             if (
@@ -128,6 +128,13 @@ class _Stack:
             ):
                 return parts
         return None
+
+    def repeated_numbers(self, row: Indices) -> Iterator[Parts]:
+        """Yield every n-th image of a row if each number occurs n times: each pass was numbered anew."""
+        counts = set(Counter(self.numbers[i] for i in row).values())
+        if len(counts) == 1 and counts != {1}:
+            (count,) = counts
+            yield [row[first::count] for first in range(count)]
 
     def equal_runs(self, whole: Indices) -> Iterator[Parts]:
         """Yield the images cut into 2, 3, ... runs of their numbers."""
