@@ -18,7 +18,8 @@ class LearningRate:
 
     With iterations :math:`i = 1 \dots I` the rate of iteration ``i`` is ``schedule((i - 1) / I)``; with
     ``per="epoch"`` that of epoch :math:`e = 1 \dots E` is ``schedule((e - 1) / E)``. It depends on nothing else, hence
-    a resumed run needs no state. Groups of parameters that are marked ``"fixed_lr": True`` keep their rate.
+    a resumed run needs no state. Groups of parameters that are marked ``"fixed_lr": True`` keep their rate;
+    those with an ``"lr_scale"`` get that share of it, see :func:`monai_ssl.networks.with_layer_decay`.
 
     Args:
         schedule: learning rate at a progress in [0, 1], for all optimizers, or one schedule for each step name.
@@ -64,7 +65,7 @@ class LearningRate:
             rate = schedule(progress)
             for group in optimizer.param_groups:
                 if not group.get("fixed_lr", False):
-                    group["lr"] = rate
+                    group["lr"] = rate * group.get("lr_scale", 1.0)
 
     def _progress(self, engine: SSLTrainer) -> float:
         state: Any = engine.state

@@ -17,6 +17,7 @@ from monai_ssl.networks.heads import (
     projector,
     restoration_head,
 )
+from monai_ssl.networks.layer_decay import with_layer_decay
 from monai_ssl.networks.linear_segmenter import LinearSegmenter
 from monai_ssl.networks.mask_fill import MaskFill
 from monai_ssl.networks.momentum import MomentumNetwork, shuffle_batch, unshuffle_batch
@@ -30,6 +31,9 @@ from monai_ssl.networks.resnet_encoder import ResNetEncoder
 from monai_ssl.networks.roi_pool import roi_pool
 from monai_ssl.networks.sparse import Sparse, sparse_features
 from monai_ssl.networks.unet import RestorationUNet, SkipUNet
+from monai_ssl.networks.vit.decoder import PatchDecoder, Primus
+from monai_ssl.networks.vit.encoder import VisionTransformer
+from monai_ssl.networks.vit.transformer import Transformer, resize_positions, take
 from monai_ssl.networks.wrappers.crop_vectors import crop_vectors
 from monai_ssl.networks.wrappers.headed_encoder import HeadedEncoder
 from monai_ssl.networks.wrappers.shuffled_patches import ShuffledPatches
@@ -53,6 +57,8 @@ __all__ = [
     "OuterProductAttention",
     "ProjectedEncoder",
     "Prototypes",
+    "PatchDecoder",
+    "Primus",
     "PyramidUNet",
     "ResNetEncoder",
     "ResidualEncoder",
@@ -63,8 +69,10 @@ __all__ = [
     "SkipUNet",
     "SplitEncoder",
     "Sparse",
+    "Transformer",
     "UNetDecoder",
     "UpBlock",
+    "VisionTransformer",
     "as_encoder",
     "average",
     "batch_to_group_norm",
@@ -76,9 +84,12 @@ __all__ = [
     "projector",
     "recipe_of",
     "remember",
+    "resize_positions",
     "restoration_head",
     "roi_pool",
     "shuffle_batch",
     "sparse_features",
+    "take",
     "unshuffle_batch",
+    "with_layer_decay",
 ]

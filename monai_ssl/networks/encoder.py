@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from monai_ssl.arguments import check_channels, nearest_multiples
 
+_LISTS = (nn.ModuleList, nn.Sequential)
+
 
 class Encoder(nn.Module):
     """Maps images (B, in_channels, *spatial) to a list of feature maps, fine to coarse.
@@ -65,6 +67,17 @@ class Encoder(nn.Module):
                 f"{owner} cannot take images of {size}: each side must be divisible by {self.strides[-1]}, and the "
                 f"nearest size that it can take is {nearest}."
             )
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Return the parameters by depth, first to last: those of each child, lists and sequences of them taken apart."""
+        owner: nn.Module = self
+        while len(children := list(owner.children())) == 1:
+            owner = children[0]
+        parts = [part for child in children for part in (child if isinstance(child, _LISTS) else [child])]
+        layers = [found for part in parts if (found := list(part.parameters()))]
+        inside = {id(parameter) for layer in layers for parameter in layer}
+        layers[0] = [p for p in self.parameters() if id(p) not in inside] + layers[0]
+        return layers
 
     def unet_decoder(self, *, skips: bool) -> nn.Module | None:
         """Return the decoder that belongs to this architecture; ``None``, the default: that of the papers.

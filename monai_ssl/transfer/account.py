@@ -19,6 +19,7 @@ class LoadAccount:
         source: where the weights came from.
         loaded: names of tensors that were copied as they are.
         inflated: (file, network) shapes of first convolutions that were fitted to other image channels.
+        resized: (file, network) shapes of position embeddings that were interpolated for another grid.
         missing: in the network, not in the file.
         unexpected: in the file, not in the network.
         reshaped: (file, network) shapes of tensors that do not fit and were not loaded.
@@ -32,6 +33,7 @@ class LoadAccount:
     source: str
     loaded: tuple[str, ...] = ()
     inflated: Mapping[str, tuple[Shape, Shape]] = field(default_factory=dict)
+    resized: Mapping[str, tuple[Shape, Shape]] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     reshaped: Mapping[str, tuple[Shape, Shape]] = field(default_factory=dict)
@@ -43,12 +45,16 @@ class LoadAccount:
     @property
     def total(self) -> int:
         """Tensors of the network's part."""
-        return len(self.loaded) + len(self.inflated) + len(self.missing) + len(self.reshaped)
+        return self._found + len(self.missing) + len(self.reshaped)
 
     @property
     def share(self) -> float:
         """Share of the network's tensors that were loaded, in [0, 1]."""
-        return (len(self.loaded) + len(self.inflated)) / self.total if self.total else 0.0
+        return self._found / self.total if self.total else 0.0
+
+    @property
+    def _found(self) -> int:
+        return len(self.loaded) + len(self.inflated) + len(self.resized)
 
     @property
     def complete(self) -> bool:
@@ -60,6 +66,7 @@ class LoadAccount:
         fates = {
             "loaded": self.loaded,
             "inflated": tuple(f"{n} {old} -> {new}" for n, (old, new) in self.inflated.items()),
+            "resized": tuple(f"{n} {old} -> {new}" for n, (old, new) in self.resized.items()),
             "missing": self.missing,
             "unexpected": self.unexpected,
             "reshaped": tuple(f"{n} {old} in file, {new} here" for n, (old, new) in self.reshaped.items()),

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from monai_ssl.networks import Encoder, MonaiEncoder
+from monai_ssl.networks import Encoder, MonaiEncoder, Transformer, resize_positions
 from monai_ssl.transfer.account import LoadAccount
 from monai_ssl.transfer.inflate import inflate_channels
 from monai_ssl.transfer.monai_names import as_in
@@ -33,7 +33,8 @@ def load_weights(
     A file with a network of MONAI by its own names, as MONAI's users save it, gives its encoder to a
     :class:`monai_ssl.networks.MonaiEncoder` of that class; so do the releases in :mod:`monai_ssl.transfer.published`.
 
-    Batch norms may have become group norms before: their scale and shift are loaded, running statistics dropped.
+    Position embeddings of a vision transformer are interpolated where its windows have another size. Batch norms may
+    have become group norms before: their scale and shift are loaded, running statistics dropped.
 
     Args:
         module: a network or method with an attribute named ``part``; one without, and any encoder, is taken as the
@@ -108,7 +109,10 @@ def _match(
 ) -> tuple[dict[str, Tensor], LoadAccount]:
     wanted = target.state_dict()
     first = next(iter(wanted), "")
-    fitting, inflated, reshaped = {}, {}, {}
+    fitting, inflated, resized, reshaped = {}, {}, {}, {}
+    positions = {
+        f"{name}.positions".removeprefix(".") for name, m in target.named_modules() if isinstance(m, Transformer)
+    }
     for name in wanted.keys() & tensors.keys():
         old, new = tensors[name].shape, wanted[name].shape
         if old == new:
@@ -116,14 +120,18 @@ def _match(
         elif inflate and name == first and len(old) == len(new) and (old[0], *old[2:]) == (new[0], *new[2:]):
             fitting[name] = inflate_channels(tensors[name], new[1])
             inflated[name] = (tuple(old), tuple(new))
+        elif name in positions and old[:2] == new[:2] and len(old) == len(new):
+            fitting[name] = resize_positions(tensors[name], new[2:])
+            resized[name] = (tuple(old), tuple(new))
         else:
             reshaped[name] = (tuple(old), tuple(new))
     obsolete = {f"{norm}.{statistic}" for norm in _group_norms(target) for statistic in _STATISTICS}
     left = [name for name in tensors if name not in wanted]
     return fitting, replace(
         account,
-        loaded=tuple(name for name in wanted if name in fitting and name not in inflated),
+        loaded=tuple(name for name in wanted if name in fitting and name not in {**inflated, **resized}),
         inflated=inflated,
+        resized=resized,
         missing=tuple(name for name in wanted if name not in tensors),
         unexpected=tuple(name for name in left if name not in obsolete),
         reshaped={name: reshaped[name] for name in wanted if name in reshaped},

@@ -1,0 +1,1 @@
+"""Vision transformers: rotary positions, blocks, encoder, the light decoder of Primus."""
