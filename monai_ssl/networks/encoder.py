@@ -69,7 +69,7 @@ class Encoder(nn.Module):
             )
 
     def layers(self) -> list[list[nn.Parameter]]:
-        """Return the parameters by depth, first to last: those of each child, lists and sequences of them taken apart."""
+        """Return the parameters by depth, first to last: those of each child, lists of them taken apart."""
         owner: nn.Module = self
         while len(children := list(owner.children())) == 1:
             owner = children[0]
