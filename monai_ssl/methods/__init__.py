@@ -18,6 +18,7 @@ from monai_ssl.methods.insdis import InsDis
 from monai_ssl.methods.intra_scan import IntraScan
 from monai_ssl.methods.jigsaw import Jigsaw
 from monai_ssl.methods.mae import MAE
+from monai_ssl.methods.mae_vit import MAEViT
 from monai_ssl.methods.moco import MoCo
 from monai_ssl.methods.models_genesis import ModelsGenesis
 from monai_ssl.methods.pcl import PCL
@@ -58,6 +59,7 @@ __all__ = [
     "InsDis",
     "Jigsaw",
     "MAE",
+    "MAEViT",
     "Method",
     "MoCo",
     "ModelsGenesis",

@@ -33,6 +33,7 @@ from monai_ssl.networks.sparse import Sparse, sparse_features
 from monai_ssl.networks.unet import RestorationUNet, SkipUNet
 from monai_ssl.networks.vit.decoder import PatchDecoder, Primus
 from monai_ssl.networks.vit.encoder import VisionTransformer
+from monai_ssl.networks.vit.restorer import TokenRestorer, join_patches, split_patches
 from monai_ssl.networks.vit.transformer import Transformer, resize_positions, take
 from monai_ssl.networks.wrappers.crop_vectors import crop_vectors
 from monai_ssl.networks.wrappers.headed_encoder import HeadedEncoder
@@ -69,6 +70,7 @@ __all__ = [
     "SkipUNet",
     "SplitEncoder",
     "Sparse",
+    "TokenRestorer",
     "Transformer",
     "UNetDecoder",
     "UpBlock",
@@ -79,6 +81,7 @@ __all__ = [
     "build",
     "crop_vectors",
     "init_heads",
+    "join_patches",
     "mlp",
     "network_class",
     "projector",
@@ -89,6 +92,7 @@ __all__ = [
     "roi_pool",
     "shuffle_batch",
     "sparse_features",
+    "split_patches",
     "take",
     "unshuffle_batch",
     "with_layer_decay",

@@ -7,15 +7,23 @@ from monai.bundle import ConfigParser
 from monai.networks import nets
 from safetensors.torch import load_file
 
-from monai_ssl.networks import MonaiEncoder, ResidualEncoder, SkipUNet
+from monai_ssl.networks import MonaiEncoder, ResidualEncoder, SkipUNet, VisionTransformer
 from monai_ssl.transfer import load_weights, matching_encoder
 from monai_ssl.zoo import hand_off
 
 SEGRESNET = {"spatial_dims": 3, "init_filters": 8, "in_channels": 1, "blocks_down": [1, 1], "blocks_up": [1]}
 ENCODERS = {
     "plain class": {"_target_": "monai.networks.nets.SegResNet", **SEGRESNET},
+    "ViT": {
+        "_target_": "monai_ssl.networks.VisionTransformer",
+        "window_size": [16, 16, 16],
+        "width": 12,
+        "depth": 1,
+        "heads": 2,
+    },
     "ResEnc": {"_target_": "monai_ssl.networks.ResidualEncoder", "widths": [2, 4, 8], "depths": [1, 1, 1]},
 }
+KINDS = {"plain class": MonaiEncoder, "ResEnc": ResidualEncoder, "ViT": VisionTransformer}
 
 
 @pytest.mark.parametrize("bundle", ["autoencoder", "simclr"])
@@ -34,7 +42,7 @@ def test_one_epoch_then_out_and_in_again(name, bundle, store, tmp_path):
     weights = str(tmp_path / "encoder.safetensors")
     fresh = SkipUNet(matching_encoder(weights, 3, 1), 2)
     assert load_weights(fresh, weights).share == 1.0
-    assert isinstance(fresh.encoder, MonaiEncoder if name == "plain class" else ResidualEncoder)
+    assert isinstance(fresh.encoder, KINDS[name])
     x = torch.rand(1, 1, 16, 16, 32)
     for mine, wanted in zip(fresh.encoder.eval()(x), trained.eval()(x), strict=True):
         assert torch.equal(mine, wanted)

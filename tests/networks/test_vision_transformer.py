@@ -42,9 +42,8 @@ def test_sizes_of_primus(size, whole):
     if size == "M":
         encoder = network.encoder
         assert (count(encoder.transformer), count(encoder.embedding)) == (150_554_304, 443_232)
-        assert (
-            count(network) - count(encoder) == 788_993 and encoder.transformer.blocks[0].mlp.gate.out_features == 2304
-        )
+        assert count(network) - count(encoder) == 788_993
+        assert encoder.transformer.blocks[0].mlp.gate.out_features == 2304
         assert network.decoder.channels == (112, 16)
 
 

@@ -30,8 +30,8 @@ class Transformer(nn.Module):
         tokens (B, N, width) in the order of a flattened grid -> (B, N, width), or (B, K, width) of those ``kept``.
 
     Raises:
-        ValueError: when ``width`` is not divisible by ``heads``, or a head not by twice the number of axes, which rotary
-            positions need.
+        ValueError: when ``width`` is not divisible by ``heads``, or a head not by twice the number of axes, which
+            rotary positions need.
     """
 
     def __init__(

@@ -28,7 +28,9 @@ class RandVisibleBlocksd(RandTask):
         block: side of a block in voxels; one number for all axes or one for each.
         mask_ratio: share of the blocks that is masked, in (0, 1).
         name: key of the mask, of the type of the image (1, *spatial): 1 where visible, 0 where masked.
-        params_key: where to put what was drawn: ``visible`` (B, *blocks), boolean.
+        numbers: key for the numbers (visible blocks,) of those that are visible, in ascending order, as the flattened
+            grid of blocks counts them; ``None`` for none.
+        params_key: where to put what was drawn: ``visible`` (B, *blocks), boolean, and ``numbers``.
 
     Raises:
         ValueError: when ``mask_ratio`` is not in (0, 1), a block has no voxel, or the image has so few blocks that none
@@ -46,12 +48,13 @@ class RandVisibleBlocksd(RandTask):
         mask_ratio: float = 0.75,
         *,
         name: str = "visible",
+        numbers: str | None = None,
         params_key: str | None = None,
     ) -> None:
         super().__init__(key, params_key)
         check_interval("(0, 1)", mask_ratio=mask_ratio)
         check_interval("[1, inf)", block=block)
-        self.block, self.mask_ratio, self.name = block, mask_ratio, name
+        self.block, self.mask_ratio, self.name, self.numbers = block, mask_ratio, name, numbers
 
     def draw(self, shape: tuple[int, ...]) -> Params:
         block = self._block(shape[1:])
@@ -64,13 +67,15 @@ class RandVisibleBlocksd(RandTask):
                 f"An image of {tuple(shape[1:])} has {count} blocks of {block.tolist()}, of which `mask_ratio` "
                 f"{self.mask_ratio} masks none: use smaller blocks or a larger ratio."
             )
-        return {"visible": (self.R.permutation(count) >= masked).reshape(blocks)}
+        visible = self.R.permutation(count) >= masked
+        return {"visible": visible.reshape(blocks), "numbers": np.flatnonzero(visible)}
 
     def kernel(self, x: Tensor, params: Params) -> dict[str, Tensor]:
         visible = params["visible"].to(x.device, non_blocking=True)
         for axis, (side, block) in enumerate(zip(x.shape[2:], self._block(x.shape[2:]).tolist(), strict=True), start=1):
             visible = visible.index_select(axis, torch.arange(side, device=x.device) // block)
-        return {self.key: x, self.name: visible.unsqueeze(1).to(x.dtype)}
+        numbers = {} if self.numbers is None else {self.numbers: params["numbers"].to(x.device, non_blocking=True)}
+        return {self.key: x, self.name: visible.unsqueeze(1).to(x.dtype), **numbers}
 
     def _block(self, spatial: Sequence[int]) -> np.ndarray:
         return per_axis("block", self.block, len(spatial)).astype(np.int64)
