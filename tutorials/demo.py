@@ -32,12 +32,15 @@ FINETUNE = {
     "width": 8,
     "roi_size": "[32,32,32]",
     "spacing": f"[{SPACING},{SPACING},{SPACING}]",
-    "max_epochs": 8,
-    "iterations_per_epoch": 20,
+    "max_epochs": 6,
+    "iterations_per_epoch": 25,
     "patches_per_scan": 4,
     "num_workers": 0,
-    "validate#inferer#overlap": 0.25,
+    "validate#inferer#overlap": 0.0,
 }
+
+
+_CLEAR = "\r\033[K"
 
 
 def run(*command: str | Path) -> None:
@@ -58,12 +61,21 @@ def run_together(commands: Sequence[tuple[Sequence[str | Path], Path | None]]) -
             log.parent.mkdir(parents=True, exist_ok=True)
         output = log.open("w", encoding="utf-8") if log else None
         running.append(subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output))
-    statuses = [process.wait() for process in running]
+    while any(process.poll() is None for process in running):
+        time.sleep(0.5)
+        if commands[0][1] and sys.stdout.isatty():
+            print(f"\r  {_last_epoch(commands[0][1]):100.100s}", end="", flush=True)
+    statuses = [process.returncode for process in running]
     for status, (_, log) in zip(statuses, commands, strict=True):
         if status:
             where = f" The end of {log}:\n{log.read_text(encoding='utf-8')[-2000:]}" if log else ""
             sys.exit(f"\nA command above ended with status {status}; the demonstration stops here.{where}")
-    print(f"  ({time.monotonic() - start:.0f} s)", flush=True)
+    print(f"{_CLEAR if sys.stdout.isatty() else ''}  ({time.monotonic() - start:.0f} s)", flush=True)
+
+
+def _last_epoch(log: Path) -> str:
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if "poch" in line]
+    return lines[-1] if lines else "begins"
 
 
 def options(overrides: dict[str, object]) -> list[str]:

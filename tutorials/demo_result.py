@@ -150,7 +150,7 @@ def conclusion(probed: Scores, curves: Curves) -> str:
     better = "in every seed" if tuned else "which is within what seeds differ by"
     return (
         f"Shown: {frozen}; fine-tuning from them ends {gain:+.3f} Dice from scratch, {better}. "
-        "It is one test patient: that pre-training helps patients at large takes dozens of them (docs/evidence.md)."
+        "It is one test patient: to know whether pre-training helps patients at large, take dozens of them and a study."
     )
 
 
