@@ -99,13 +99,13 @@ def commands_page() -> str:
 
 
 def _wide(prog: str) -> argparse.HelpFormatter:
-    return argparse.RawDescriptionHelpFormatter(prog, width=100)
+    return argparse.RawDescriptionHelpFormatter(prog, width=84)
 
 
 def python_page() -> str:
     """Return the reference of what people use: the functions and classes that ``import monai_ssl`` offers."""
     title = "From Python"
-    calls = "\n".join(f".. autofunction:: monai_ssl.api.{name}\n" for name in sorted(api.__all__))
+    calls = "\n".join(f".. autofunction:: monai_ssl.{name}\n" for name in sorted(api.__all__))
     return f"{title}\n{'=' * len(title)}\n\nAll of these are names of ``monai_ssl`` itself.\n\n{calls}"
 
 
