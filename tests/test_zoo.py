@@ -21,6 +21,7 @@ from monai_ssl.zoo.contents import bundle_contents
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 
 SCHEMA = Path(__file__).parent / "zoo/metadata_schema.json"
+HEADINGS = ("Data", "Input", "Output", "Performance", "MONAI Bundle Commands", "References", "License")
 WORDS_OF_A_PAGE = ("data", "licen", "python -m monai.bundle")
 every_bundle = pytest.mark.parametrize("name", shipped_bundles())
 
@@ -80,13 +81,16 @@ def test_files_versions_and_page_are_those_of_the_zoo(name, packed):
     described = metadata(bundle)
     assert described["version"] in described["changelog"]
     assert described["required_packages_version"]["monai-ssl"] == __version__
+    assert f"version: {__version__}" in CONSTRAINTS.with_name("CITATION.cff").read_text()
     pinned = dict(line.split("==") for line in CONSTRAINTS.read_text().split() if "==" in line)
     for package, number in (("monai", "monai"), ("torch", "pytorch"), ("numpy", "numpy")):
         assert described[f"{number}_version"] == pinned[package]
     assert not list(bundle.rglob("*.py")), "a bundle runs code of the package only"
     assert all(path.stat().st_size < 25e6 for path in bundle.glob("**/*") if path.parent.name in ("configs", "docs"))
-    page = (bundle / "docs/README.md").read_text().lower()
-    assert not [word for word in WORDS_OF_A_PAGE if word not in page]
+    page = (bundle / "docs/README.md").read_text()
+    assert not [word for word in WORDS_OF_A_PAGE if word not in page.lower()]
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    assert set(HEADINGS) <= set(headings) and all(headings.count(heading) == 1 for heading in HEADINGS)
 
 
 @every_bundle

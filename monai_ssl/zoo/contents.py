@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl import __version__
+from monai_ssl.zoo.page import zoo_page
 
 _SAME = {"LICENSE": "LICENSE", "logging.conf": "configs/logging.conf", "data_license.txt": "docs/data_license.txt"}
 """Files in ``files`` beside this module, and their places in a bundle that does not bring its own."""
@@ -41,7 +42,10 @@ def bundle_contents(source: Path) -> dict[str, bytes]:
     own = {member.relative_to(source).as_posix(): member.read_bytes() for member in _members(source)}
     shared = {place: (Path(__file__).parent / "files" / name).read_bytes() for name, place in _SAME.items()}
     if "configs/metadata.json" in own:
-        own["configs/metadata.json"] = (json.dumps(metadata_of(source), indent=4, ensure_ascii=False) + "\n").encode()
+        metadata = metadata_of(source)
+        own["configs/metadata.json"] = (json.dumps(metadata, indent=4, ensure_ascii=False) + "\n").encode()
+        if "docs/README.md" in own:
+            own["docs/README.md"] = zoo_page(own["docs/README.md"].decode(), metadata).encode()
     return dict(sorted((shared | own).items()))
 
 
