@@ -54,6 +54,7 @@ class PCRLv1(Method):
         transformations: of ``"flip"`` and ``"rotate"``; none leaves images as they are and the attention away
             ("Self-Recons." in tables 1 and 2).
         restored: of ``"online"``, ``"momentum"`` and ``"hybrid"``; without the last there is no CrossMix.
+        rotation: tell by which quarter turn the online view was turned, as RotNet does (table 2, "RotNet").
         alpha: of the Beta distribution, positive.
         momentum: :math:`\beta` of eq. 9, in [0, 1]; ``None`` for 0.99, in the reference preset 0.999.
         temperature: :math:`\tau` of eq. 7, positive.
@@ -88,6 +89,7 @@ class PCRLv1(Method):
         attention: str = "gate",
         transformations: Sequence[str] = ("flip", "rotate"),
         restored: Sequence[str] = BRANCHES,
+        rotation: bool = False,
         alpha: float = 1.0,
         momentum: float | None = None,
         temperature: float = 0.2,
@@ -99,9 +101,10 @@ class PCRLv1(Method):
         check_choice(("gate", "outer"), attention=attention)
         check_choices(("flip", "rotate"), transformations=transformations)
         check_choices(BRANCHES, restored=restored, queued=queued)
-        if preset == "reference" and (set(restored) != set(BRANCHES) or tuple(queued) != ("momentum",)):
+        ablated = set(restored) != set(BRANCHES) or tuple(queued) != ("momentum",) or rotation
+        if preset == "reference" and ablated:
             raise ValueError(
-                "`restored` and `queued` belong to `preset` 'paper': leave them as they are, or change it."
+                "`restored`, `queued` and `rotation` belong to `preset` 'paper': leave them as they are, or change it."
             )
         if not queued:
             raise ValueError("`queued` must name at least one branch, or the negatives would stay random vectors.")
@@ -117,6 +120,7 @@ class PCRLv1(Method):
             init_heads(network.decoder)
         self.network = network
         self.projector = projector([width, DIM, DIM])
+        self.turn_classifier = nn.Linear(width, TURNS) if rotation else None
         self.attention = _attention(attention, dims, width) if transformations else None
         self.momentum_branch = MomentumNetwork(self._online())
         self.queue = FeatureQueue(DIM, queue_size)
@@ -141,8 +145,16 @@ class PCRLv1(Method):
             orientation = self._draw_orientation(targets[branch])
             attended = self._attend(features[branch], orientation)
             terms[f"restore_{branch}"] = 0.5 * self._restoration(attended, orientation.apply(targets[branch]))
+        if self.turn_classifier is not None:
+            terms["rotation"] = 0.5 * self._rotation(batch["view1"], self.turn_classifier)
         self.queue.hold(*(vectors[branch] for branch in self.queued))
         return terms
+
+    def _rotation(self, x: Tensor, classifier: nn.Module) -> Tensor:
+        """Cross-entropy of the quarter turn of each image, from its pooled coarsest map."""
+        turned = Orientation.draw(len(x), x.ndim - 2, flip=False)
+        pooled = self.encoder(turned.apply(x))[-1].flatten(2).mean(2)
+        return F.cross_entropy(classifier(pooled).float(), turned.turns.to(x.device))
 
     def _reference_losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The authors' step: the whole once more on images mixed within the batch, and no momentum restoration.

@@ -298,6 +298,7 @@ def test_reference_queues_keys_mixed_keys_and_mixes_of_keys_after_the_step(monke
     ("options", "terms"),
     [
         ({"restored": []}, {"contrast"}),
+        ({"restored": [], "transformations": [], "rotation": True}, {"contrast", "rotation"}),
         (
             {"restored": ["online", "momentum"], "transformations": []},
             {"contrast", "restore_online", "restore_momentum"},
@@ -315,6 +316,17 @@ def test_rows_of_tables_1_and_2(dims, options, terms):
     total(out).backward()
     unused = {n.split(".")[1] for n, p in method.named_parameters() if p.requires_grad and p.grad is None}
     assert bool(unused) == method.sparse_gradients == (options.get("restored") == [])
+
+
+def test_rotnet_tells_the_turn_of_each_image(monkeypatch):
+    method = settled(make(rotation=True, restored=[], transformations=[]))
+    turns = torch.tensor([3, 0, 2])
+    monkeypatch.setattr(Orientation, "draw", lambda *_, **__: Orientation(torch.zeros(3, 3, dtype=torch.bool), turns))
+    x = batch()["view1"]
+    turned = torch.stack([torch.rot90(image, int(k), (1, 2)) for image, k in zip(x, turns, strict=True)])
+    logits = method.turn_classifier(method.encoder(turned)[-1].mean((2, 3, 4)))
+    picked = logits.softmax(1)[range(3), turns].log()
+    assert float(method.losses(batch())["rotation"]) == pytest.approx(-0.5 * float(picked.mean()), rel=1e-5)
 
 
 def test_transformations_are_drawn_as_asked():
@@ -337,8 +349,8 @@ def test_shares_follow_the_beta_distribution():
     ("options", "message"),
     [
         ({"queued": []}, "`queued` must name at least one branch"),
-        ({"preset": "reference", "restored": ["online"]}, "`restored` and `queued` belong to `preset` 'paper'"),
-        ({"preset": "reference", "queued": ["online"]}, "`restored` and `queued` belong to `preset` 'paper'"),
+        ({"preset": "reference", "restored": ["online"]}, "`queued` and `rotation` belong to `preset` 'paper'"),
+        ({"preset": "reference", "queued": ["online"]}, "`queued` and `rotation` belong to `preset` 'paper'"),
     ],
 )
 def test_bad_options_are_refused(options, message):
