@@ -1,4 +1,4 @@
-"""PCRLv1: PCRLv1-5 to PCRLv1-9, PCRLv1-11 to PCRLv1-15 of docs/properties.md."""
+"""PCRLv1: PCRLv1-5 to PCRLv1-9, PCRLv1-11 to PCRLv1-16 of docs/properties.md."""
 
 import copy
 import math
