@@ -112,8 +112,9 @@ def test_a_study_from_file_to_page_killed_on_the_way(tmp_path, monkeypatch):
     export_is_made_up(tmp_path / "killed")
 
 
-def test_miou_hard_cases_and_imbalanced_labels_from_file_to_page(tmp_path):
-    lungs = {**TINY["tasks"]["lungs"], "metric": "miou_plus", "hard_cutoff": 0.99}
+def test_regions_miou_hard_cases_and_imbalanced_labels_from_file_to_page(tmp_path):
+    regions = {"regions": {"lungs": 1, "chest": [1, 2]}, "roi_size": [16, 16, 16]}
+    lungs = {**TINY["tasks"]["lungs"], "metric": "miou_plus", "hard_cutoff": 0.99, "overrides": regions}
     disks = {**TINY["tasks"]["disks"], "imbalance": 0.5}
     methods = {"rotation": TINY["pretraining"]["rotation"]}
     changes = {"pretraining": methods, "tasks": {"lungs": lungs, "disks": disks}, "seeds": [0, 1], "labels": [6]}
@@ -121,6 +122,7 @@ def test_miou_hard_cases_and_imbalanced_labels_from_file_to_page(tmp_path):
     assert outcome.failed == () and outcome.done == 6
     found = [r for r in results(tmp_path).values() if r["task"] == "lungs"]
     assert {r["metric"] for r in found} == {"miou_plus"} and all(0 <= r["score"] < 0.99 for r in found)
+    assert all(set(r["per_class"]) == {"chest", "lungs"} for r in found)
     page = unescape(StudyFolder(tmp_path).report.read_text())
     assert "Hard is a test patient whom scratch scores 0.99 or less." in page
     (hard,) = [line for line in page.splitlines() if "rotation</td><td>2</td>" in line]
