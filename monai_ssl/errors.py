@@ -31,6 +31,10 @@ _FORMER = {"held_out": "validation", "disturb": "augment"}
 TRACEBACK_VARIABLE = "MONAI_SSL_TRACEBACK"
 
 
+class AnotherRunError(ValueError):
+    """A checkpoint is that of another run than the one that was to continue it."""
+
+
 def explain_mistakes() -> None:
     """Under ``python -m monai.bundle``, print the sentence of our own errors instead of MONAI's chain of traces.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import torch
 from ignite.engine import Events
 
 from monai_ssl.engines.randomness import seed_iteration
+from monai_ssl.handlers.guard import Guard
 from monai_ssl.handlers.preserving_state import preserving_state
 from monai_ssl.handlers.running_mean import RunningMeans
 from monai_ssl.transforms.views import BatchViews
@@ -26,7 +27,8 @@ class ValidationLoss:
     ``validation/loss`` is the sum of the terms of the method's first step, ``validation/best`` its least value since
     training was started or resumed. Views and the method draw the same random numbers every time, so values of
     different epochs compare; nothing of the method or its generators is changed. Under distributed training every
-    rank sees its own loader, and the mean of all is taken.
+    rank sees its own loader, and the mean of all is taken. An evaluation that fails does not end the run: a warning
+    says so once, and the epoch has no such metrics.
 
     Args:
         loader: batches of validation samples, the same ones each time it is iterated.
@@ -36,7 +38,7 @@ class ValidationLoss:
         seed: of views and method.
 
     Raises:
-        ValueError: when ``every`` is below 1 or the loader yields nothing.
+        ValueError: when ``every`` is below 1; in training, when the loader has no batch.
     """
 
     def __init__(
@@ -56,15 +58,28 @@ class ValidationLoss:
         self.batches = batches
         self.seed = seed
         self.best = float("inf")
+        self._guard = Guard("ValidationLoss")
 
     def attach(self, engine: SSLTrainer) -> None:
         """Evaluate at the end of epochs."""
+        engine.add_event_handler(Events.STARTED, self._check)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._evaluate)
+
+    def _check(self, engine: SSLTrainer) -> None:
+        if isinstance(self.loader, Sized) and not len(self.loader):
+            raise ValueError(
+                "The validation loader yields no batch; give more scans to `validation`, or lower the batch size."
+            )
 
     def _evaluate(self, engine: SSLTrainer) -> None:
         if engine.state.epoch % self.every and engine.state.epoch != engine.state.max_epochs:
             return
-        terms = self._mean_terms(engine)
+        for name in [name for name in engine.state.metrics if name.startswith("validation/")]:
+            # those of the last epoch are not of this network
+            del engine.state.metrics[name]
+        terms = _of_all_ranks(self._guard(engine, lambda: self._mean_terms(engine)))
+        if terms is None:
+            return
         self.best = min(self.best, terms["loss"])
         engine.state.metrics |= {f"validation/{name}": value for name, value in terms.items()}
         engine.state.metrics["validation/best"] = self.best
@@ -82,13 +97,20 @@ class ValidationLoss:
                 means.add({"loss": torch.stack(list(terms.values())).sum(), **terms, **method.metrics(batch)})
         found = means.read()
         if not found:
-            raise ValueError(
-                "The validation loader yields no batch; give more scans to `validation`, or lower the batch size."
-            )
-        if idist.get_world_size() > 1:
-            summed = idist.all_reduce(torch.tensor(list(found.values()), dtype=torch.float64, device=idist.device()))
-            found = dict(zip(found, (summed / idist.get_world_size()).tolist(), strict=True))  # type: ignore[union-attr]
+            raise ValueError("The validation loader yields no batch.")
         return found
+
+
+def _of_all_ranks(found: dict[str, float] | None) -> dict[str, float] | None:
+    """Return the means over ranks; nothing when one has none, since the others would wait for it."""
+    world, device = idist.get_world_size(), idist.device()
+    if world == 1:
+        return found
+    have: Any = idist.all_reduce(torch.tensor(float(found is not None), device=device))
+    if found is None or have < world:
+        return None
+    summed: Any = idist.all_reduce(torch.tensor(list(found.values()), dtype=torch.float64, device=device))
+    return dict(zip(found, (summed / world).tolist(), strict=True))
 
 
 def _in_single_precision(loader: Iterable[Mapping[str, Any]], count: int) -> Iterator[Mapping[str, Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ class Records(Sequence[dict[str, Any]]):
             self.columns = mapped
             self.options = _head(store)
             # stays open while in use; a mapped text would count as memory of every process that has read in it
-            self._text = (store / MANIFEST).open("rb")
+            self._text = os.open(store / MANIFEST, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._text)
 
     @property
     def keys(self) -> np.ndarray:
@@ -66,7 +68,7 @@ class Records(Sequence[dict[str, Any]]):
             return self._all[index]
         row = self.columns[index]
         try:
-            record = json.loads(os.pread(self._text.fileno(), int(row["length"]), int(row["begin"])))
+            record = json.loads(os.pread(self._text, int(row["length"]), int(row["begin"])))
         except (ValueError, RecursionError):
             record = None
         problem = record_problem(record)

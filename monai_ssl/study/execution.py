@@ -19,7 +19,7 @@ Work = Callable[[Job, StudyFolder, JobFolder], Mapping[str, Any]]
 def execute(folder: StudyFolder, job: Job, work: Work) -> Status:
     """Do a job unless it is done or somebody is at it; whatever ``work`` raises becomes the reason of its failure.
 
-    A fine-tuning begins anew after a kill, a pre-training finds what it left behind.
+    A training finds what it left behind when it was killed, as far as it had come to a checkpoint.
     """
     with held(folder.lock(job)) as mine:
         if not mine:
@@ -27,8 +27,8 @@ def execute(folder: StudyFolder, job: Job, work: Work) -> Status:
         if folder.is_done(job):
             return "done"
         aside, final = folder.under_way(job), folder.finished(job).root
-        if not isinstance(job, PretrainingJob):
-            shutil.rmtree(aside.root, ignore_errors=True)
+        if not aside.checkpoint.is_file():
+            _begin(job, folder, aside)
         aside.root.mkdir(parents=True, exist_ok=True)
         aside.sweep()
         try:
@@ -42,6 +42,16 @@ def execute(folder: StudyFolder, job: Job, work: Work) -> Status:
         shutil.rmtree(final, ignore_errors=True)
         aside.root.rename(final)
         return "done"
+
+
+def _begin(job: Job, folder: StudyFolder, aside: JobFolder) -> None:
+    """Clear the folder, or take over a finished pre-training whose weights are gone: it has but to write them again."""
+    shutil.rmtree(aside.root, ignore_errors=True)
+    final = folder.finished(job)
+    if isinstance(job, PretrainingJob) and final.checkpoint.is_file():
+        aside.root.parent.mkdir(parents=True, exist_ok=True)
+        final.root.rename(aside.root)
+        aside.result.unlink(missing_ok=True)
 
 
 def reason_of(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl.files import ASIDE, read_json, write_json
-from monai_ssl.study.jobs import CellJob, Job, TrialJob, job_from_json, job_to_json
+from monai_ssl.study.jobs import CellJob, Job, PretrainingJob, TrialJob, job_from_json, job_to_json
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ class JobFolder:
         """Network that a fine-tuning leaves; the bundle names it."""
         return self.root / "model.pt"
 
+    @property
+    def curve(self) -> Path:
+        """Validation score by iteration of a fine-tuning that is under way."""
+        return self.root / "curve.json"
+
     def picture(self, name: str) -> Path:
         """Return the file of a picture by its name in the result.
 
@@ -63,6 +68,15 @@ class JobFolder:
 
     def is_done(self) -> bool:
         return self.result.is_file()
+
+    def lost_weights(self) -> list[Path]:
+        """Return the weights that a finished pre-training left and that are no longer there."""
+        try:
+            content = read_json(self.result)
+        except ValueError:
+            return []
+        names = content.get("weights", [self.encoder.name]) if isinstance(content, dict) else []
+        return [self.root / str(name) for name in names if not (self.root / str(name)).is_file()]
 
     def failure(self) -> str | None:
         """Return why the job failed the last time, in words."""
@@ -193,7 +207,9 @@ class StudyFolder:
         return [cell for cell in found if cell.is_done()]
 
     def is_done(self, job: Job) -> bool:
-        return self.finished(job).is_done()
+        """Whether a job has its result and, of a pre-training, the weights that cells start from."""
+        finished = self.finished(job)
+        return finished.is_done() and not (isinstance(job, PretrainingJob) and finished.lost_weights())
 
     def failure(self, job: Job) -> str | None:
         """Return why a job failed the last time, in words."""

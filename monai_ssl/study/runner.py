@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,7 +16,9 @@ from monai.bundle import ConfigWorkflow
 from torch.nn import Module
 
 from monai_ssl.bundle_folders import bundle_of, config_file
+from monai_ssl.errors import AnotherRunError
 from monai_ssl.evaluation import encoder_statistics
+from monai_ssl.files import read_json, write_json
 from monai_ssl.handlers import TargetStatistics
 from monai_ssl.handlers.checkpoint import save_atomically
 from monai_ssl.study.execution import reason_of
@@ -52,6 +55,7 @@ def pretrain(job: PretrainingJob, aside: JobFolder) -> dict[str, Any]:
         "scans": card.scans,
         "data_fingerprint": card.data_fingerprint,
         "tensors_sha256": card.tensors_sha256,
+        "weights": sorted(path.name for path in (aside.encoder, aside.unet) if path.is_file()),
     }
 
 
@@ -61,7 +65,7 @@ def try_out(job: TrialJob, folder: StudyFolder, aside: JobFolder) -> dict[str, A
     try:
         _, curve = _trained(job, job.cell, _settings(job.cell, folder, aside), folder)
     except Exception as error:
-        if not _diverged(error):
+        if not _caused_by(error, FloatingPointError):
             raise
         _forget(aside)
         return {"validation": None, "diverged": reason_of(error), "seconds": time.monotonic() - begun}
@@ -92,19 +96,35 @@ def finetune(job: CellJob, folder: StudyFolder, aside: JobFolder) -> dict[str, A
 
 
 def _trained(job: Job, cell: CellJob, overrides: Mapping[str, Any], folder: StudyFolder) -> tuple[Module, list]:
-    """Train; return the network, which ``ckpt_dir`` holds as well, and the validation score by iteration."""
-    flow = _workflow([cell.train], {**overrides, "recorder#resume": _run_name(job, folder)})
+    """Train, or go on after a kill; anew where what it left was made of other weights or data."""
+    try:
+        return _train(job, cell, overrides, folder)
+    except Exception as error:
+        if not _caused_by(error, AnotherRunError):
+            raise
+        logger.warning("%s begins anew: %s", job.title, reason_of(error))
+        shutil.rmtree(overrides["ckpt_dir"])
+        return _train(job, cell, overrides, folder)
+
+
+def _train(job: Job, cell: CellJob, overrides: Mapping[str, Any], folder: StudyFolder) -> tuple[Module, list]:
+    """Return the network, which ``ckpt_dir`` holds too, and the validation score by iteration."""
+    flow = _workflow([cell.train], {**overrides, "resume": True, "recorder#resume": _run_name(job, folder)})
     trainer, validator, network = (
         flow.parser.get_parsed_content(name) for name in ("train#trainer", "validate#evaluator", "network")
     )
     metric = _task(flow).metric(cell.metric).key
-    curve: list[list[float]] = []
+    written = JobFolder(Path(overrides["ckpt_dir"])).curve
+    curve: list[list[float]] = read_json(written, [])
 
     def remember(engine: Engine) -> None:
-        value = float(engine.state.metrics[metric])
+        value, now = float(engine.state.metrics[metric]), int(trainer.state.iteration)
+        # what came after the last checkpoint is trained again
+        curve[:] = [point for point in curve if point[0] < now]
         # an AUC of few validation patients that are all of one class is no number
         if math.isfinite(value):
-            curve.append([int(trainer.state.iteration), value])
+            curve.append([now, value])
+        write_json(written, curve)
 
     validator.add_event_handler(Events.COMPLETED, remember)
     flow.run()
@@ -115,12 +135,12 @@ def _trained(job: Job, cell: CellJob, overrides: Mapping[str, Any], folder: Stud
 
 def _forget(aside: JobFolder) -> None:
     """Remove the network: hundreds of cells, each with its own, fill a disk."""
-    for file in (aside.network, aside.checkpoint):
+    for file in (aside.checkpoint, aside.network, aside.curve):
         file.unlink(missing_ok=True)
 
 
-def _diverged(error: BaseException) -> bool:
-    return isinstance(error, FloatingPointError) or (error.__cause__ is not None and _diverged(error.__cause__))
+def _caused_by(error: BaseException, kind: type[Exception]) -> bool:
+    return isinstance(error, kind) or (error.__cause__ is not None and _caused_by(error.__cause__, kind))
 
 
 def _tested(job: CellJob, settings: Mapping[str, Any], aside: JobFolder) -> tuple[ConfigWorkflow, dict[str, Any]]:

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from monai_ssl.data.cases import Case
 from monai_ssl.data.fingerprint import cases_fingerprint
+from monai_ssl.errors import AnotherRunError
 from monai_ssl.store.convert import content_hash
 
 logger = logging.getLogger(__name__)
@@ -55,13 +56,13 @@ def check_same_run(saved: Mapping[str, Any], now: Mapping[str, Any], path: Path)
         path: of the checkpoint, for messages.
 
     Raises:
-        ValueError: when anything else differs, naming both values.
+        AnotherRunError: when anything else differs, naming both values.
     """
     changed = [name for name in saved if name in now and saved[name] != now[name]]
     said = [f"`{name}` was {_word(saved[name])} and is now {_word(now[name])}" for name in changed]
     refused = [text for name, text in zip(changed, said, strict=True) if name not in _MAY_CHANGE]
     if refused:
-        raise ValueError(
+        raise AnotherRunError(
             f"{path} is that of another run: {'; '.join(refused)}. Give what it was to continue, or begin a run of its "
             "own in another `output_dir`, or with `--overwrite true`."
         )

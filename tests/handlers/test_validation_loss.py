@@ -77,6 +77,24 @@ def test_refusals():
         ssl_trainer([ValidationLoss([])]).run()
 
 
+def test_an_evaluation_that_fails_does_not_end_the_run(caplog):
+    class Torn(list):
+        reads = 0
+
+        def __iter__(self):
+            Torn.reads += 1
+            if Torn.reads == 2:
+                raise OSError("scan 7 was cut off")
+            return list.__iter__(self)
+
+    seen = []
+    trainer = ssl_trainer([ValidationLoss(Torn(batches(2, seed=5)))], epochs=3)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda e: seen.append("validation/loss" in e.state.metrics))
+    trainer.run()
+    assert seen == [True, False, True] and "validation/best" in trainer.state.metrics
+    assert "`ValidationLoss` failed in iteration" in caplog.text and "scan 7 was cut off" in caplog.text
+
+
 def test_crops_are_cut_in_single_precision_under_autocast():
     """Without workers the loader runs inside of the handler, and a crop's resizing is a product of matrices."""
 

@@ -15,12 +15,14 @@ from pathlib import Path
 import fake_study
 import pytest
 from fabricated_study import cell, result
+from mlflow.tracking import MlflowClient
 
 from monai_ssl.files import write_json
 from monai_ssl.study import locks
 from monai_ssl.study.execution import execute, reason_of
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import job_from_json, job_to_json
+from monai_ssl.study.mlflow_nesting import StudyRun, log_scores
 from monai_ssl.study.parallel import Processes, pool, run_jobs, visible_gpus
 
 JOB = cell(result(seed=3), "k1")
@@ -161,6 +163,19 @@ def test_cells_wait_for_their_pretraining_and_fail_with_it(tmp_path):
     assert folder.failure(fake_study.jobs(2, 2)[-1]) == "its pre-training failed: no scans."
 
 
+def test_lost_weights_are_made_again_if_a_cell_needs_them(tmp_path):
+    folder, jobs = StudyFolder(tmp_path), fake_study.jobs(1, 2)
+    run(folder, jobs, fake_study.work)
+    encoder = folder.pretraining("pre0").encoder
+    encoder.unlink()
+    # all cells are there, so nobody does
+    assert run(folder, jobs, fake_study.work) == (dict.fromkeys(("pre0", "cell00", "cell01"), "done"), [])
+    folder.cell("cell01").result.unlink()
+    status, told = run(folder, jobs, fake_study.work)
+    assert set(status.values()) == {"done"} and encoder.is_file()
+    assert told == [("pre0", "done"), ("cell01", "done")]
+
+
 def test_a_busy_job_is_asked_for_until_it_is_done(tmp_path, monkeypatch):
     monkeypatch.setattr("monai_ssl.study.parallel.BUSY_SECONDS", 0.01)
     folder, free = StudyFolder(tmp_path), threading.Event()
@@ -235,6 +250,22 @@ def test_a_process_that_dies_leaves_a_reason(tmp_path, monkeypatch):
     assert "ended with code 1" in folder.failure(JOB) and "has no job k1" in folder.failure(JOB)
     monkeypatch.setattr("monai_ssl.study.parallel.sys.executable", "/bin/false")
     assert launch(folder, JOB, 0) == "failed" and "ended with code 1" in folder.failure(JOB)
+
+
+def test_a_study_whose_server_is_dead_is_recorded_in_its_own_database(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    run = StudyRun(StudyFolder(tmp_path), {"seeds": [0]})
+    own = f"sqlite:///{tmp_path / 'mlruns.db'}"
+    assert run.environment() == {"MLFLOW_TRACKING_URI": own, "MONAI_SSL_PARENT_RUN": run.run.id}
+    run.finish({"done": 2.0}, failed=True)
+    log_scores(StudyFolder(tmp_path).cell("k1"), "cell", {"per_class": {"lung 1": 0.5}, "score": 0.25, "pictures": []})
+    client = MlflowClient(own)
+    (experiment,) = client.search_experiments(filter_string="name = 'monai_ssl'")
+    found = {r.info.run_name: r for r in client.search_runs([experiment.experiment_id])}
+    study, scored = found[f"study {tmp_path.name}"], found["cell"]
+    assert (study.info.status, study.data.params, study.data.metrics) == ("FAILED", {"seeds": "[0]"}, {"done": 2.0})
+    assert scored.data.metrics == {"test/score": 0.25, "test/lung 1": 0.5}
 
 
 def test_gpus_of_the_environment(monkeypatch):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,12 +11,16 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+import torch
 from mlflow.tracking import MlflowClient
 
+from monai_ssl.study.execution import execute
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.plan import check_study
 from monai_ssl.study.run_study import run_study
+from monai_ssl.study.runner import do
 from monai_ssl.study.worker import CODES
+from monai_ssl.tasks import FinetuneCheckpoint
 
 ROOT = Path(__file__).parents[2]
 PRETRAINING = {"max_epochs": 2, "batch_size": 4, "windows_per_scan": 2, "num_workers": 0, "validation": 0.0}
@@ -157,22 +162,58 @@ def nested(root):
 
 
 def export_is_made_up(root):
-    """A pre-training that was killed after its last checkpoint and before the export is not trained again."""
+    """A pre-training whose weights are gone, after a kill before the export or later, only exports them again."""
     study = StudyFolder(root)
     (key,) = {json.loads(cell.result.read_text())["pretraining"] for cell in study.done_cells()} - {None}
-    done, under_way = study.pretraining(key), study.under_way(study.read_job(key))
+    done, job = study.pretraining(key), study.read_job(key)
     before = done.encoder.read_bytes()
     card = json.loads(done.result.read_text())
-    for path in (done.encoder, done.result, done.network):
+    for path in (done.encoder, done.network):
         path.unlink()
-    under_way.root.parent.mkdir(exist_ok=True)
-    done.root.rename(under_way.root)
+    assert not study.is_done(job)
     command = [sys.executable, "-m", "monai_ssl.study.worker", str(root), key]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=ROOT)
     assert child.wait(timeout=200) == CODES["done"]
     child.stdin.close()
     assert len(done.encoder.read_bytes()) == len(before)
-    assert json.loads(done.result.read_text())["tensors_sha256"] == card["tensors_sha256"]
+    again = json.loads(done.result.read_text())
+    assert study.is_done(job) and again["tensors_sha256"] == card["tensors_sha256"]
+    assert again["iterations"] == card["iterations"] and again["seconds"] < card["seconds"]
+
+
+def test_a_cell_that_was_killed_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+    content = json.loads(json.dumps({**TINY, "output_dir": str(tmp_path / "out"), "pretraining": {}}))
+    content["tasks"] = {"disks": content["tasks"]["disks"]}
+    content["shared"]["tasks"]["max_epochs"] = 4
+    run_study(check_study(content, tmp_path), workers=1, say=lambda line: None)
+    ((key, straight),) = results(tmp_path / "out").items()
+    study, epochs = StudyFolder(tmp_path / "out"), []
+    job = study.read_job(key)
+    shutil.rmtree(study.cell(key).root)
+    save = FinetuneCheckpoint.save
+
+    def save_and_die(self, trainer):
+        # the third epoch is validated, and its checkpoint is not written
+        epochs.append(trainer.state.epoch)
+        if epochs == [1, 2, 3]:
+            raise KeyboardInterrupt
+        save(self, trainer)
+
+    monkeypatch.setattr(FinetuneCheckpoint, "save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        execute(study, job, do)
+    assert execute(study, job, do) == "done" and epochs == [1, 2, 3, 3, 4]
+    assert results(tmp_path / "out") == {key: straight} and len(straight["curve"]) == 4
+    # what is left of a cell of other data or weights is no reason to fail
+    shutil.rmtree(study.cell(key).root)
+    del epochs[:]
+    with pytest.raises(KeyboardInterrupt):
+        execute(study, job, do)
+    checkpoint = study.under_way(job).checkpoint
+    saved = torch.load(checkpoint, weights_only=True)
+    torch.save({**saved, "run": {**saved["run"], "weights": "a file with sha256 0"}}, checkpoint)
+    assert execute(study, job, do) == "done" and epochs == [1, 2, 3, 1, 2, 3, 4]
+    assert results(tmp_path / "out") == {key: straight}
 
 
 def test_a_cell_that_fails_leaves_the_others(tmp_path):
