@@ -191,11 +191,11 @@ def _run(stock: stock_runs.StockRun, settings: Mapping[str, Any]) -> Path:
     """Run a bundle in this process; return the folder of its results."""
     from monai.bundle import run
 
-    from monai_ssl.bundle.command_line import refuse_unknown_keys
+    from monai_ssl.bundle.command_line import literal, refuse_unknown_keys
 
-    given = {**stock.settings, **settings}
+    given = {key: literal(value) for key, value in {**stock.settings, **settings}.items()}
     refuse_unknown_keys({"config_file": str(stock.files), **{key: str(value) for key, value in given.items()}})
-    run(run_id=stock.run_id, config_file=stock.files, bundle_root=str(stock.bundle), **given)
+    run(run_id=stock.run_id, config_file=stock.files, bundle_root=literal(str(stock.bundle)), **given)
     return stock.output_dir
 
 

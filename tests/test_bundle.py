@@ -17,7 +17,7 @@ from monai.bundle import ConfigParser
 from PIL import Image
 
 from monai_ssl import bundle
-from monai_ssl.bundle.command_line import refuse_unknown_keys, refuse_unread, typed, understand_words
+from monai_ssl.bundle.command_line import literal, refuse_unknown_keys, refuse_unread, typed, understand_words
 from monai_ssl.bundle.run_recipe import _described
 from monai_ssl.data import LabeledImages, PretrainingScans
 from monai_ssl.errors import sentence_of
@@ -100,13 +100,31 @@ def test_what_was_typed():
         ("dataset_dir", "'2024'", "2024"),
         ("lr", "0.1", 0.1),
         ("exclude", "None", None),
+        *(
+            (key, path, path)
+            for key in ("output_dir", "datalist", "patients")
+            for path in ("/x/run#2", "[a-z]+", "1e3")
+        ),
+        ("output_dir", "None", "None"),
+        ("output_dir", "true", "true"),
+        *(("dataset_dir", path, path) for path in ("@there", "$there", "'there'", "-there", "a@b", "50%")),
+        ("weights", "@there", "@there"),
     ],
 )
-def test_words_mean_what_the_user_meant(key, word, meant):
+def test_words_mean_what_the_user_meant(key, word, meant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if "there" in word:
+        (tmp_path / word).touch()
     parser = ConfigParser({key: DefaultParseValue(word), "sum": f"$@{key}", "refs": "$__local_refs"})
     understand_words({key: word}, parser.get_parsed_content("refs"))
     found = parser.get_parsed_content("sum")
     assert found == meant and type(found) is type(meant)
+
+
+@pytest.mark.parametrize("text", ["a", "/x/run#2", "a'b #@c", "$1 + 1"])
+def test_texts_of_python_and_studies_mean_what_they_say(text):
+    found = ConfigParser({"a": literal(text), "b": "$str(@a)"}).get_parsed_content("b")
+    assert found == ("2" if text.startswith("$") else text)
 
 
 def test_words_in_parts_of_a_key_are_refused():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from fire.parser import DefaultParseValue
@@ -35,18 +36,10 @@ _READ_BY_TRACKING = {
     "displayable_configs",
 }
 _READ_BY_RUN = _OF_MONAI - {"bundle_root"}
-_PATHS = {
-    "bundle_root",
-    "weights",
-    "init_weights",
-    "exclude",
-    "probe_list",
-    "words",
-    "start_from",
-    "checkpoint",
-    "resume",
-}
-"""Keys of the bundles that are paths, beside those that end in ``_dir``."""
+_PATHS = {"bundle_root", "weights", "init_weights", "exclude", "probe_list", "words", "start_from", "checkpoint"}
+_PATHS |= {"resume", "datalist", "patients", "memory", "decoder_weights"}
+"""Keys of the bundles that are paths or none, beside those that end in ``_dir``."""
+_OF_EXPRESSIONS = ("@", "$", "%")
 _JSON_WORDS = {"true": True, "false": False, "null": None}
 _REFERENCE = re.compile(r"[@%](\w+)")
 
@@ -129,7 +122,8 @@ def _has_parts(config: Mapping[str, Any], key: str) -> bool:
 def understand_words(words: Mapping[str, str], references: MutableMapping[str, Any]) -> None:
     """Let what was typed mean what the user meant, where MONAI reads something else.
 
-    ``--resume true`` is a text to it, ``--dataset_dir 2024`` a number, ``--output_dir "run #2"`` ends before the sign.
+    ``--resume true`` is a text to it, ``--dataset_dir 2024`` a number, ``--output_dir "run #2"`` ends before the sign,
+    and ``--output_dir ./run#2`` becomes ``./run::2``.
 
     Args:
         words: see :func:`typed`.
@@ -141,20 +135,45 @@ def understand_words(words: Mapping[str, str], references: MutableMapping[str, A
     for key, word in words.items():
         read = DefaultParseValue(word)
         meant = _meant(key, word, read)
-        if key in _READ_BY_RUN or (meant == read and type(meant) is type(read)):
+        is_text = isinstance(meant, str) and ("#" in meant or _is_file(key, meant))
+        if key in _READ_BY_RUN or (meant == read and type(meant) is type(read) and not is_text):
+            continue
+        if isinstance(meant, str) and meant.startswith(_OF_EXPRESSIONS) and not _is_file(key, meant):
             continue
         if "#" in key or "::" in key:
             raise ValueError(f"`--{key} {word}` is read as {read!r}: write it as Python does, {meant!r} in quotes.")
         references[key] = meant
 
 
+def literal(value: Any) -> Any:
+    """Return what MONAI resolves to ``value``: it reads ``#`` in a text as the sign before a part of a key.
+
+    >>> ConfigParser({"a": literal("runs/no #1")}).get_parsed_content("a")
+    'runs/no #1'
+    """
+    if not isinstance(value, str) or "#" not in value or value.startswith(_OF_EXPRESSIONS):
+        return value
+    return f"${value!r}".replace("#", "\\x23").replace("@", "\\x40")
+
+
 def _meant(key: str, word: str, read: Any) -> Any:
-    if word in _JSON_WORDS:
+    if _is_file(key, word):
+        return word
+    # a folder there must be
+    if word in _JSON_WORDS and not key.endswith("_dir"):
         return _JSON_WORDS[word]
-    if word[:1] in ("'", '"') or read is None or isinstance(read, bool):
+    if word[:1] in ("'", '"') or (not key.endswith("_dir") and (read is None or isinstance(read, bool))):
         return read
-    is_path = key.endswith("_dir") or key in _PATHS
-    return word if is_path or isinstance(read, str) else read
+    return word if _is_path(key) or isinstance(read, str) else read
 
 
-__all__ = ["refuse_unknown_keys", "refuse_unread", "typed", "under_monai_bundle", "understand_words"]
+def _is_path(key: str) -> bool:
+    return key.endswith("_dir") or key in _PATHS
+
+
+def _is_file(key: str, word: str) -> bool:
+    """Whether a word is the path of something that is there, however MONAI would read it; words of JSON are theirs."""
+    return _is_path(key) and word not in _JSON_WORDS and Path(word).exists()
+
+
+__all__ = ["literal", "refuse_unknown_keys", "refuse_unread", "typed", "under_monai_bundle", "understand_words"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import threading
 import time
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 5.0
 _LAST_TRY_SECONDS = 0.5
+_START_SECONDS = 5.0
+"""After which a thread that is not at work has died before it could say so."""
 
 
 @dataclass
@@ -63,6 +66,8 @@ class BackgroundWriter:
         self._busy = False
         self._failures = 0
         self._warned = False
+        self._at_work = threading.Lock()
+        self._started = 0.0
         self._changed = threading.Condition()
         self._hurry = threading.Event()
         self._target: Any = None
@@ -92,6 +97,7 @@ class BackgroundWriter:
                 if self._queue and not self._running:
                     self._start()
                 while self._queue or self._busy:
+                    self._replace_dead()
                     waited = time.monotonic() - start
                     if waited >= (_LAST_TRY_SECONDS if self._failures and self._instead is None else timeout):
                         return False
@@ -107,12 +113,22 @@ class BackgroundWriter:
 
     def _start(self) -> None:
         try:
-            threading.Thread(target=self._work, name="monai_ssl-writer", daemon=True).start()
-        except RuntimeError as error:  # no more memory or threads: the next call tries again
+            # `threading.Thread` waits for ever for one that has no memory to begin
+            _thread.start_new_thread(self._work, ())
+        except (RuntimeError, MemoryError) as error:  # no more memory or threads: the next call tries again
             self._failures += 1
             self._warn(error)
         else:
-            self._running = True
+            self._running, self._started = True, time.monotonic()
+
+    def _replace_dead(self) -> None:
+        """Start another thread where the last one had no memory even to say that it died."""
+        if not self._running or time.monotonic() - self._started < _START_SECONDS or self._at_work.locked():
+            return
+        self.dropped += self._busy
+        self._running = self._busy = False
+        self._failures += 1
+        self._start()
 
     def _drop_oldest(self) -> None:
         at = next((i for i, task in enumerate(self._queue) if task.expendable), 0)
@@ -120,6 +136,11 @@ class BackgroundWriter:
         self.dropped += 1
 
     def _work(self) -> None:
+        # freed however this thread ends
+        with self._at_work:
+            self._make_all()
+
+    def _make_all(self) -> None:
         task = None
         try:
             while (task := self._next()) is not None:

@@ -15,6 +15,7 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 from torch.nn import Module
 
+from monai_ssl.bundle.command_line import literal
 from monai_ssl.bundle_folders import bundle_of, config_file
 from monai_ssl.errors import AnotherRunError
 from monai_ssl.evaluation import encoder_statistics
@@ -183,7 +184,8 @@ def _settings(job: CellJob, folder: StudyFolder, aside: JobFolder) -> dict[str, 
 
 def _workflow(configs: Sequence[Path], overrides: Mapping[str, Any]) -> ConfigWorkflow:
     root = bundle_of(configs[0])
-    options = {"logging_file": False, "workflow_type": "train", "bundle_root": str(root), **overrides}
+    settings = {key: literal(value) for key, value in {"bundle_root": str(root), **overrides}.items()}
+    options = {"logging_file": False, "workflow_type": "train", **settings}
     flow = ConfigWorkflow([str(path) for path in configs], str(config_file(root, "metadata")), **options)
     flow.initialize()
     return flow

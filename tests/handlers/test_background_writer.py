@@ -1,4 +1,5 @@
 import logging
+import sys
 import threading
 import time
 
@@ -38,13 +39,13 @@ def test_a_failing_call_is_repeated_and_said_once(caplog):
 
 
 def test_where_no_thread_can_start_the_training_goes_on(monkeypatch, caplog):
-    def none(self):
+    def none(*args):
         raise RuntimeError("can't start new thread")
 
     done = []
     w = writer(done)
     with monkeypatch.context() as without:
-        without.setattr(threading.Thread, "start", none)
+        without.setattr("_thread.start_new_thread", none)
         w.put(lambda target: target.append(1))
         w.put(lambda target: target.append(2))
         assert not w.flush(60) and done == []
@@ -54,7 +55,7 @@ def test_where_no_thread_can_start_the_training_goes_on(monkeypatch, caplog):
 
 def test_another_thread_takes_over_from_one_that_died(monkeypatch):
     ended, done, trouble = threading.Event(), [], [MemoryError(), MemoryError()]
-    monkeypatch.setattr(threading, "excepthook", lambda args: ended.set())
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: ended.set())
 
     def call(target):
         if trouble:
@@ -71,6 +72,17 @@ def test_another_thread_takes_over_from_one_that_died(monkeypatch):
     assert ended.wait(60)
     w.put(lambda target: target.append(2))
     assert w.flush(60) and done == [1, 2] and w.waiting == 0
+
+
+def test_a_thread_that_died_without_a_word_is_replaced(monkeypatch):
+    monkeypatch.setattr("monai_ssl.handlers.background_writer._START_SECONDS", 0.0)
+    done = []
+    w = writer(done)
+    with monkeypatch.context() as without:
+        without.setattr(BackgroundWriter, "_make_all", lambda self: None)
+        w.put(lambda target: target.append(1))
+        assert not w.flush(60)
+    assert w.flush(60) and done == [1]
 
 
 def test_a_refused_call_is_left_out(caplog):
