@@ -27,6 +27,7 @@ COMMANDS = (
     "handoff",
     "pack",
     "adopt",
+    "plan",
     "advise",
     "new_method",
     "analyse",

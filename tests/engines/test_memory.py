@@ -1,0 +1,72 @@
+"""The memory of a step that is counted without computing it: the same as that of the step, and near the profiler's."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from monai_ssl.engines.memory import LiveBytes, step_memory
+from monai_ssl.methods import MAE, SimCLR
+from monai_ssl.networks import ConvEncoder, ResidualEncoder, RestorationUNet
+
+
+def masked():
+    unet = RestorationUNet(ResidualEncoder(widths=(8, 16, 32), depths=(1, 2, 1)), skips=True, bounded=False)
+    visible = torch.zeros(2, 1, 32, 16, 32, dtype=torch.bool)
+    visible[:, :, ::2] = True
+    x = torch.rand(2, 1, 32, 16, 32)
+    return MAE(unet), {"view": x, "target": x.clone(), "visible": visible}
+
+
+def contrast():
+    views = {name: torch.rand(4, 1, 32, 32, 16) for name in ("view1", "view2")}
+    return SimCLR(ConvEncoder(widths=(8, 16, 32)), hidden=32, dim=16), views
+
+
+CASES = {
+    "MAE": (masked, lambda p: torch.optim.SGD(p, 0.01, momentum=0.9)),
+    "SimCLR": (contrast, lambda p: torch.optim.AdamW(p, 0.01)),
+}
+
+
+def made(name):
+    case, optimizer = CASES[name]
+    torch.manual_seed(0)
+    method, batch = case()
+    trained = [p for p in method.parameters() if p.requires_grad]
+    return SimpleNamespace(method=method, optimizers={"losses": optimizer(trained)}), batch
+
+
+def really(trainer, batch, amp):
+    with torch.autocast("cpu", torch.bfloat16, enabled=amp):
+        loss = sum(trainer.method(batch, "losses").values())
+    loss.backward()
+    trainer.optimizers["losses"].step()
+
+
+def held(trainer, batch):
+    return sum(t.nbytes for t in (*trainer.method.state_dict().values(), *batch.values()))
+
+
+@pytest.mark.parametrize("amp", [False, True])
+@pytest.mark.parametrize("name", CASES)
+def test_it_is_that_of_the_step_itself_and_near_the_profilers(name, amp):
+    trainer, batch = made(name)
+    before = {n: t.clone() for n, t in trainer.method.state_dict().items()}
+    counted = step_memory(trainer, batch, amp=amp)
+    assert all(torch.equal(before[n], t) for n, t in trainer.method.state_dict().items())
+    with LiveBytes() as live:
+        really(trainer, batch, amp)
+    assert counted == pytest.approx(held(trainer, batch) + live.peak, rel=1e-3)
+
+    trainer, batch = made(name)
+    cpu = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(profile_memory=True, activities=cpu) as profiled:
+        really(trainer, batch, amp)
+    now = peak = 0
+    for event in profiled.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            now += event.nbytes()
+            peak = max(peak, now)
+    # the profiler sees the workspaces inside operations, too
+    assert 0.75 < counted / (held(trainer, batch) + peak) < 1.05
