@@ -87,6 +87,13 @@ def test_the_table_of_rooms_is_that_of_the_tree():
     assert with_table(PAGE.read_text()) == PAGE.read_text(), "`python docs/rooms.py` writes it anew"
 
 
+@pytest.mark.slow
+def test_the_table_of_networks_is_that_of_their_classes():
+    from network_table import PAGE, with_table
+
+    assert with_table(PAGE.read_text()) == PAGE.read_text(), "`python docs/network_table.py` writes it anew"
+
+
 def test_there_are_commands():
     assert len(list(commands())) > 40
 

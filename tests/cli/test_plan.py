@@ -41,6 +41,7 @@ def small(store, memory, out):
     return ["plan", str(store), "--gpu-memory", str(memory), "--out", str(out), *overrides]
 
 
+@pytest.mark.slow
 def test_less_memory_gives_a_smaller_step(store, tmp_path, capsys):
     plans = {}
     for memory in (1, 0.006):
