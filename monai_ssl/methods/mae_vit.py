@@ -86,8 +86,13 @@ class MAEViT(Method):
         return restored.transpose(1, 2), target.transpose(1, 2), _visible(batch["tokens"], target.shape[1])
 
     def metrics(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the share of the masked tokens' voxels that is ``explained``: 0 for the mean of the visible ones."""
-        return {"explained": explained(*self._answers(batch))}
+        """Return the share of masked voxels that is ``explained``, 1 at best.
+
+        0 is the mean of the visible voxels of a sample; where tokens are normalized, that of each token.
+        """
+        restored, target, visible = self._answers(batch)
+        seen = visible.expand_as(target).flatten(1).unsqueeze(1)
+        return {"explained": explained(restored.flatten(1).unsqueeze(1), target.flatten(1).unsqueeze(1), seen)}
 
     def panels(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return images; restored tokens have mean and deviation of the true ones where these were not predicted."""

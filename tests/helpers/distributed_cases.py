@@ -18,6 +18,7 @@ from monai_ssl.handlers import Checkpoint
 from monai_ssl.methods import Method
 
 BATCH, SIZE, SCANS = 8, 16, 13
+VIT: dict[str, Any] = {"width": 8, "depth": 2, "heads": 2}
 
 
 def encoder() -> networks.ConvEncoder:
@@ -51,6 +52,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "rotation": lambda: methods.Rotation(encoder(), hidden=6),
     "autoencoder": lambda: methods.AutoEncoder(unet()),
     "mae": lambda: methods.MAE(unet(), mask_value="learned"),
+    "mae_vit": lambda: methods.MAEViT(networks.VisionTransformer(2, window_size=(SIZE, SIZE), patch=4, **VIT)),
     "spark": lambda: methods.Spark(networks.RestorationUNet(networks.ConvEncoder(2, 1, [2, 4, 8], "instance"))),
     "volume_fusion": lambda: methods.VolumeFusion(networks.RestorationUNet(encoder(), 5, bounded=False)),
     "swin_unetr_ssl": lambda: methods.SwinUNETRSSL(unet(), dim=6),
@@ -94,6 +96,7 @@ def batches(name: str, count: int = 3) -> list[dict[str, Tensor]]:
         keys = ("view", "view1", "view2", "target", "target1", "target2")
         batch = {key: torch.rand(BATCH, 1, SIZE, SIZE, generator=g) for key in keys}
         batch["visible"] = torch.zeros(BATCH, 1, SIZE, SIZE).bernoulli(0.25, generator=g)
+        batch["tokens"] = torch.rand(BATCH, 16, generator=g).argsort(1)[:, :5]
         batch["levels"] = torch.randint(5, (BATCH, SIZE, SIZE), generator=g)
         batch |= {key: torch.randint(4, (BATCH,), generator=g) for key in ("label", "label1", "label2")}
         batch |= {key: batch["visible"].roll(i, 2) for i, key in enumerate(("visible1", "visible2"))}
