@@ -30,6 +30,7 @@ from monai_ssl.methods.rotation import Rotation
 from monai_ssl.methods.rubik import Rubik
 from monai_ssl.methods.rubik_plus import RubikPlus
 from monai_ssl.methods.simclr import SimCLR
+from monai_ssl.methods.simmim import SimMIM
 from monai_ssl.methods.simsiam import SimSiam
 from monai_ssl.methods.spark import Spark
 from monai_ssl.methods.swav import SwAV
@@ -74,6 +75,7 @@ __all__ = [
     "RubikPlus",
     "SharesFeatures",
     "SimCLR",
+    "SimMIM",
     "SimSiam",
     "Spark",
     "SwinUNETRSSL",

@@ -70,9 +70,9 @@ class Encoder(nn.Module):
 
     def layers(self) -> list[list[nn.Parameter]]:
         """Return the parameters by depth, first to last: those of each child, lists of them taken apart."""
-        owner: nn.Module = self
-        while len(children := list(owner.children())) == 1:
-            owner = children[0]
+        children: list[nn.Module] = [self]
+        while len(children) == 1:
+            children = [child for child in children[0].children() if next(child.parameters(), None) is not None]
         parts = [part for child in children for part in (child if isinstance(child, _LISTS) else [child])]
         layers = [found for part in parts if (found := list(part.parameters()))]
         inside = {id(parameter) for layer in layers for parameter in layer}

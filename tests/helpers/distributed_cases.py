@@ -53,6 +53,9 @@ METHODS: dict[str, Callable[[], Method]] = {
     "autoencoder": lambda: methods.AutoEncoder(unet()),
     "mae": lambda: methods.MAE(unet(), mask_value="learned"),
     "mae_vit": lambda: methods.MAEViT(networks.VisionTransformer(2, window_size=(SIZE, SIZE), patch=4, **VIT)),
+    "simmim": lambda: methods.SimMIM(
+        networks.RestorationUNet(networks.VisionTransformer(2, window_size=(SIZE, SIZE), patch=4, **VIT))
+    ),
     "spark": lambda: methods.Spark(networks.RestorationUNet(networks.ConvEncoder(2, 1, [2, 4, 8], "instance"))),
     "volume_fusion": lambda: methods.VolumeFusion(networks.RestorationUNet(encoder(), 5, bounded=False)),
     "swin_unetr_ssl": lambda: methods.SwinUNETRSSL(unet(), dim=6),
