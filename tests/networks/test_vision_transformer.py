@@ -4,11 +4,13 @@ import itertools
 
 import pytest
 import torch
+from monai.networks.nets import SegResNet
 from torch import nn
 
 from monai_ssl.engines.recomputation import recompute_blocks
 from monai_ssl.networks import (
     ConvEncoder,
+    MonaiEncoder,
     Primus,
     ResidualEncoder,
     RestorationUNet,
@@ -191,7 +193,15 @@ def test_all_that_is_trained_gets_a_gradient_and_blocks_may_be_computed_again(ne
     assert before.shape == x.shape and recompute_blocks(unet) == 3 and torch.equal(unet(x), before)
 
 
-@pytest.mark.parametrize("encoder", [vit(), ConvEncoder(2, widths=(4, 8, 16)), ResidualEncoder(2, widths=(2, 4))])
+DECAYING = [
+    vit(),
+    ConvEncoder(2, widths=(4, 8, 16)),
+    ResidualEncoder(2, widths=(2, 4)),
+    MonaiEncoder(SegResNet(2, init_filters=8)),
+]
+
+
+@pytest.mark.parametrize("encoder", DECAYING, ids=lambda encoder: type(encoder).__name__)
 def test_layer_decay_lowers_rates_from_the_last_layer_to_the_first(encoder):
     head = nn.Linear(2, 2)
     held = [*encoder.parameters(), *head.parameters()]
