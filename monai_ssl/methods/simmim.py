@@ -113,8 +113,8 @@ def _width(encoder: nn.Module, name: str) -> int:
     found = [] if module is None else [m for m in module.modules() if isinstance(m, nn.modules.conv._ConvNd)]
     if not found:
         raise ValueError(
-            f"{type(encoder).__name__} has no module `{name}` with a convolution that embeds patches: set `embedding` of "
-            "SimMIM to its name, or take the method `mae` for a network without one."
+            f"{type(encoder).__name__} has no module `{name}` with a convolution that embeds patches: set `embedding` "
+            "of SimMIM to its name, or take the method `mae` for a network without one."
         )
     return found[-1].out_channels
 

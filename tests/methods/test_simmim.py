@@ -84,5 +84,5 @@ def test_a_block_smaller_than_a_token_hides_the_whole_token():
 
 
 def test_a_network_without_an_embedding_of_patches_is_refused():
-    with pytest.raises(ValueError, match="ConvEncoder has no module `embedding`.*the method `mae`"):
+    with pytest.raises(ValueError, match=r"ConvEncoder has no module `embedding`.*the method `mae`"):
         SimMIM(RestorationUNet(ConvEncoder(2, widths=(4, 8))))
