@@ -64,3 +64,12 @@ def test_refusals():
         LearningRate(linear(1, 0), per="step")
     with pytest.raises(ValueError, match=r"schedules for \['loss'\], but the trainer has optimizers for \['losses'\]"):
         LearningRate({"loss": linear(1, 0)}).attach(trainer())
+
+
+def test_groups_of_a_layer_decay_get_their_share_of_every_rate():
+    engine = trainer()
+    groups = [{"params": [torch.zeros(1)], "lr_scale": scale} for scale in (0.25, 0.5, 1.0)]
+    engine.optimizers["losses"] = torch.optim.SGD(groups, lr=9.0)
+    last = rates(LearningRate(linear(2.0, 0.0)), epochs=1, length=5, engine=engine)[-1]
+    assert last == pytest.approx(0.1)
+    assert [g["lr"] for g in engine.optimizers["losses"].param_groups] == pytest.approx([0.1, 0.2, 0.4])

@@ -20,7 +20,7 @@ SIZES = {"S": (396, 12, 6), "B": (792, 12, 12), "M": (864, 16, 12), "L": (1056, 
 class VisionTransformer(Encoder):
     """Tokens without overlap, rotary and learned positions, blocks of EVA-02: the encoder of Primus-M by default.
 
-    In 3-D the encoder of S has 25.9 million parameters, of B 97.2, of M 151.0, of L 330.6 for windows of 160³.
+    In 3-D the encoder of S has 26.1 million parameters, of B 97.3, of M 151.0, of L 330.7 for windows of 160³.
 
     Args:
         spatial_dims: 2 or 3.
