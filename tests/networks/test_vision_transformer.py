@@ -1,9 +1,12 @@
 """Vision transformer: Primus' parameter counts, where tokens lie, what their places do, windows of other sizes."""
 
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from monai.networks.nets import SegResNet
 from torch import nn
 
@@ -222,3 +225,23 @@ def test_layer_decay_lowers_rates_from_the_last_layer_to_the_first(encoder):
     assert {g["lr"] / g["lr_scale"] for g in with_layer_decay([{"params": held, "lr": 0.5}], encoder, 0.5)} == {0.5}
     with pytest.raises(ValueError, match="`decay` must be"):
         with_layer_decay([], encoder, 0)
+
+
+def test_layer_decay_in_fine_tuning_by_one_override():
+    """That of the pages of mae_vit and simmim, in the bundle of segmentation."""
+    pages = Path(__file__).parents[2] / "bundles"
+    (override,) = re.findall(r'--optimizer#params "(.*)"', (pages / "mae_vit/docs/README.md").read_text())
+    parser = ConfigParser()
+    parser.read_config(str(pages / "segmentation/configs/train.json"))
+    network = {"_target_": "monai_ssl.networks.VisionTransformer", "window_size": [16, 16, 16], **SMALL}
+    for key, value in {
+        "encoder": network,
+        "roi_size": [16, 16, 16],
+        "device": "cpu",
+        "lr": 1.0,
+        "head_lr": 8.0,
+    }.items():
+        parser[key] = value
+    parser["optimizer#params"] = override
+    groups = parser.get_parsed_content("optimizer").param_groups
+    assert [group["lr"] for group in groups] == [0.75**4, 0.75**3, 0.75**2, 0.75, 8.0]
