@@ -35,13 +35,13 @@ def write_store(folder: Path, scans: int) -> None:
     write_phantom_cohort(folder / "raw", 3, shape=(16, 16, 16))
     prepare(folder / "raw" / "ct", folder / "store", PrepareOptions(workers=0))
     options, [record, *_] = read_manifest(folder / "store")
-    source, records = array_path(folder / "store", record["key"]), []
+    source, records = array_path(folder / "store", record), []
     for number in range(scans):
         if number % _LINKS == 0:
             base = folder / f"array{number}.npy"
             base.write_bytes(source.read_bytes())
         key = f"{number:016x}"
-        os.link(base, array_path(folder / "store", key))
+        os.link(base, array_path(folder / "store", {"key": key}))
         records.append({**record, "key": key, "patient": f"{number // 3:012x}", "content": f"{number:064x}"})
     write_manifest(folder / "store", options, records)
 

@@ -40,6 +40,7 @@ def add_parser(subparsers: Any) -> None:
     add("--modality", choices=("auto", "ct", "mr", "xray", "us"), default="auto", help="default: auto")
     add("--spacing", nargs="+", metavar="MM", default=["none"], help="x y z to resample to; default: none")
     add("--workers", type=int, help="processes; default: one for each core, at most 8; 0: none but this one")
+    add("--compress", action="store_true", help="write new scans compressed (blosc2): less disk, slower windows")
     add("--strict", action="store_true", help="exit with 1 if any scan failed, after the others are done")
     add("--four-d", choices=("refuse", "split"), default="refuse", help="4-D files; default: refuse")
     add("--missing-slices", choices=("refuse", "fill"), default="refuse", help="gaps in series; default: refuse")
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         include=tuple(args.include),
         exclude=tuple(args.exclude),
         patients=args.patients,
+        compress=args.compress,
     )
     if args.samples:
         from monai_ssl.samples.cohort import fetch_samples

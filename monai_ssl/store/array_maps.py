@@ -1,4 +1,4 @@
-"""Open memory maps of the arrays of stores, and whether their files are still whole."""
+"""Open memory maps of the arrays of stores, compressed or not, and whether their files are still whole."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from typing import NamedTuple
 
 import numpy as np
 
+from monai_ssl.store.compressed import CompressedArray, Windows
+
 _MOST = 16
 
 
 class _Map(NamedTuple):
     """An open memory map, and the number of the file that it is of."""
 
-    array: np.ndarray
+    array: Windows
     inode: int
 
 
 _maps: OrderedDict[Path, _Map] = OrderedDict()
 
 
-def array_map(path: Path, shape: tuple[int, ...], dtype: np.dtype, size: int) -> np.ndarray:
+def array_map(path: Path, shape: tuple[int, ...], dtype: np.dtype, size: int) -> Windows:
     """Return the memory map of an array; a few stay open, since opening costs more than reading a window.
 
     What is cut off under an open map would end the process by a signal, without a word, so the size is looked at each
     time. A file that was removed can still be read through its map; one that was written again is opened.
 
     Args:
-        path: of the ``.npy`` file.
+        path: of the ``.npy`` or ``.b2nd`` file.
         shape: that it must have.
         dtype: that it must have.
         size: bytes of the whole file.
@@ -37,10 +39,10 @@ def array_map(path: Path, shape: tuple[int, ...], dtype: np.dtype, size: int) ->
         ValueError: when it is another array, damaged or cut short.
     """
     stat = path.stat() if path.exists() else None
+    if stat is not None and (problem := _shortness(stat.st_size, size)):
+        raise ValueError(problem)
     known = _maps.get(path)
     if known is not None and (stat is None or known.inode == stat.st_ino):
-        if stat is not None and (problem := _shortness(stat.st_size, size)):
-            raise ValueError(problem)
         _maps.move_to_end(path)
         return known.array
     array = _opened(path, shape, dtype)
@@ -62,9 +64,13 @@ def _shortness(found: int, size: int) -> str | None:
     return None if found >= size else f"was cut short, to {found} of {size} bytes"
 
 
-def _opened(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def _opened(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Windows:
     try:
-        array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        array: Windows = (
+            CompressedArray(path)
+            if path.suffix == ".b2nd"
+            else np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        )
     except Exception as error:  # NumPy parses the header as Python, and a damaged one breaks that in many ways
         raise ValueError(f"cannot be opened ({error})") from error
     if array.shape != shape or array.dtype != dtype:

@@ -30,12 +30,14 @@ class Conversion:
         store: folder of the store.
         options: those that change the result; part of the key.
         refuse_labels: refuse an array that looks like labels.
+        compression: ``"blosc2"`` or ``None``; the same scans, so no part of the key.
     """
 
     source: Source
     store: Path
     options: Mapping[str, Any]
     refuse_labels: bool = False
+    compression: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def _record(store: Path, key: str) -> dict[str, Any] | None:
         return None
     if record_problem(record) or record["key"] != key:
         return None
-    path = array_path(store, key)
+    path = array_path(store, record)
     return record if path.exists() and path.stat().st_size == record["bytes"] else None
 
 
@@ -144,11 +146,12 @@ def _convert(conversion: Conversion, content: str, key: str) -> Converted:
             raise ReadError("looks like a label map by its values; --include GLOB prepares it nevertheless")
         array, record = conform(volume, options["modality"], options["spacing"])
         own = key if len(volumes) == 1 else f"{key}-{part}"
-        path = array_path(conversion.store, own)
+        record = {"key": own, "parts": len(volumes), "source_hash": content, **record}
+        if conversion.compression:
+            record["compression"] = conversion.compression
+        path = array_path(conversion.store, record)
         write_array(path, array)
-        records.append(
-            {"key": own, "parts": len(volumes), "source_hash": content, "bytes": path.stat().st_size, **record}
-        )
+        records.append({**record, "bytes": path.stat().st_size})
         # before windows and resampling, so that it is the same in stores with other options
         records[-1].update(content_of(volume.array))
     return Converted(content, records)

@@ -30,7 +30,7 @@ class Inspection:
         scans: number of scans.
         patients: number of patients.
         modalities: scans by modality and dimensions.
-        dtypes: scans by type of the stored values.
+        dtypes: scans by type of the stored values, and compression where there is one.
         sizes: by number of dimensions, least, median and greatest voxels of each axis.
         spacings: likewise, millimeters.
         body_fraction: least, median and greatest share of the scan that its body box holds.
@@ -88,7 +88,7 @@ def inspect_store(store: Store) -> Inspection:
         scans=len(scans),
         patients=len(store.patients),
         modalities=_count(f"{scan.modality} {scan.spatial_dims}-D" for scan in scans),
-        dtypes=_count(scan.dtype.name for scan in scans),
+        dtypes=_count(f"{scan.dtype.name} {scan.compression or ''}".rstrip() for scan in scans),
         sizes={name: _spread([scan.shape[1:] for scan in group]) for name, group in groups.items()},
         spacings={name: _spread([scan.spacing for scan in group]) for name, group in groups.items()},
         body_fraction=np.percentile(fractions, _QUANTILES).tolist() if fractions else [],

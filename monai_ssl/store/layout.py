@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 
 from monai_ssl.files import atomic, read_json
 from monai_ssl.process_lock import acquire, release
+from monai_ssl.store.compressed import BLOSC2, compressed
 
 FORMAT = 1
 """Version of everything on disk; part of every key."""
@@ -23,8 +24,9 @@ PRIVATE = "private"
 SOURCES = "sources.json"
 
 
-def array_path(store: Path, key: str) -> Path:
-    return store / SCANS / f"{key}.npy"
+def array_path(store: Path, record: Mapping[str, Any]) -> Path:
+    """Return the file of a scan's array, by the scan's record."""
+    return store / SCANS / f"{record['key']}{'.b2nd' if record.get('compression') == BLOSC2 else '.npy'}"
 
 
 def record_path(store: Path, key: str) -> Path:
@@ -38,8 +40,12 @@ def create_store(store: Path) -> None:
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
+    content = compressed(array) if path.suffix == ".b2nd" else None
     with atomic(path) as file:
-        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+        if content is not None:
+            file.write(content)
+        else:
+            np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
 
 
 def store_secret(store: Path) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from monai_ssl.files import read_json
+from monai_ssl.store.compressed import BLOSC2
 from monai_ssl.store.layout import FORMAT, MANIFEST
 from monai_ssl.store.statistics import PERCENTILES
 
@@ -22,6 +23,7 @@ _HASHES = ("content", "look")
 """Hexadecimal digits; stores of version 0.1 have none."""
 _HEX = re.compile(r"[0-9a-f]{1,4096}")
 _TEXTS = ("modality", "patient", "source_hash")
+_COMPRESSIONS = (None, BLOSC2)
 _BASES = {"modality_from": ("option", "file", "values"), "patient_from": ("path", "dicom", "user")}
 
 
@@ -69,12 +71,14 @@ def record_problem(record: Any) -> str | None:
         "statistics": not _are_statistics(record.get("statistics")),
         "notes": not _all(record.get("notes"), lambda note: isinstance(note, str)),
         "parts": not _is_size(record.get("parts")),
+        "compression": record.get("compression") not in _COMPRESSIONS,
         **{name: not isinstance(record.get(name), str) for name in _TEXTS},
         **{name: not _is_hash(record.get(name, "0")) for name in _HASHES},
         **{name: record.get(name) not in known for name, known in _BASES.items()},
     }
     if not (problems["dtype"] or problems["bytes"]):
-        problems["shape"] = math.prod(shape) * np.dtype(dtype).itemsize > cast("int", size)
+        short = math.prod(shape) * np.dtype(dtype).itemsize > cast("int", size)
+        problems["shape"] = record.get("compression") is None and short
     return next((f"scan {key} has no usable `{name}`" for name, wrong in problems.items() if wrong), None)
 
 

@@ -18,6 +18,7 @@ from monai_ssl.io.formats import FORMATS, TITLES, by_kind
 from monai_ssl.io.patient_hints import Hint, describe, doubt
 from monai_ssl.io.patient_rule import patient_rule
 from monai_ssl.machine import cores
+from monai_ssl.store.compressed import BLOSC2, library
 from monai_ssl.store.content import same_content
 from monai_ssl.store.convert import (
     Conversion,
@@ -67,6 +68,7 @@ class PrepareOptions:
         include: patterns; if any is given, only what matches one is prepared, even if it looks like a label map.
         exclude: patterns of what to leave out.
         patients: who is a patient where tags and names do not tell, see :func:`monai_ssl.io.patient_rule.patient_rule`.
+        compress: write new scans compressed by blosc2: less disk, slower windows, the same values.
     """
 
     modality: str = "auto"
@@ -77,6 +79,7 @@ class PrepareOptions:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     patients: str | None = None
+    compress: bool = False
 
     def __post_init__(self) -> None:
         choices = {"modality": _MODALITIES, "four_d": ("refuse", "split"), "missing_slices": ("refuse", "fill")}
@@ -87,6 +90,8 @@ class PrepareOptions:
             raise ValueError(f"`spacing` must be three numbers from 0.05 to 50 (millimeters), got {self.spacing}.")
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"`workers` must be 0 or more, got {self.workers}.")
+        if self.compress:
+            library()
 
     def identity(self) -> dict[str, Any]:
         """Return what changes the arrays, and so the keys."""
@@ -210,7 +215,8 @@ class _Preparation:
                 continue
             alone = self.folders[str(Path(source.name).parent)] == 1 or by_kind(source.kind).is_picture
             refuse_labels = not alone and not self.options.include
-            yield Conversion(source, self.store, self.options.identity(), refuse_labels)
+            compression = BLOSC2 if self.options.compress else None
+            yield Conversion(source, self.store, self.options.identity(), refuse_labels, compression)
 
     def _take(self, source: Source, converted: Converted) -> None:
         self.bar.update()

@@ -32,7 +32,7 @@ class Scan:
 
     def __init__(self, store: Path, record: Mapping[str, Any], intensity: Intensity) -> None:
         self.key: str = record["key"]
-        self.path = array_path(store, self.key)
+        self.path = array_path(store, record)
         self.intensity = intensity
         self._record = record
 
@@ -97,10 +97,10 @@ class Scan:
 
     def raw(self, slices: Slices | slice | int = ()) -> np.ndarray:
         """Return a copy of a window as stored (HU in CT)."""
-        return np.array(self._map()[slices])
+        return np.array(self._window(slices))
 
     def __getitem__(self, slices: Slices | slice | int) -> np.ndarray:
-        return self.intensity(self._map()[slices], self._record["statistics"])
+        return self.intensity(self._window(slices), self._record["statistics"])
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -118,15 +118,21 @@ class Scan:
         """Say in what the array's file is not as it was prepared, by its size alone; ``None`` when it is."""
         return size_problem(self.path, self._record["bytes"])
 
-    def _map(self) -> np.ndarray:
-        """Return the memory map.
+    @property
+    def compression(self) -> str | None:
+        """``"blosc2"``, or ``None`` where the array lies uncompressed."""
+        return self._record.get("compression")
+
+    def _window(self, slices: Slices | slice | int) -> np.ndarray:
+        """Return a window, as a view of the memory map where there is one.
 
         Raises:
-            ValueError: when it cannot be opened, or its file was cut short.
+            ValueError: when the array cannot be opened, its file was cut short, or it cannot be decoded.
         """
         try:
-            return array_map(self.path, self.shape, self.dtype, self._record["bytes"])
-        except ValueError as error:
+            array = array_map(self.path, self.shape, self.dtype, self._record["bytes"])
+            return array[slices]
+        except (ValueError, RuntimeError) as error:
             raise ValueError(
                 f"Scan {self.key} of the store {error}: run `python -m monai_ssl prepare SRC STORE` again, which "
                 "restores what is missing, then continue with `--resume true`."

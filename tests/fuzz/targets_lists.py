@@ -35,14 +35,19 @@ def list_targets(scratch: Path) -> list[Target]:
 
 
 def _store_targets(scratch: Path) -> list[Target]:
-    """The manifest, a record, the memory of hashes and an array of a store of two scans."""
+    """The manifest, a record, the memory of hashes and arrays, one compressed, of a store of two scans."""
     for seed in range(2):
         nifti(scratch / "src" / f"p{seed}.nii", stored(seed=seed).astype(np.int16))
     store = scratch / "src" / "store"
     prepare(scratch / "src", store, PrepareOptions(workers=0))
     files = {p.relative_to(scratch).as_posix(): p.read_bytes() for p in (scratch / "src").rglob("*") if p.is_file()}
     array = next(name for name in files if name.endswith(".npy"))
+    compressed = scratch / "src" / "compressed"
+    prepare(scratch / "src", compressed, PrepareOptions(workers=0, compress=True, exclude=("store/*",)))
+    smaller = {p.relative_to(scratch).as_posix(): p.read_bytes() for p in compressed.rglob("*") if p.is_file()}
+    chunks = next(name for name in smaller if name.endswith(".b2nd"))
     return [
+        _of(smaller, chunks, lambda folder: _use_store(folder / "src/compressed"), damaged),
         _of(files, "src/store/manifest.json", lambda folder: _use_store(folder / "src/store"), as_json),
         _of(files, array, lambda folder: _use_store(folder / "src/store"), damaged),
         *(

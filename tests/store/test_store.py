@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from files import nifti
+from files import cut, nifti
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_ssl.store import CTWindow, MRPercentiles, PrepareOptions, Store, array_maps, prepare
+from monai_ssl.store import CTWindow, MRPercentiles, PrepareOptions, Store, array_maps, inspect_store, prepare
 from monai_ssl.store.body_box import CT_BODY_ABOVE, body_box, foreground_threshold
 from monai_ssl.store.resample import resample
 
@@ -23,12 +23,25 @@ def ct(shape=(12, 14, 10), seed=0):
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("store")
     for seed in range(20):
         nifti(root / "src" / f"p{seed:02d}.nii.gz", ct(seed=seed))
     prepare(root / "src", root / "store", HERE)
+    return root
+
+
+@pytest.fixture(scope="module")
+def store(root):
     return Store(root / "store")
+
+
+@pytest.fixture(scope="module")
+def compressed(root):
+    """Of the same scans, in an interrupted run without compression that went on with it."""
+    prepare(root / "src" / "p03.nii.gz", root / "compressed", HERE)
+    prepare(root / "src", root / "compressed", PrepareOptions(workers=0, compress=True))
+    return Store(root / "compressed")
 
 
 slices = st.tuples(*(st.slices(n) for n in (1, 12, 14, 10)))
@@ -43,6 +56,39 @@ def test_windows_are_those_of_the_whole_array(store, window):
     np.testing.assert_array_equal(scan.raw(window), whole[window])
     np.testing.assert_array_equal(scan[window], CTWindow()(whole)[window])
     assert scan[window].dtype == np.float32
+
+
+@settings(max_examples=50)
+@given(window=slices | st.tuples(*(st.integers(-n, n - 1) | st.slices(n) for n in (1, 12))))
+def test_compressed_windows_are_the_same_to_the_bit(store, compressed, window):
+    scan, same = store[5], compressed[5]
+    assert same.compression == "blosc2" and same.path.suffix == ".b2nd"
+    for one, two in ((scan.raw(window), same.raw(window)), (scan[window], same[window])):
+        assert one.dtype == two.dtype
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_compressed_store_is_the_same_store(store, compressed, root):
+    assert compressed.fingerprint == store.fingerprint
+    assert inspect_store(compressed).dtypes == {"int16 blosc2": 19, "int16": 1}
+    for scan, same in zip(store, compressed, strict=True):
+        assert pickle.loads(pickle.dumps(same))[:].tobytes() == scan[:].tobytes()
+    before = compressed[7].path.read_bytes()
+    cut(compressed[7].path)
+    with pytest.raises(ValueError, match=rf"Scan {compressed[7].key} of the store was cut short, .* prepare SRC STORE"):
+        compressed[7][:]
+    # the same bytes again: a restored store is the one that it was
+    prepare(root / "src", root / "compressed", PrepareOptions(workers=0, compress=True))
+    assert compressed[7].path.read_bytes() == before and np.array_equal(compressed[7][:], store[7][:])
+
+
+def test_what_cannot_be_decoded_names_its_scan(compressed):
+    scan = compressed[8]
+    content = scan.path.read_bytes()
+    scan.path.unlink()
+    scan.path.write_bytes(bytes(200) + content[200:])
+    with pytest.raises(ValueError, match=rf"Scan {scan.key} of the store .*: run `python -m monai_ssl prepare"):
+        scan[:]
 
 
 def test_a_window_can_be_changed(store):
