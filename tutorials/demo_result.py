@@ -174,7 +174,7 @@ def draw(
             values = scores[name]
             spots = place + shift + np.linspace(-0.05, 0.05, len(values))
             left.plot(spots, values, "o", color=_COLORS[name], label=None if place else f"{name}, {len(values)} seeds")
-    left.set_xticks(range(len(probed)), [f"{count} labeled voxels of each structure" for count in probed])
+    left.set_xticks(range(len(probed)), [f"{count} labeled voxels\nof each structure" for count in probed])
     left.set(xlim=(-0.6, len(probed) - 0.4), ylabel="mean recall", title="Frozen features: which structure is it?")
     left.legend()
     for name, runs in curves.items():
