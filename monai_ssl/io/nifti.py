@@ -99,7 +99,8 @@ def _check_end(file: Path, path: Path) -> None:
 
 def _load_as_named(path: Path, data: Path | None = None) -> Any:
     """Load a file, or a pair of which one may be packed and the other not, however their names are spelled."""
-    with (opener_of(path) or Path.open)(path, "rb") as file:
+    opener: Callable[..., Any] = opener_of(path) or Path.open
+    with opener(path, "rb") as file:
         head = file.read(_HEAD)
     kinds = (kind for kind in nib.imageclasses.all_image_classes if (len(kind.files_types) > 1) == (data is not None))
     kind = next(kind for kind in kinds if _begins(kind, head))

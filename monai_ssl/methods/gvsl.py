@@ -78,8 +78,9 @@ class GVSL(Method):
         self.dims = network.spatial_dims
         self.affine_head = AffineHead(self.dims, network.encoder.channels[-1])
         self.flow_head = FlowHead(self.dims, network.decoder.channels[-1])
-        options = {"smooth_nr": FLAT**2, "smooth_dr": FLAT}
-        self.correlation = LocalNormalizedCrossCorrelationLoss(self.dims, kernel_size=window, **options)
+        self.correlation = LocalNormalizedCrossCorrelationLoss(
+            self.dims, kernel_size=window, smooth_nr=FLAT**2, smooth_dr=FLAT
+        )
         self.weights = check_weights(weights, TERMS)
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

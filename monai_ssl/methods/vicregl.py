@@ -6,7 +6,7 @@ https://arxiv.org/abs/2210.01571
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -161,7 +161,7 @@ def _pick(cells: Tensor, index: Tensor) -> Tensor:
 
 def _places(place: Tensor, shape: Sequence[int]) -> Tensor:
     """Return the place (B, cells, D) of each cell of a map of ``shape``: the average of the places of its voxels."""
-    pool = F.adaptive_avg_pool3d if len(shape) == 3 else F.adaptive_avg_pool2d
+    pool: Callable[..., Tensor] = F.adaptive_avg_pool3d if len(shape) == 3 else F.adaptive_avg_pool2d
     return pool(place, tuple(shape)).flatten(2).transpose(1, 2)
 
 

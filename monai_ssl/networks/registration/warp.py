@@ -65,10 +65,10 @@ def warp(x: Tensor, affine: tuple[Tensor, Tensor], flow: Tensor | None = None) -
         halves = [side / 2 for side in shape]
         # in halves of the image, which is what `grid_sample` counts in; it names the last axis first
         seen = torch.einsum("bij,bj...->bi...", matrix, places.expand(len(matrix), *places.shape[1:]))
-        grid = [
+        axes = [
             seen[:, axis] / half + shift[:, axis].reshape(-1, *[1] * len(shape)) for axis, half in enumerate(halves)
         ]
-        grid = torch.stack(grid[::-1], -1)
+        grid = torch.stack(axes[::-1], -1)
         return F.grid_sample(x.float(), grid, padding_mode="border", align_corners=False)
 
 

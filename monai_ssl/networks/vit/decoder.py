@@ -36,6 +36,7 @@ class PatchDecoder(nn.Module):
             nn.Sequential(up(i, o, 2, stride=2), ChannelNorm(o, _EPS), nn.GELU()) for i, o in pairwise(widths)
         )
         for stage in self.stages:
+            assert isinstance(stage, nn.Sequential)
             init_up(stage[0])
 
     def levels(self, features: Sequence[Tensor]) -> Iterator[Tensor]:

@@ -70,6 +70,7 @@ class Transformer(nn.Module):
             nn.init.trunc_normal_(self.positions, std=0.02)
         with torch.no_grad():
             for number, block in enumerate(self.blocks, start=1):
+                assert isinstance(block, TransformerBlock)
                 for last in (block.attention.output, block.mlp.output):
                     last.weight.div_(math.sqrt(2 * number))
 
