@@ -176,7 +176,7 @@ def _differences(card: ModelCard, patch_size: Sequence[int]) -> list[str]:
             f"normalize: {card.normalize}). The first instance norm takes out shift and scale, not what was clipped "
             "and what padding means; pre-train with `ZScored` at the end of the views for a faithful hand-off."
         )
-    elif "low" in card.intensity:
+    elif "'low'" in str(dict(card.intensity)):  # of one modality, or of each of several
         sentences.append(
             f"nnU-Net will z-score each whole volume without clipping; pre-training clipped to {dict(card.intensity)} "
             "and z-scored each window."
