@@ -9,7 +9,7 @@ from monai_ssl.tasks.description import DescribedModel, DescribeModel
 from monai_ssl.tasks.evaluation_report import EvaluationReport
 from monai_ssl.tasks.labels import DecodeLabelsd, EncodeLabelsd
 from monai_ssl.tasks.linear_probe import LinearProbe
-from monai_ssl.tasks.normalization import normalization
+from monai_ssl.tasks.networks import normalization
 from monai_ssl.tasks.regions import DecodeRegionsd, EncodeRegionsd
 from monai_ssl.tasks.regression import Regression
 from monai_ssl.tasks.segmentation import Segmentation

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import Literal
+from pathlib import Path
+from typing import Literal, cast
 
 from torch import nn
 
+from monai_ssl.arguments import check_choice
 from monai_ssl.networks import Encoder, batch_to_group_norm
+from monai_ssl.transfer import read_card
 from monai_ssl.transforms.intensity.normalize import NORMALIZATIONS
 
 Normalize = Literal["zscore", "imagenet"]
+_CHOICES = ("card", *NORMALIZATIONS, "none")
+_logger = logging.getLogger(__name__)
 
 
 def check_sizes(name: str, sizes: Sequence[int], encoder: Encoder) -> None:
@@ -26,6 +32,38 @@ def check_sizes(name: str, sizes: Sequence[int], encoder: Encoder) -> None:
             f"Each side of `{name}` must be divisible by {stride}, since {type(encoder).__name__} halves images until "
             f"1/{stride}, but got {list(sizes)}; try {list(nearest)}."
         )
+
+
+def normalization(asked: Literal["card", "none"] | Normalize | None, weights: str | Path = "") -> Normalize | None:
+    """Return what is done to each image in [0, 1] before the encoder, and say in the log who decided that.
+
+    Args:
+        asked: ``"card"``: as the model card of ``weights`` says, nothing where there is none; ``"zscore"``,
+            ``"imagenet"``; ``"none"`` or ``None`` for nothing.
+        weights: that the training starts from, or whose network is built anew.
+
+    Raises:
+        ValueError: for another ``asked``, or a card that names another normalization.
+
+    >>> normalization("card"), normalization("none"), normalization("zscore", "weights.safetensors")
+    (None, None, 'zscore')
+    """
+    if asked != "card":
+        if asked is not None:
+            check_choice(_CHOICES, normalize=asked)
+        return None if asked is None or asked == "none" else asked
+    # a file that is missing is named with a remedy when it is loaded
+    known = Path(weights).suffix == ".safetensors" and Path(weights).is_file()
+    card = read_card(weights) if known else None
+    found = None if card is None else card.normalize
+    if found is not None and found not in NORMALIZATIONS:
+        raise ValueError(
+            f"The model card of {weights} names the normalization {found!r}, which this version does not know; set "
+            f"`normalize` to one of {_CHOICES[1:]}."
+        )
+    why = f"as the model card of {weights} says" if card else "since there are no pre-trained weights with a model card"
+    _logger.info("Images are normalized before the encoder: %s, %s.", found or "not at all", why)
+    return cast(Normalize | None, found)
 
 
 def normalize_inputs(encoder: nn.Module, normalize: Normalize | None) -> None:

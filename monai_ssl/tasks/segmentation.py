@@ -31,11 +31,10 @@ from monai_ssl.tasks.finding import Finding
 from monai_ssl.tasks.label_check import check_labels
 from monai_ssl.tasks.label_grid import LabelGrid, SameGridd, onto_image
 from monai_ssl.tasks.labels import EncodeLabelsd, Labels, class_values
-from monai_ssl.tasks.mean_recall import mean_recall
 from monai_ssl.tasks.networks import Normalize, check_sizes, normalize_inputs, with_norm
 from monai_ssl.tasks.overlay import Slice, draw, last_of, thickest_slice
-from monai_ssl.tasks.probability_metrics import probability_iou
 from monai_ssl.tasks.regions import Regions
+from monai_ssl.tasks.segmentation_metrics import mean_recall, probability_iou
 from monai_ssl.tasks.whole_image import resize_image
 from monai_ssl.transfer.preprocess import ScaleIntensityByPresetd, SetChannelsd
 

@@ -8,7 +8,7 @@ from sklearn.metrics import recall_score
 
 from monai_ssl.data.cases import patient_of
 from monai_ssl.tasks import Segmentation
-from monai_ssl.tasks.mean_recall import MeanRecall
+from monai_ssl.tasks.segmentation_metrics import MeanRecall
 
 segmentation_cases = Segmentation({"liver": 1}).cases
 

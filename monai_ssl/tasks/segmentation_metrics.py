@@ -1,4 +1,4 @@
-"""mIoU and mIoU+ as handlers of an evaluator: segmentation scores of probabilities, not of decisions."""
+"""Handlers of an evaluator for segmentation: mIoU and mIoU+ of probabilities, mean recall of decisions."""
 
 from __future__ import annotations
 
@@ -48,3 +48,29 @@ def probability_iou(background: bool, first: int = 1) -> IgniteMetricHandler:
     return IgniteMetricHandler(
         ProbabilityIoU(background, first), output_transform=from_engine(["probability", "label"])
     )
+
+
+class MeanRecall(CumulativeIterationMetric):
+    """Mean over images and classes, background included, of the share of a class's voxels that are found.
+
+    Shapes:
+        One-hot predictions and labels (B, 1 + K, *spatial); it gives (B, 1 + K), NaN for a class without voxels.
+
+    >>> truth = torch.eye(2)[:, [0, 0, 0, 1]][None]
+    >>> MeanRecall()(torch.eye(2)[:, [0, 0, 1, 1]][None], truth)
+    tensor([[0.6667, 1.0000]])
+    """
+
+    def _compute_tensor(self, y_pred: Tensor, y: Tensor | None = None, **kwargs: Any) -> Tensor:
+        assert y is not None
+        predicted, true = (torch.as_tensor(part).as_subclass(Tensor).flatten(2) > 0.5 for part in (y_pred, y))
+        return (predicted & true).sum(2) / true.sum(2)
+
+    def aggregate(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Return the mean over images of the mean over classes that are there."""
+        return do_metric_reduction(torch.as_tensor(self.get_buffer()), "mean")[0]
+
+
+def mean_recall() -> IgniteMetricHandler:
+    """Return the handler of an evaluator."""
+    return IgniteMetricHandler(MeanRecall(), output_transform=from_engine(["pred", "label"]))
