@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import torch
 from monai.transforms import Randomizable
 from torch import Tensor
@@ -15,7 +17,7 @@ from torch import Tensor
 import monai_ssl.transforms as transforms
 from monai_ssl.cli.preview import make_batch, read_bundle
 from monai_ssl.cli.preview_sheet import draw_sheet, images_of, mosaic, picture
-from monai_ssl.samples.phantom import phantom_xray, write_phantom_cohort
+from monai_ssl.samples.phantom import phantom_mr, phantom_xray, write_phantom_cohort
 from monai_ssl.store import prepare
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
@@ -160,8 +162,21 @@ def make_figures(out: Path) -> None:
         source, store = Path(folder) / "scans", Path(folder) / "store"
         write_phantom_cohort(source, patients=3, shape=(112, 112, 72))
         prepare(source, store)
+        write_visits(Path(folder) / "visits")
+        prepare(Path(folder) / "visits", Path(folder) / "contrasts")
         for method in methods():
-            draw_views(method, store, out / "methods" / f"{method}.png")
+            needed = Path(folder) / "contrasts" if method == "cross_contrast" else store
+            draw_views(method, needed, out / "methods" / f"{method}.png")
+
+
+def write_visits(root: Path) -> None:
+    """Write two contrasts of phantom heads, the second the first turned around, in the names of BIDS."""
+    for number in range(3):
+        image, _ = phantom_mr(number, (112, 112, 112))
+        for name, contrast in (("T1w", image), ("T2w", image.max() - image)):
+            path = root / f"sub-{number}" / f"sub-{number}_{name}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            nib.save(nib.Nifti1Image(contrast, np.eye(4)), path)
 
 
 if __name__ == "__main__":

@@ -126,10 +126,10 @@ def test_defaults_come_from_bundle_or_class():
 
 
 def drawable():
-    """Every random transform of the package that does something by itself; words need a list of words."""
+    """Every random transform of the package that does something by itself; words need a list, pairs a visit."""
     for name in transforms.__all__:
         kind = getattr(transforms, name)
-        others = ("RandBatchTransform", "RandTask", "RandOneOfd", "RandWordCropd")
+        others = ("RandBatchTransform", "RandTask", "RandOneOfd", "RandWordCropd", "RandContrastPaird")
         if name.startswith("Rand") and isinstance(kind, type) and name not in others:
             yield name
 

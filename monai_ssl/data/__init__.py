@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # these need torch and MONAI, which take seconds to import: too long for `prepare`, its workers and `inspect`
 _IMPORTED_WHEN_USED = {
     "LabeledImages": "labeled",
+    "PretrainingVisits": "visits",
+    "Visit": "visits",
+    "Visits": "visits",
     "MeanResampler": "imbalance",
     "WeightedResampler": "imbalance",
     "WindowDataset": "windows",
@@ -32,6 +35,9 @@ __all__ = [
     "LabeledImages",
     "MeanResampler",
     "PretrainingScans",
+    "PretrainingVisits",
+    "Visit",
+    "Visits",
     "WeightedResampler",
     "WindowDataset",
     "class_sampler",

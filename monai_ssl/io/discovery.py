@@ -13,6 +13,7 @@ from typing import NamedTuple
 from monai_ssl.io.dicom.groups import INDEX, DicomGroup, group_dicom, is_dicom
 from monai_ssl.io.formats import format_of, remedy_for
 from monai_ssl.io.patient_hints import Place, Rule, patient_hints
+from monai_ssl.io.session_hints import UNKNOWN, Session, session_of_path
 from monai_ssl.io.volume import ReadError
 from monai_ssl.io.walk import PassedOver, visible_files
 
@@ -27,6 +28,7 @@ class _Found(NamedTuple):
     is_folder: bool
     digest: str = ""
     patient: str = ""
+    session: Session = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Source:
         name: path relative to the root; may identify a patient, for the private report only.
         patient_hint: the patient's name by tag or path; as private as ``name``.
         patient_basis: how it was found, see :mod:`monai_ssl.io.patient_hints`.
+        session: its visit and frame of coordinates by header or path, where one tells; as private.
     """
 
     files: tuple[Path, ...]
@@ -46,6 +49,7 @@ class Source:
     name: str
     patient_hint: str
     patient_basis: str = ""
+    session: Session = UNKNOWN
 
 
 class Findings(NamedTuple):
@@ -105,14 +109,16 @@ def _as_sources(found: list[_Found], base: Path, patients: Rule | None) -> list[
     sources = []
     for entry, hint in zip(found, hints, strict=True):
         name = entry.place if shared[entry.place] == 1 else f"{entry.place}#{entry.digest}"
-        sources.append(Source(entry.files, entry.kind, name, hint.patient, hint.basis))
+        session = entry.session if any(entry.session) else session_of_path(entry.place)
+        sources.append(Source(entry.files, entry.kind, name, hint.patient, hint.basis, session))
     return sorted(sources, key=lambda source: source.name)
 
 
 def _of_group(group: DicomGroup, base: Path) -> _Found:
     """A lone picture or film is named by its file, a series by its folder."""
     place = group.files[0] if group.lone else Path(os.path.commonpath([file.parent for file in group.files]))
-    return _Found(group.files, "dicom", place.relative_to(base).as_posix(), not group.lone, group.digest, group.patient)
+    name = place.relative_to(base).as_posix()
+    return _Found(group.files, "dicom", name, not group.lone, group.digest, group.patient, group.session)
 
 
 class _Search:

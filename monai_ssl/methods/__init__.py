@@ -8,6 +8,7 @@ from monai_ssl.methods.byol import BYOL
 from monai_ssl.methods.c2l import C2L
 from monai_ssl.methods.cmc import CMC
 from monai_ssl.methods.cpc import CPC
+from monai_ssl.methods.cross_contrast import CrossContrast
 from monai_ssl.methods.cube_plus_plus import CubePlusPlus
 from monai_ssl.methods.deepcluster import DeepCluster
 from monai_ssl.methods.dira import DiRA
@@ -50,6 +51,7 @@ __all__ = [
     "C2L",
     "CMC",
     "CPC",
+    "CrossContrast",
     "CubePlusPlus",
     "DeepCluster",
     "DiRA",

@@ -19,8 +19,8 @@ _KEY = re.compile(r"[0-9a-zA-Z_][0-9a-zA-Z_-]{0,79}")
 _TYPES = ("uint8", "int16", "uint16", "float16", "float32")
 _STATISTICS = {"min", "max", "mean", "std", *(f"p{q:g}" for q in PERCENTILES)}
 _STATISTICS |= {"foreground_mean", "foreground_std", "foreground_fraction"}
-_HASHES = ("content", "look")
-"""Hexadecimal digits; stores of version 0.1 have none."""
+_HASHES = ("content", "look", "session", "frame")
+"""Hexadecimal digits; stores of version 0.1 have none, and sessions are not always known."""
 _HEX = re.compile(r"[0-9a-f]{1,4096}")
 _TEXTS = ("modality", "patient", "source_hash")
 _COMPRESSIONS = (None, BLOSC2)

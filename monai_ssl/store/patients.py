@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from monai_ssl.io.discovery import Source
 from monai_ssl.io.patient_hints import TAG, USER
 from monai_ssl.store.layout import source_key
+from monai_ssl.store.sessions import sessions_of
 
 if TYPE_CHECKING:
     from scipy.cluster.hierarchy import DisjointSet
@@ -24,7 +25,7 @@ def basis_of(source: Source) -> str:
 def settled(
     records: Mapping[str, Record], sources: Mapping[str, Sequence[Source]], pseudonym: Callable[[str], str]
 ) -> list[Record]:
-    """Return the records whose patient changes once all sources are known.
+    """Return the records whose patient or session changes once all sources are known.
 
     Of sources with the same bytes the first by name counts. What was one patient before, has the same name now, or
     the same voxels under two names, is one patient; only what the user says separates again.
@@ -61,11 +62,17 @@ def settled(
     chosen: dict[str, str] = {}
     for names in one.subsets():
         chosen |= dict.fromkeys(names, min(names, key=lambda name: (name not in preferred, name)))
-    return [
-        {**record, "patient": chosen.get(patients[key], patients[key]), "patient_from": bases[key]}
+    sessions = sessions_of(records, sources, pseudonym)
+    known = (
+        {
+            **record,
+            "patient": chosen.get(patients[key], patients[key]),
+            "patient_from": bases[key],
+            **sessions.get(key, {}),
+        }
         for key, record in records.items()
-        if chosen.get(patients[key], patients[key]) != record["patient"] or bases[key] != record["patient_from"]
-    ]
+    )
+    return [record for record in known if record != records[record["key"]]]
 
 
 def _join(names: DisjointSet, one: str, other: str) -> None:

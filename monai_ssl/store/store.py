@@ -34,6 +34,8 @@ class Scan:
         self.key: str = record["key"]
         self.path = array_path(store, record)
         self.intensity = intensity
+        # pseudonyms of the visit and of its frame of coordinates; empty where nothing tells
+        self.session = str(record.get("session", "")), str(record.get("frame", ""))
         self._record = record
 
     @property

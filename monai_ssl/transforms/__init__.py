@@ -2,6 +2,7 @@
 
 from monai_ssl.transforms.base import RandBatchTransform
 from monai_ssl.transforms.crops.base_crops import RandBaseCropsd
+from monai_ssl.transforms.crops.contrast_pair import RandContrastPaird
 from monai_ssl.transforms.crops.diagonal_pair import RandDiagonalPaird
 from monai_ssl.transforms.crops.grid_cells import CellGrid
 from monai_ssl.transforms.crops.multi_crop import RandMultiCropd
@@ -66,6 +67,7 @@ __all__ = [
     "RandBrightnessd",
     "RandCellsd",
     "RandColorJitterd",
+    "RandContrastPaird",
     "RandCubeMaskd",
     "RandCubeTurnsd",
     "RandCutoutd",

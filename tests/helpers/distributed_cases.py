@@ -46,6 +46,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "voco": lambda: methods.VoCo(encoder(), dim=8, dropout=0.0),
     "voco_v1": lambda: methods.VoCo(encoder(), version="v1", dim=8),
     "gvsl": lambda: methods.GVSL(unet(), window=5),
+    "cross_contrast": lambda: cross_contrast(),
     "cpc": lambda: methods.CPC(encoder(), (2, 2), dim=6, hidden=6),
     "tower": lambda: methods.TOWER(unet(), dim=6),
     "transvw": lambda: methods.TransVW(unet(), 5),
@@ -71,6 +72,14 @@ METHODS: dict[str, Callable[[], Method]] = {
     "dira": lambda: dira(lambda e: methods.SimCLR(e, hidden=8, dim=6)),
     "dira_moco": lambda: dira(lambda e: methods.MoCo(e, dim=6, queue_size=24, momentum=0.9)),
 }
+
+
+def cross_contrast() -> Method:
+    network = networks.RestorationUNet(encoder(), skips=False, bounded=False)
+    method = methods.CrossContrast(network, latent=8)
+    # processes draw other noise than one of them
+    method._drawn = lambda mean, log_variance: mean  # type: ignore[method-assign]
+    return method
 
 
 def without_batch_norm(module: nn.Module) -> nn.Module:

@@ -20,10 +20,11 @@ from monai_ssl.io.dicom.headers import (
 )
 from monai_ssl.io.dicom.marks import NEEDED, Slice, slice_of
 from monai_ssl.io.dicom.volumes import split
+from monai_ssl.io.session_hints import UNKNOWN, Session
 from monai_ssl.io.volume import ReadError, reading
 
 TAGS: list[str | int] = [
-    *("SOPClassUID", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"),
+    *("SOPClassUID", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality"),
     *("Rows", "Columns", "NumberOfFrames", "PhotometricInterpretation"),
     *NEEDED,
 ]
@@ -41,12 +42,14 @@ class DicomGroup:
         lone: whether it is one picture or film rather than a stack of slices.
         digest: eight hexadecimal digits that tell groups of one folder apart.
         patient: PatientID of the header.
+        session: study and frame of reference.
     """
 
     files: tuple[Path, ...]
     lone: bool
     digest: str
     patient: str = ""
+    session: Session = UNKNOWN
 
 
 def is_dicom(path: Path) -> bool:
@@ -71,6 +74,7 @@ def group_dicom(
     The second list holds what is no image, is incomplete or cannot be opened, each with the reason.
     """
     series: dict[tuple[str, ...], list[Slice]] = defaultdict(list)
+    sessions: dict[tuple[str, ...], Session] = {}
     groups: list[DicomGroup] = []
     rejected: list[tuple[Path, str]] = []
     for count, path in enumerate(files, 1):
@@ -87,30 +91,32 @@ def group_dicom(
             groups.append(found)
         else:
             series[found[0]].append(found[1])
+            sessions.setdefault(found[0], found[2])
     for identity, slices in series.items():
         for number, part in enumerate(split(slices)):
             paths = tuple(item.key for item in part.slices if isinstance(item.key, Path))
             if part.problem is None:
                 digest = hashlib.sha256(repr((identity, number)).encode()).hexdigest()[:8]
-                groups.append(DicomGroup(paths, lone=False, digest=digest, patient=identity[0]))
+                groups.append(DicomGroup(paths, False, digest, identity[0], sessions[identity]))
             else:
                 rejected += [(path, part.problem) for path in paths]
     return groups, rejected
 
 
-def _look(path: Path) -> tuple[tuple[str, ...], Slice] | DicomGroup | str:
-    """Return a slice with the identity of its series, a lone picture or file of many, or why it is neither."""
+def _look(path: Path) -> tuple[tuple[str, ...], Slice, Session] | DicomGroup | str:
+    """Return a slice, its series and session, a lone picture or file of many, or why it is neither."""
     header = open_header(path, TAGS)
     if DIRECTORY in (header.get("SOPClassUID"), header.file_meta.get("MediaStorageSOPClassUID")):
         return INDEX
     reason = refusal(header)
     if reason is not None:
         return reason
+    session = Session(*(str(header.get(tag) or "") for tag in ("StudyInstanceUID", "FrameOfReferenceUID")))
     is_picture = header.get("Modality") in PLANAR_MODALITIES and not header.get("ImagePositionPatient")
     if is_multiframe(header) or is_mosaic(header) or (is_picture and not is_enhanced(header)):
-        return DicomGroup((path,), lone=True, digest="", patient=str(header.get("PatientID") or ""))
+        return DicomGroup((path,), True, "", str(header.get("PatientID") or ""), session)
     identity = [str(header.get(tag) or "") for tag in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")]
     size = [str(int(header.get(tag))) for tag in ("Rows", "Columns")]
     slice_header = frame_headers(open_header(path))[0] if is_enhanced(header) else header
     # files without a series belong to those beside them
-    return (*identity, *size, "" if identity[2] else str(path.parent)), slice_of(slice_header, path)
+    return (*identity, *size, "" if identity[2] else str(path.parent)), slice_of(slice_header, path), session
