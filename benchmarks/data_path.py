@@ -36,7 +36,7 @@ Reader = Callable[[Place], np.ndarray]
 
 
 def ct_like(shape: tuple[int, ...]) -> np.ndarray:
-    """Return int16 HU: air, an elliptic body, lungs; noise of 15 HU in the body, which no codec predicts."""
+    """Return int16 HU: air, an elliptic body, lungs, 15 HU of noise in each voxel, which no codec predicts."""
     x, y, z = np.ogrid[tuple(slice(-1, 1, n * 1j) for n in shape)]
     body = (x / 0.8) ** 2 + (y / 0.6) ** 2 + 0 * z < 1
     lungs = ((np.abs(x) - 0.35) / 0.25) ** 2 + (y / 0.4) ** 2 + (z / 0.7) ** 2 < 1
@@ -111,8 +111,8 @@ def main() -> None:
         found = paths(Path(folder), hu)
         times = {name: milliseconds(read, hu, args.repeats) for name, (read, _) in found.items()}
         megabytes = {name: file.stat().st_size / 1e6 for name, (_, file) in found.items()}
-    sizes = " window of ".join("x".join(map(str, size)) for size in (WINDOW, SHAPE))
-    print(f"one {sizes} int16, median CPU time of {args.repeats}, warm")
+    window, whole = "x".join(map(str, WINDOW)), "x".join(map(str, SHAPE))
+    print(f"one {window} window of {whole} int16, median CPU time of {args.repeats}, warm")
     for name, ms in times.items():
         print(f"{name:<42}{ms:>10.2f} ms{ms / times[OURS]:>9.1f} x{megabytes[name]:>9.1f} MB")
     if args.out:

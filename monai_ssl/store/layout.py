@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from monai_ssl.files import atomic, read_json
+from monai_ssl.files import ASIDE, atomic, read_json
 from monai_ssl.process_lock import acquire, release
 from monai_ssl.store.compressed import BLOSC2, compressed
 
@@ -52,9 +53,14 @@ def store_secret(store: Path) -> bytes:
     """Return the key of the pseudonyms, made at the first call; without it they cannot be traced back."""
     known = known_secret(store)
     if known is None:
-        known = secrets.token_hex(32).encode()
-        with atomic(_secret(store), 0o600) as file:
-            file.write(known)
+        mine = _secret(store).with_name(f"{ASIDE}secret-{secrets.token_hex(8)}")
+        with atomic(mine, 0o600) as file:
+            file.write(secrets.token_hex(32).encode())
+        # of several machines that begin at once the first one's counts
+        with suppress(FileExistsError):
+            os.link(mine, _secret(store))
+        mine.unlink()
+        known = _secret(store).read_bytes()
     return known
 
 
@@ -69,8 +75,10 @@ def pseudonym(secret: bytes, name: str) -> str:
 
 
 @contextmanager
-def locked(store: Path) -> Iterator[None]:
-    """Hold the store alone; the system frees the lock when its process ends, however that happens.
+def locked(store: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the store alone, or ``shared`` with others that convert their share for it.
+
+    The system frees the lock when its process ends, however that happens.
 
     Raises:
         ValueError: when another process holds it.
@@ -80,6 +88,7 @@ def locked(store: Path) -> Iterator[None]:
         lock,
         f"{store} is being prepared by another process ({{holder}}): wait until it ends, or prepare into another "
         "folder.",
+        shared=shared,
     )
     try:
         yield

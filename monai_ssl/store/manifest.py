@@ -51,6 +51,14 @@ def read_manifest(store: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return options, records
 
 
+def listed_keys(store: Path) -> set[str] | None:
+    """Return the keys of the manifest, whose patients are settled; ``None`` where there is none that can be read."""
+    try:
+        return {record["key"] for record in read_manifest(store)[1]}
+    except ValueError:
+        return None
+
+
 def record_problem(record: Any) -> str | None:
     """Say what keeps an entry of the manifest from being used, ``None`` if nothing does."""
     if not isinstance(record, Mapping):

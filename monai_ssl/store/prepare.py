@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from monai_ssl.io.formats import FORMATS, TITLES, by_kind
 from monai_ssl.io.patient_hints import Hint, describe, doubt
 from monai_ssl.io.patient_rule import patient_rule
 from monai_ssl.machine import cores
-from monai_ssl.store.compressed import BLOSC2, library
+from monai_ssl.store.compressed import BLOSC2
 from monai_ssl.store.content import same_content
 from monai_ssl.store.convert import (
     Conversion,
@@ -30,6 +29,8 @@ from monai_ssl.store.convert import (
     is_complete,
     scan_key,
 )
+from monai_ssl.store.dask_pool import DaskPool
+from monai_ssl.store.hashes import known_hashes, write_hashes
 from monai_ssl.store.layout import (
     MANIFEST,
     PRIVATE,
@@ -37,76 +38,29 @@ from monai_ssl.store.layout import (
     SOURCES,
     create_store,
     locked,
-    memory,
     pseudonym,
     record_path,
     source_key,
     source_names,
     store_secret,
 )
+from monai_ssl.store.manifest import listed_keys
 from monai_ssl.store.patients import basis_of, settled
 from monai_ssl.store.pool import WorkerKilledError, WorkerPool
+from monai_ssl.store.prepare_options import PrepareOptions
 from monai_ssl.store.records import write_manifest
 from monai_ssl.store.report import Report, mixed_modalities
 from monai_ssl.store.selection import refusal
 
-_MODALITIES = ("auto", "ct", "mr", "xray", "us")
 _PRELOADED = ["monai_ssl.store.convert", *sorted({entry.reader.rpartition(".")[0] for entry in FORMATS})]
 _KILLED = "its worker process was killed, probably for want of memory: use fewer --workers or a larger machine"
-
-
-@dataclass(frozen=True)
-class PrepareOptions:
-    """How to prepare.
-
-    Args:
-        modality: ``"ct"``, ``"mr"``, ``"xray"``, ``"us"``, or ``"auto"``: what the file says, else by the values.
-        spacing: millimeters per axis to resample 3-D scans to; ``None`` keeps that of the scanner.
-        four_d: ``"refuse"`` a 4-D file or ``"split"`` it into scans.
-        missing_slices: ``"refuse"`` a series with gaps or ``"fill"`` them by interpolation.
-        workers: processes; ``None`` takes one for each core, at most 8; 0 works in this process.
-        include: patterns; if any is given, only what matches one is prepared, even if it looks like a label map.
-        exclude: patterns of what to leave out.
-        patients: who is a patient where tags and names do not tell, see :func:`monai_ssl.io.patient_rule.patient_rule`.
-        compress: write new scans compressed by blosc2: less disk, slower windows, the same values.
-    """
-
-    modality: str = "auto"
-    spacing: tuple[float, float, float] | None = None
-    four_d: str = "refuse"
-    missing_slices: str = "refuse"
-    workers: int | None = None
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    patients: str | None = None
-    compress: bool = False
-
-    def __post_init__(self) -> None:
-        choices = {"modality": _MODALITIES, "four_d": ("refuse", "split"), "missing_slices": ("refuse", "fill")}
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
-        if self.spacing is not None and (len(self.spacing) != 3 or not all(0.05 <= s <= 50 for s in self.spacing)):
-            raise ValueError(f"`spacing` must be three numbers from 0.05 to 50 (millimeters), got {self.spacing}.")
-        if self.workers is not None and self.workers < 0:
-            raise ValueError(f"`workers` must be 0 or more, got {self.workers}.")
-        if self.compress:
-            library()
-
-    def identity(self) -> dict[str, Any]:
-        """Return what changes the arrays, and so the keys."""
-        return {
-            "modality": self.modality,
-            "spacing": None if self.spacing is None else [float(s) for s in self.spacing],
-            "four_d": self.four_d,
-            "missing_slices": self.missing_slices,
-        }
 
 
 def prepare(src: str | Path, store: str | Path, options: PrepareOptions | None = None) -> Report:
     """Prepare every scan below ``src`` into ``store``; what is there already is kept and not read again.
 
-    A kill at any moment loses at most the scans under way; the next call completes the rest.
+    A kill at any moment loses at most the scans under way; the next call completes the rest. Several machines share
+    the work as workers of a Dask cluster, or as shards, whose scans the next call without ``shard`` takes up.
 
     Args:
         src: folder of files of any :data:`monai_ssl.io.formats.FORMATS` in any arrangement, or one file.
@@ -118,6 +72,9 @@ def prepare(src: str | Path, store: str | Path, options: PrepareOptions | None =
             is not empty and no store.
     """
     src, store, options = Path(src), Path(store), options or PrepareOptions()
+    if options.backend == "dask":
+        # its workers may have another working directory
+        src, store = src.absolute(), store.absolute()
     _check_places(src, store)
     _check_options(store, options)
     rule = None if options.patients is None else patient_rule(options.patients)
@@ -125,8 +82,9 @@ def prepare(src: str | Path, store: str | Path, options: PrepareOptions | None =
     if not found.sources and not found.rejected:
         raise ValueError(f"{src} holds no image that can be read: give a folder with {TITLES} files.")
     create_store(store)
-    with locked(store):
-        sweep(store, store / SCANS, store / PRIVATE)
+    with locked(store, shared=options.shard is not None):
+        if options.shard is None:
+            sweep(store, store / SCANS, store / PRIVATE)
         return _Preparation(src, store, options, found).run()
 
 
@@ -172,12 +130,14 @@ class _Preparation:
     """One run: what is known so far, and what is written when."""
 
     def __init__(self, src: Path, store: Path, options: PrepareOptions, found: Findings) -> None:
-        self.store, self.options, self.sources = store, options, found.sources
+        self.store, self.options = store, options
+        part, parts = options.shard or (1, 1)
+        self.sources = found.sources[part - 1 :: parts]
         self.secret = store_secret(store)
-        self.hashes_path = store / PRIVATE / "hashes.json"
-        self.hashes = memory(self.hashes_path)
+        self.hashes = known_hashes(store)
         self.names: dict[str, list[Source]] = {}
         self.records = all_records(store)
+        self.listed = listed_keys(store)
         self.report = Report(store)
         self.counted: set[Path] = set()
         base = src if src.is_dir() else src.parent
@@ -187,17 +147,23 @@ class _Preparation:
         self.folders = Counter(str(Path(source.name).parent) for source in found.sources)
 
     def run(self) -> Report:
-        workers = self.options.workers if self.options.workers is not None else min(8, cores())
-        pool: WorkerPool[Conversion, Converted] = WorkerPool(convert, workers, _PRELOADED)
+        pool = _pool(self.options)
         interval = 0.2 if sys.stderr.isatty() else 30.0
-        # the manifest exists from the start, so that the options bind a run that is interrupted
-        write_manifest(self.store, self.options.identity(), list(self.records.values()))
+        if self.options.shard is None or self.listed is None:
+            # from the start, so that the options bind a run that is interrupted
+            self._write_manifest(self.records if self.listed is None else self.listed & self.records.keys())
         with tqdm(total=len(self.sources), unit="scan", desc="prepare", mininterval=interval) as self.bar:
             for conversion, result in pool.run(self._conversions()):
                 converted = Converted(reason=_KILLED) if isinstance(result, WorkerKilledError) else result
                 self._take(conversion.source, converted)
+        if self.options.shard is not None:
+            write_hashes(self.store, self.hashes, self.options.shard)
+            return self._counted()
         self._settle()
         return self._finish()
+
+    def _write_manifest(self, keys: Iterable[str]) -> None:
+        write_manifest(self.store, self.options.identity(), [self.records[key] for key in keys])
 
     def _conversions(self) -> Iterator[Conversion]:
         """Yield what needs a worker; the rest is settled here."""
@@ -257,6 +223,7 @@ class _Preparation:
         for sources in self.names.values():
             first, *others = sorted(sources, key=lambda source: source.name)
             self.report.duplicates += [(other.name, first.name) for other in others]
+        self._name_patients_of_duplicates()
         for record in settled(self.records, self.names, self._pseudonym):
             self._write(record)
         taken = [source for sources in self.names.values() for source in sources]
@@ -265,6 +232,16 @@ class _Preparation:
         self.report.warnings += [text for text in [doubt(hints)] if text]
         for group in same_content((r["key"], r.get("content", "")) for r in self.records.values()):
             self.report.warnings.append(f"scans with the same voxels: {self._sources_of(group)}")
+
+    def _name_patients_of_duplicates(self) -> None:
+        """Let the first by name tell the patient of new scans, whichever of several sources was converted first."""
+        for key, sources in self.names.items():
+            if len(sources) == 1 or key in (self.listed or ()):
+                continue
+            first = min(sources, key=lambda source: source.name)
+            told = {"patient": self._pseudonym(first.patient_hint), "patient_from": basis_of(first)}
+            for record in finished(self.store, source_key(key)):
+                self._write(record | told)
 
     def _sources_of(self, scans: Sequence[str]) -> str:
         known = source_names(self.store)
@@ -281,15 +258,21 @@ class _Preparation:
         return pseudonym(self.secret, name)
 
     def _finish(self) -> Report:
+        report = self._counted()
+        self._write_manifest(self.records)
+        names = {key: sorted(source.name for source in sources) for key, sources in self.names.items()}
+        known = source_names(self.store) | names
+        write_json(self.store / PRIVATE / SOURCES, dict(sorted(known.items())), mode=0o600)
+        write_hashes(self.store, self.hashes)
+        write_json(self.store / PRIVATE / "report.json", report.to_dict(), mode=0o600)
+        return report
+
+    def _counted(self) -> Report:
+        """Return the report with what is counted at the end, sorted."""
         records, report = list(self.records.values()), self.report
         report.prepared.sort()
         for entries in (report.duplicates, report.left_out, report.failed, report.notes):
             entries.sort()
-        write_manifest(self.store, self.options.identity(), records)
-        names = {key: sorted(source.name for source in sources) for key, sources in self.names.items()}
-        known = source_names(self.store)
-        write_json(self.store / PRIVATE / SOURCES, {**known, **names}, mode=0o600)
-        write_json(self.hashes_path, self.hashes, mode=0o600)
         report.scans = len(records)
         report.patients = len({record["patient"] for record in records})
         how = {"option": "as you said", "file": "says the file", "values": "judged by the values"}
@@ -299,8 +282,14 @@ class _Preparation:
             report.warnings.append(
                 f"all {report.scans} scans seem to be of one patient; if not, put each patient into a folder of its own"
             )
-        write_json(self.store / PRIVATE / "report.json", report.to_dict(), mode=0o600)
         return report
+
+
+def _pool(options: PrepareOptions) -> WorkerPool[Conversion, Converted] | DaskPool[Conversion, Converted]:
+    if options.backend == "dask":
+        return DaskPool(convert)
+    workers = options.workers if options.workers is not None else min(8, cores())
+    return WorkerPool(convert, workers, _PRELOADED)
 
 
 __all__ = ["PrepareOptions", "prepare"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from contextlib import contextmanager
 from pathlib import Path
 
+from monai_ssl.dask_client import dask_client
 from monai_ssl.machine import cores
 from monai_ssl.study.execution import Status, reason_of
 from monai_ssl.study.folder import StudyFolder
@@ -150,19 +150,8 @@ def pool(backend: str, workers: int) -> Iterator[tuple[Executor, int]]:
         return
     if backend != "dask":
         raise ValueError(f"`--backend` must be 'processes' or 'dask', got {backend!r}.")
-    try:
-        from dask.distributed import Client
-    except ImportError as error:
-        raise ValueError("`--backend dask` needs Dask: `pip install distributed`.") from error
-    address = os.environ.get("DASK_SCHEDULER_ADDRESS")
-    # a cluster of our own ends with the study, which its workers would report as lost connections
-    options = {} if address else {"silence_logs": logging.CRITICAL}
-    try:
-        client = Client(address, **options)
-    except OSError as error:
-        raise ValueError(f"No Dask scheduler answers at DASK_SCHEDULER_ADDRESS={address}: {error}") from error
     # a job that was busy is asked for again: Dask would answer "pure" calls from memory
-    with client, client.get_executor(pure=False) as executor:
+    with dask_client() as client, client.get_executor(pure=False) as executor:
         yield executor, sum(client.nthreads().values())
 
 

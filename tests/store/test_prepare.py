@@ -17,7 +17,8 @@ import monai_ssl
 from monai_ssl.files import read_json
 from monai_ssl.store import PrepareOptions, Store, prepare, write_sheet
 from monai_ssl.store import convert as convert_module
-from monai_ssl.store.layout import locked
+from monai_ssl.store.dask_pool import DaskPool
+from monai_ssl.store.layout import create_store, locked, store_secret
 from monai_ssl.store.pool import WorkerKilledError, WorkerPool
 from monai_ssl.store.selection import holds_labels, looks_like_labels
 
@@ -288,6 +289,114 @@ def test_processes_give_what_one_gives(tmp_path):
     (tmp_path / "two" / "private" / "secret").write_bytes((tmp_path / "one" / "private" / "secret").read_bytes())
     prepare(tmp_path / "src", tmp_path / "two", PrepareOptions(workers=2))
     assert manifest(tmp_path / "one") == manifest(tmp_path / "two")
+
+
+def several(src):
+    """Sources of two patients with the same bytes and with the same voxels, in four dimensions, labels, one broken."""
+    for i in range(4):
+        nifti(src / f"p{i}" / "ct.nii.gz", ct(i))
+    nifti(src / "p4" / "copy.nii.gz", ct(1))
+    nifti(src / "p0" / "copy.nii.gz", ct(3))
+    nifti(src / "p3" / "own.nii.gz", ct(7))
+    nifti(src / "p5" / "same_voxels.nii", ct(2))
+    nifti(src / "p6" / "parts.nii.gz", np.stack([mr(i) for i in range(3)], -1))
+    nifti(src / "p6" / "parts_label.nii.gz", ct())
+    cut(nifti(src / "p7" / "cut.nii.gz", ct(9, (30, 30, 30))))
+
+
+def content_of_store(store):
+    kept = [*(store / "scans").iterdir(), store / "manifest.json"]
+    kept += [store / "private" / name for name in ("hashes.json", "sources.json", "secret")]
+    return {path.relative_to(store).as_posix(): path.read_bytes() for path in kept}
+
+
+def same_secret(one, two):
+    (two / "private").mkdir(parents=True, mode=0o700)
+    (two / "private" / "secret").write_bytes((one / "private" / "secret").read_bytes())
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1), (3, 2, 1)])
+def test_shards_in_any_order_and_one_lost_give_the_store_of_one_machine(tmp_path, order):
+    several(tmp_path / "src")
+    whole = prepare(tmp_path / "src", tmp_path / "whole", PrepareOptions(workers=0, four_d="split"))
+    store = tmp_path / "store"
+    same_secret(tmp_path / "whole", store)
+    for part in order:
+        prepare(tmp_path / "src", store, PrepareOptions(workers=0, four_d="split", shard=(part, 3)))
+    assert len(Store(store)) == 0, "a store of shards is none before it is complete"
+    merged = prepare(tmp_path / "src", store, PrepareOptions(workers=0, four_d="split"))
+    assert content_of_store(store) == content_of_store(tmp_path / "whole")
+    assert (merged.scans, merged.patients, merged.duplicates) == (9, 5, whole.duplicates)
+    assert len(merged.prepared) == 0 if len(order) == 3 else len(merged.prepared) > 0
+    assert not [*(store / "private").glob("hashes-*")]
+
+
+def test_shards_run_beside_each_other_and_not_beside_a_whole_run(tmp_path):
+    nifti(tmp_path / "src" / "a.nii.gz", ct())
+    nifti(tmp_path / "src" / "b.nii.gz", ct(1))
+    shard = PrepareOptions(workers=0, shard=(2, 2))
+    with pytest.raises(ValueError, match="`shard` must be i/n with i from 1 to n, got 3/2"):
+        PrepareOptions(shard=(3, 2))
+    prepare(tmp_path / "src", tmp_path / "store", shard)
+    with locked(tmp_path / "store", shared=True):
+        # in a process of its own, as the lock is held in this one
+        run = [
+            sys.executable,
+            "-m",
+            "monai_ssl",
+            "prepare",
+            str(tmp_path / "src"),
+            str(tmp_path / "store"),
+            "--workers=0",
+        ]
+        refused = subprocess.run(run, capture_output=True, text=True)
+        beside = subprocess.run([*run, "--shard", "1/2"], capture_output=True, text=True)
+    assert refused.returncode and "is being prepared by another process" in refused.stderr
+    assert beside.returncode == 0 and "when all have ended: `python -m monai_ssl prepare" in beside.stdout
+    assert prepare(tmp_path / "src", tmp_path / "store", HERE).already == 2
+    with pytest.raises(ValueError, match="was prepared with modality=auto"):
+        prepare(tmp_path / "src", tmp_path / "store", PrepareOptions(workers=0, modality="ct", shard=(1, 2)))
+
+
+def test_machines_that_begin_at_once_agree_on_the_key_of_pseudonyms(tmp_path, monkeypatch):
+    create_store(tmp_path)
+    real = os.link
+
+    def link(mine, there):
+        # another machine was faster
+        monkeypatch.setattr(os, "link", real)
+        link.other = store_secret(tmp_path)
+        real(mine, there)
+
+    monkeypatch.setattr(os, "link", link)
+    assert store_secret(tmp_path) == link.other and len(link.other) == 64
+    assert [path.name for path in (tmp_path / "private").iterdir()] == ["secret"]
+
+
+def die_at_first(job: Path) -> str:
+    if not job.exists():
+        job.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job.name
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_store_of_one_machine_and_takes_up_what_is_lost(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    several(tmp_path / "src")
+    prepare(tmp_path / "src", tmp_path / "whole", PrepareOptions(workers=0, four_d="split"))
+    same_secret(tmp_path / "whole", tmp_path / "store")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as nodes:
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", nodes.scheduler_address)
+        monkeypatch.chdir(tmp_path)
+        prepare("src", "store", PrepareOptions(four_d="split", backend="dask"))
+        nodes.scheduler.allowed_failures = 1
+        jobs = [tmp_path / "lost once", tmp_path]
+        assert dict(DaskPool(die_at_first).run(jobs)) == {job: job.name for job in jobs}
+        results = dict(DaskPool(die_on_three).run(iter(range(6))))
+    assert isinstance(results.pop(3), WorkerKilledError)
+    assert results == {job: job * job for job in range(6) if job != 3}
+    assert content_of_store(tmp_path / "store") == content_of_store(tmp_path / "whole")
 
 
 def die_on_three(job: int) -> int:
