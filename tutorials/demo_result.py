@@ -117,11 +117,16 @@ def label_slice(encoder: nn.Module, known: Scan, image: Tensor, at: int) -> Tens
     return torch.as_tensor(scores)[0, ..., at - first].argmax(0)
 
 
-def curve(output_dir: Path) -> list[float]:
-    """Return the validation Dice of a fine-tuning run, epoch by epoch, from its MLflow record."""
-    query = "SELECT value FROM metrics WHERE key LIKE '%val_mean_dice%' ORDER BY step"
-    with sqlite3.connect(output_dir / "mlruns.db") as database:
-        return [float(value) for (value,) in database.execute(query)]
+def curve(output_dir: Path, record: Path) -> list[float]:
+    """Return the validation Dice of a fine-tuning run, epoch by epoch, from the MLflow record."""
+    from monai_ssl.mlflow_place import read_note
+
+    metric = "SELECT value FROM metrics JOIN runs USING (run_uuid) WHERE key LIKE '%val_mean_dice%'"
+    with sqlite3.connect(record) as database:
+        return [
+            float(value)
+            for (value,) in database.execute(f"{metric} AND name = ? ORDER BY step", read_note(output_dir)[:1])
+        ]
 
 
 def p_value(scores: Mapping[str, Sequence[float]]) -> float:
