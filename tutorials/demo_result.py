@@ -143,20 +143,24 @@ def spread(values: Sequence[float]) -> str:
 
 def conclusion(probed: Scores, curves: Curves) -> str:
     """Return what was shown on this patient, in the words that the numbers allow."""
-    above = all(min(scores["pre-trained"]) > max(scores["untrained"]) for scores in probed.values())
-    ends = {name: [values[-1] for values in runs] for name, runs in curves.items()}
-    gain = mean(ends["pre-trained"]) - mean(ends["from scratch"])
-    tuned = min(ends["pre-trained"]) > max(ends["from scratch"])
-    frozen = (
-        "Every pre-trained network tells the structures of a patient it never saw better than every untrained one"
-        if above
-        else "On a patient that it never saw, frozen features do not set pre-trained networks apart from untrained ones"
-    )
-    better = "in every seed" if tuned else "which is within what seeds differ by"
+    apart = [_apart(scores["pre-trained"], scores["untrained"]) for scores in probed.values()]
+    frozen = {
+        (True, 1): "every pre-trained network tells them better than every untrained one",
+        (True, -1): "every pre-trained network tells them worse than every untrained one",
+    }.get((len(set(apart)) == 1, apart[0]), "pre-trained and untrained networks are not set apart")
+    tuned, scratch = ([values[-1] for values in curves[name]] for name in ("pre-trained", "from scratch"))
+    gain = mean(tuned) - mean(scratch)
+    clear = "in every seed" if _apart(tuned, scratch) else "but seeds differ by as much"
     return (
-        f"Shown: {frozen}; fine-tuning from them ends {gain:+.3f} Dice from scratch, {better}. "
-        "It is one test patient: to know whether pre-training helps patients at large, take dozens of them and a study."
+        f"Shown: asked about structures of a patient that it never saw, {frozen}. Fine-tuned, the pre-trained end "
+        f"{abs(gain):.3f} Dice {'above' if gain >= 0 else 'below'} training from scratch, {clear}. It is one patient: "
+        "to know whether pre-training helps patients at large, take dozens of them and a study."
     )
+
+
+def _apart(a: Sequence[float], b: Sequence[float]) -> int:
+    """Return 1 when all of ``a`` lie above all of ``b``, -1 when below, else 0."""
+    return (min(a) > max(b)) - (max(a) < min(b))
 
 
 def draw(
