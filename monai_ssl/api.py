@@ -191,7 +191,8 @@ def _run(stock: stock_runs.StockRun, settings: Mapping[str, Any]) -> Path:
     """Run a bundle in this process; return the folder of its results."""
     from monai.bundle import run
 
-    from monai_ssl.bundle.command_line import literal, refuse_unknown_keys
+    from monai_ssl.bundle.command_line import refuse_unknown_keys
+    from monai_ssl.config_texts import literal
 
     given = {key: literal(value) for key, value in {**stock.settings, **settings}.items()}
     refuse_unknown_keys({"config_file": str(stock.files), **{key: str(value) for key, value in given.items()}})

@@ -17,8 +17,9 @@ from monai.bundle import ConfigParser
 from PIL import Image
 
 from monai_ssl import bundle
-from monai_ssl.bundle.command_line import literal, refuse_unknown_keys, refuse_unread, typed, understand_words
+from monai_ssl.bundle.command_line import refuse_unknown_keys, refuse_unread, typed, understand_words
 from monai_ssl.bundle.run_recipe import _described
+from monai_ssl.config_texts import literal
 from monai_ssl.data import LabeledImages, PretrainingScans
 from monai_ssl.errors import sentence_of
 from monai_ssl.handlers import Export

@@ -11,6 +11,7 @@ from typing import Any
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 
+from monai_ssl.config_texts import EXPRESSION_SIGNS
 from monai_ssl.errors import nearest
 
 _OF_MONAI = {
@@ -39,7 +40,6 @@ _READ_BY_RUN = _OF_MONAI - {"bundle_root"}
 _PATHS = {"bundle_root", "weights", "init_weights", "exclude", "probe_list", "words", "start_from", "checkpoint"}
 _PATHS |= {"resume", "datalist", "patients", "memory", "decoder_weights"}
 """Keys of the bundles that are paths or none, beside those that end in ``_dir``."""
-_OF_EXPRESSIONS = ("@", "$", "%")
 _JSON_WORDS = {"true": True, "false": False, "null": None}
 _REFERENCE = re.compile(r"[@%](\w+)")
 
@@ -138,22 +138,11 @@ def understand_words(words: Mapping[str, str], references: MutableMapping[str, A
         is_text = isinstance(meant, str) and ("#" in meant or _is_file(key, meant))
         if key in _READ_BY_RUN or (meant == read and type(meant) is type(read) and not is_text):
             continue
-        if isinstance(meant, str) and meant.startswith(_OF_EXPRESSIONS) and not _is_file(key, meant):
+        if isinstance(meant, str) and meant.startswith(EXPRESSION_SIGNS) and not _is_file(key, meant):
             continue
         if "#" in key or "::" in key:
             raise ValueError(f"`--{key} {word}` is read as {read!r}: write it as Python does, {meant!r} in quotes.")
         references[key] = meant
-
-
-def literal(value: Any) -> Any:
-    """Return what MONAI resolves to ``value``: it reads ``#`` in a text as the sign before a part of a key.
-
-    >>> ConfigParser({"a": literal("runs/no #1")}).get_parsed_content("a")
-    'runs/no #1'
-    """
-    if not isinstance(value, str) or "#" not in value or value.startswith(_OF_EXPRESSIONS):
-        return value
-    return f"${value!r}".replace("#", "\\x23").replace("@", "\\x40")
 
 
 def _meant(key: str, word: str, read: Any) -> Any:
@@ -176,4 +165,4 @@ def _is_file(key: str, word: str) -> bool:
     return _is_path(key) and word not in _JSON_WORDS and Path(word).exists()
 
 
-__all__ = ["literal", "refuse_unknown_keys", "refuse_unread", "typed", "under_monai_bundle", "understand_words"]
+__all__ = ["refuse_unknown_keys", "refuse_unread", "typed", "under_monai_bundle", "understand_words"]

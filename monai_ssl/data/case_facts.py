@@ -21,7 +21,7 @@ from monai_ssl.io.readers import read
 from monai_ssl.io.volume import Grid, ReadError
 from monai_ssl.machine import cores
 from monai_ssl.store.conform import decide_modality, finite_sample
-from monai_ssl.store.convert import file_signature
+from monai_ssl.store.conversion.convert import file_signature
 from monai_ssl.store.layout import memory
 from monai_ssl.store.statistics import OFFSET, histogram
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from monai_ssl.data.pretraining import PretrainingScans
-from monai_ssl.store.store import Scan, Scans
+from monai_ssl.store.scan import Scan
+from monai_ssl.store.store import Scans
 
 _TURNED = 1e-2
 """Voxels by which the axes of two grids may part over the length of a scan."""
@@ -37,7 +38,9 @@ class Visit:
             start: first voxel (D,) in the first scan.
             size: in voxels (D,) of the first scan.
         """
-        scale, shift = grid_map(self.scans[0], self.scans[number])
+        found = grid_map(self.scans[0], self.scans[number])
+        assert found is not None, "scans of a visit are on one grid"
+        scale, shift = found
         # edges lie half a voxel beside the centers that indices count
         low, high = (scale * (edge - 0.5) + shift + 0.5 for edge in (start, start + size))
         shape = np.array(self.scans[number].shape[1:])

@@ -12,9 +12,10 @@ from monai_ssl.store.intensity import (
 from monai_ssl.store.layout import source_names
 from monai_ssl.store.prepare import PrepareOptions, prepare
 from monai_ssl.store.report import Report
+from monai_ssl.store.scan import Scan
 from monai_ssl.store.sheet import write_sheet
 from monai_ssl.store.splits import Split, label_fractions, load_split, save_split, split_by_patient
-from monai_ssl.store.store import Scan, Store
+from monai_ssl.store.store import Store
 
 __all__ = [
     "CTWindow",

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from monai_ssl.store.content import NEAR, difference
+from monai_ssl.store.scan import Scan
 from monai_ssl.store.splits import load_split
-from monai_ssl.store.store import Scan, Store
+from monai_ssl.store.store import Store
 
 logger = logging.getLogger(__name__)
 

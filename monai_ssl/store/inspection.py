@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from monai_ssl.store.content import NEAR, difference, same_content
-from monai_ssl.store.store import Scan, Store
+from monai_ssl.store.scan import Scan
+from monai_ssl.store.store import Store
 
 _LISTED = 10
 _COMPARED = 3000

@@ -19,7 +19,7 @@ from monai_ssl.io.patient_rule import patient_rule
 from monai_ssl.machine import cores
 from monai_ssl.store.compressed import BLOSC2
 from monai_ssl.store.content import same_content
-from monai_ssl.store.convert import (
+from monai_ssl.store.conversion.convert import (
     Conversion,
     Converted,
     all_records,
@@ -29,8 +29,9 @@ from monai_ssl.store.convert import (
     is_complete,
     scan_key,
 )
-from monai_ssl.store.dask_pool import DaskPool
-from monai_ssl.store.hashes import known_hashes, write_hashes
+from monai_ssl.store.conversion.dask_pool import DaskPool
+from monai_ssl.store.conversion.hashes import known_hashes, write_hashes
+from monai_ssl.store.conversion.pool import WorkerKilledError, WorkerPool
 from monai_ssl.store.layout import (
     MANIFEST,
     PRIVATE,
@@ -46,13 +47,12 @@ from monai_ssl.store.layout import (
 )
 from monai_ssl.store.manifest import listed_keys
 from monai_ssl.store.patients import basis_of, settled
-from monai_ssl.store.pool import WorkerKilledError, WorkerPool
 from monai_ssl.store.prepare_options import PrepareOptions
 from monai_ssl.store.records import write_manifest
 from monai_ssl.store.report import Report, mixed_modalities
 from monai_ssl.store.selection import refusal
 
-_PRELOADED = ["monai_ssl.store.convert", *sorted({entry.reader.rpartition(".")[0] for entry in FORMATS})]
+_PRELOADED = ["monai_ssl.store.conversion.convert", *sorted({entry.reader.rpartition(".")[0] for entry in FORMATS})]
 _KILLED = "its worker process was killed, probably for want of memory: use fewer --workers or a larger machine"
 
 

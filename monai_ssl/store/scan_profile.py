@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from monai_ssl.store.store import Scan
+from monai_ssl.store.scan import Scan
 
 _CELLS = 8
 _VOXELS = 64

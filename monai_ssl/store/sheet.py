@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from monai_ssl.store.store import Scan
+from monai_ssl.store.scan import Scan
 
 _TILE, _TEXT, _GAP = 160, 14, 6
 _ROW = (3 * (_TILE + _GAP) + 2 * _GAP, _TILE + _TEXT + _GAP)

@@ -1,4 +1,4 @@
-"""Store: prepared scans as memory-mapped arrays, whose windows are read straight from the disk."""
+"""Store: the scans of a folder that `prepare` wrote, selected by a table that is mapped, not held."""
 
 from __future__ import annotations
 
@@ -9,136 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from monai_ssl.store.array_maps import array_map, size_problem
-from monai_ssl.store.body_box import Box
 from monai_ssl.store.intensity import Intensity, default_intensity
-from monai_ssl.store.layout import MANIFEST, array_path
+from monai_ssl.store.layout import MANIFEST
 from monai_ssl.store.records import Records
-
-Slices = tuple[slice | int, ...]
-
-
-class Scan:
-    """One scan of a store: (C, *spatial), axes in RAS order, read window by window.
-
-    Indexing with a tuple of slices reads that window and returns float32 in [0, 1]; nothing else is read. A scan can
-    be pickled and holds no file open.
-
-    Args:
-        store: folder of the store.
-        record: the entry of the manifest.
-        intensity: how stored values become [0, 1].
-    """
-
-    def __init__(self, store: Path, record: Mapping[str, Any], intensity: Intensity) -> None:
-        self.key: str = record["key"]
-        self.path = array_path(store, record)
-        self.intensity = intensity
-        # pseudonyms of the visit and of its frame of coordinates; empty where nothing tells
-        self.session = str(record.get("session", "")), str(record.get("frame", ""))
-        self._record = record
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(C, *spatial)."""
-        return tuple(self._record["shape"])
-
-    @property
-    def spatial_dims(self) -> int:
-        return len(self._record["shape"]) - 1
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Of the stored values."""
-        return np.dtype(self._record["dtype"])
-
-    @property
-    def spacing(self) -> tuple[float, ...]:
-        """Millimeters of each spatial axis."""
-        return tuple(self._record["spacing"])
-
-    @property
-    def affine(self) -> np.ndarray:
-        """(4, 4), from voxel indices to RAS millimeters."""
-        return np.asarray(self._record["affine"], np.float64)
-
-    @property
-    def modality(self) -> str:
-        return str(self._record["modality"])
-
-    @property
-    def patient(self) -> str:
-        """Pseudonym; the same for all scans of a patient in a store."""
-        return str(self._record["patient"])
-
-    @property
-    def content(self) -> str:
-        """Equal for equal voxels, whatever file they came from; empty in stores of version 0.1."""
-        return str(self._record.get("content", ""))
-
-    @property
-    def look(self) -> str:
-        """A perceptual hash, see :func:`monai_ssl.store.content.difference`; empty in stores of version 0.1."""
-        return str(self._record.get("look", ""))
-
-    @property
-    def body_box(self) -> Box:
-        """First voxel and one past the last voxel of the body, for each spatial axis."""
-        lo, hi = self._record["body_box"]
-        return tuple(lo), tuple(hi)
-
-    @property
-    def statistics(self) -> dict[str, float]:
-        """Of the stored values of the whole scan; the names stand in :mod:`monai_ssl.store.statistics`."""
-        return dict(self._record["statistics"])
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was noteworthy when the scan was prepared."""
-        return tuple(self._record["notes"])
-
-    def raw(self, slices: Slices | slice | int = ()) -> np.ndarray:
-        """Return a copy of a window as stored (HU in CT)."""
-        return np.array(self._window(slices))
-
-    def __getitem__(self, slices: Slices | slice | int) -> np.ndarray:
-        return self.intensity(self._window(slices), self._record["statistics"])
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Scan) and self.path == other.path
-
-    def __hash__(self) -> int:
-        return hash(self.path)
-
-    def __repr__(self) -> str:
-        return f"Scan({self.key}, {self.modality}, shape={self.shape}, spacing={self.spacing})"
-
-    def damage(self) -> str | None:
-        """Say in what the array's file is not as it was prepared, by its size alone; ``None`` when it is."""
-        return size_problem(self.path, self._record["bytes"])
-
-    @property
-    def compression(self) -> str | None:
-        """``"blosc2"``, or ``None`` where the array lies uncompressed."""
-        return self._record.get("compression")
-
-    def _window(self, slices: Slices | slice | int) -> np.ndarray:
-        """Return a window, as a view of the memory map where there is one.
-
-        Raises:
-            ValueError: when the array cannot be opened, its file was cut short, or it cannot be decoded.
-        """
-        try:
-            array = array_map(self.path, self.shape, self.dtype, self._record["bytes"])
-            return array[slices]
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"Scan {self.key} of the store {error}: run `python -m monai_ssl prepare SRC STORE` again, which "
-                "restores what is missing, then continue with `--resume true`."
-            ) from error
+from monai_ssl.store.scan import Scan
 
 
 class Store(Sequence[Scan]):
@@ -302,4 +176,4 @@ def _among(column: np.ndarray, names: Iterable[str]) -> np.ndarray:
     return np.isin(column, wanted) if len(wanted) else np.zeros(len(column), bool)
 
 
-__all__ = ["Scan", "Scans", "Store"]
+__all__ = ["Scans", "Store"]

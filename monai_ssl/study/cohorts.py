@@ -15,7 +15,7 @@ from monai_ssl.io.listing import files_at, source_at
 from monai_ssl.io.readers import read
 from monai_ssl.io.volume import ReadError
 from monai_ssl.store.content import content_of
-from monai_ssl.store.convert import content_hash
+from monai_ssl.store.conversion.convert import content_hash
 from monai_ssl.store.splits import label_fractions
 from monai_ssl.study.plan import StudyTask
 from monai_ssl.study.plan.bundle_files import digest

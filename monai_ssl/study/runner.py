@@ -15,8 +15,8 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 from torch.nn import Module
 
-from monai_ssl.bundle.command_line import literal
 from monai_ssl.bundle_folders import bundle_of, config_file
+from monai_ssl.config_texts import literal
 from monai_ssl.errors import AnotherRunError
 from monai_ssl.evaluation import encoder_statistics
 from monai_ssl.files import read_json, write_json

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from monai_ssl.data.cases import Case
 from monai_ssl.data.fingerprint import cases_fingerprint
 from monai_ssl.errors import AnotherRunError
-from monai_ssl.store.convert import content_hash
+from monai_ssl.store.conversion.convert import content_hash
 
 logger = logging.getLogger(__name__)
 _MAY_CHANGE = ("max_epochs", "lr", "head_lr", "lr_warmup_epochs")

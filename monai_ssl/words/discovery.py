@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_ssl.store.store import Scan
+from monai_ssl.store.scan import Scan
 from monai_ssl.words.word_list import Window, Word, WordList
 
 Accept = Callable[[np.ndarray], bool]

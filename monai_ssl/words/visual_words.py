@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from monai_ssl.data.pretraining import PretrainingScans
+from monai_ssl.store.scan import Scan
 from monai_ssl.store.scan_profile import scan_profiles
-from monai_ssl.store.store import Scan
 from monai_ssl.words.discovery import Accept, Described, WordOptions, discover_words
 from monai_ssl.words.word_list import LocatedWord, WordList
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl.files import atomic, read_json
-from monai_ssl.store.store import Scan, Slices
+from monai_ssl.store.scan import Scan, Slices
 
 FORMAT = 1
 _FORMER_KEY = "held_out"

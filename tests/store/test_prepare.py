@@ -16,10 +16,10 @@ from PIL import Image
 import monai_ssl
 from monai_ssl.files import read_json
 from monai_ssl.store import PrepareOptions, Store, prepare, write_sheet
-from monai_ssl.store import convert as convert_module
-from monai_ssl.store.dask_pool import DaskPool
+from monai_ssl.store.conversion import convert as convert_module
+from monai_ssl.store.conversion.dask_pool import DaskPool
+from monai_ssl.store.conversion.pool import WorkerKilledError, WorkerPool
 from monai_ssl.store.layout import create_store, locked, store_secret
-from monai_ssl.store.pool import WorkerKilledError, WorkerPool
 from monai_ssl.store.selection import holds_labels, looks_like_labels
 
 HERE = PrepareOptions(workers=0)

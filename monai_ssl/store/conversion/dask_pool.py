@@ -7,11 +7,11 @@ from itertools import islice
 from typing import Generic
 
 from monai_ssl.dask_client import dask_client
-from monai_ssl.store.pool import J, R, WorkerKilledError
+from monai_ssl.store.conversion.pool import J, R, WorkerKilledError
 
 
 class DaskPool(Generic[J, R]):
-    """Applies a function to jobs, as :class:`monai_ssl.store.pool.WorkerPool` does.
+    """Applies a function to jobs, as :class:`monai_ssl.store.conversion.pool.WorkerPool` does.
 
     Args:
         function: importable by the workers of the cluster.
