@@ -118,15 +118,18 @@ def _train(job: Job, cell: CellJob, overrides: Mapping[str, Any], folder: StudyF
     written = JobFolder(Path(overrides["ckpt_dir"])).curve
     curve: list[list[float]] = read_json(written, [])
 
+    def begin(engine: Engine) -> None:
+        # what came after the checkpoint, which is loaded by now, is trained again
+        curve[:] = [point for point in curve if point[0] <= engine.state.iteration]
+
     def remember(engine: Engine) -> None:
-        value, now = float(engine.state.metrics[metric]), int(trainer.state.iteration)
-        # what came after the last checkpoint is trained again
-        curve[:] = [point for point in curve if point[0] < now]
+        value = float(engine.state.metrics[metric])
         # an AUC of few validation patients that are all of one class is no number
         if math.isfinite(value):
-            curve.append([now, value])
+            curve.append([int(trainer.state.iteration), value])
         write_json(written, curve)
 
+    trainer.add_event_handler(Events.STARTED, begin)
     validator.add_event_handler(Events.COMPLETED, remember)
     flow.run()
     if cell.select == "last":
