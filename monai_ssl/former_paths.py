@@ -17,18 +17,20 @@ R = TypeVar("R")
 SAME_NAME = {
     "io": "check_sums companions discovery geometry metaimage nifti patient_hints readers volume",
     "samples": "package_files phantom projection unpack",
-    "store": "body_box conform convert inspection intensity layout manifest pool prepare report resample scan_profile "
+    "store": "body_box conform inspection intensity layout manifest prepare report resample scan_profile "
     "selection sheet splits statistics store",
     "words": "visual_words",
 }
 OTHER_NAME = {
     "class_list": "data.cases",
+    "convert": "store.conversion.convert",
     "datalist": "data.cases",
     "dicom": "io.dicom.source",
     "image_files": "io.images",
     "itk_files": "io.itk",
     "labelled": "data.labeled",
     "phantom_anatomy": "samples.anatomy",
+    "pool": "store.conversion.pool",
     "samples": "samples.cohort",
     "word_discovery": "words.discovery",
     "words": "words.word_list",

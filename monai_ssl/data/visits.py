@@ -29,6 +29,7 @@ class Visit:
         self.scans = tuple(scans)
         first = self.scans[0]
         self.key, self.shape, self.body_box = first.key, first.shape, first.body_box
+        self._maps = [between for scan in self.scans if (between := grid_map(first, scan)) is not None]
 
     def box(self, number: int, start: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return start and size of a box of the first scan in voxels of scan ``number``, cut at its border.
@@ -38,9 +39,7 @@ class Visit:
             start: first voxel (D,) in the first scan.
             size: in voxels (D,) of the first scan.
         """
-        found = grid_map(self.scans[0], self.scans[number])
-        assert found is not None, "scans of a visit are on one grid"
-        scale, shift = found
+        scale, shift = self._maps[number]
         # edges lie half a voxel beside the centers that indices count
         low, high = (scale * (edge - 0.5) + shift + 0.5 for edge in (start, start + size))
         shape = np.array(self.scans[number].shape[1:])
