@@ -11,7 +11,7 @@ from monai.networks import nets
 from monai.networks.nets.segresnet_ds import SegResEncoder
 from torch import nn
 
-from monai_ssl.networks import ConvEncoder, Encoder, ResidualEncoder, ResNetEncoder, as_encoder
+from monai_ssl.networks import ConvEncoder, Encoder, ResidualEncoder, ResNetEncoder, VisionTransformer, as_encoder
 
 PAGE = Path(__file__).parent / "monai_networks.md"
 START, END = "<!-- networks -->\n", "<!-- /networks -->"
@@ -38,6 +38,10 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "`EfficientNetBN`, b0": lambda: nets.EfficientNetBN("efficientnet-b0", False, spatial_dims=3, in_channels=1),
     **{
         f"ResEnc-{s}: `ResidualEncoder(size='{s}')`": lambda s=s: ResidualEncoder(size=s) for s in ("S", "M", "L", "XL")
+    },
+    **{
+        f"Primus-{s}: `VisionTransformer(size='{s}')`": lambda s=s: VisionTransformer(size=s)
+        for s in ("S", "B", "M", "L")
     },
     "`ConvEncoder`, that of the papers": ConvEncoder,
     "`ResNetEncoder`, 18, 2-D": lambda: ResNetEncoder(2, 1),

@@ -34,6 +34,14 @@ RECIPES = {
         name: {"_target_": f"monai.networks.nets.{name.split()[0]}", "spatial_dims": 2, **arguments}
         for name, arguments in MONAI.items()
     },
+    "VisionTransformer": {
+        "_target_": "monai_ssl.networks.VisionTransformer",
+        "spatial_dims": 2,
+        "window_size": [32, 32],
+        "width": 16,
+        "depth": 1,
+        "heads": 2,
+    },
     "ResEnc": {"_target_": "monai_ssl.networks.ResidualEncoder", "spatial_dims": 2, "widths": [4, 8], "depths": [1, 1]},
 }
 METHODS = {
