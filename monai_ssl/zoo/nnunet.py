@@ -185,7 +185,7 @@ def _differences(card: ModelCard, patch_size: Sequence[int]) -> list[str]:
         seen = " x ".join(map(str, card.window_size)) or "windows of a size that the card does not state"
         sentences.append(
             f"nnU-Net will train on {' x '.join(map(str, patch_size))} (z, y, x), the nearest size that its network "
-            f"takes; pre-training saw {seen} (x, y, z)."
+            f"trains on; pre-training saw {seen} (x, y, z)."
         )
     if card.spacing is None:
         sentences.append("Pre-training kept the spacing of the scans: `-am like_pretrained` will take nnU-Net's own.")
