@@ -40,7 +40,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
         f"ResEnc-{s}: `ResidualEncoder(size='{s}')`": lambda s=s: ResidualEncoder(size=s) for s in ("S", "M", "L", "XL")
     },
     **{
-        f"Primus-{s}: `VisionTransformer(size='{s}')`": lambda s=s: VisionTransformer(size=s)
+        f"Primus-{s}: `VisionTransformer(size='{s}')`, 160³": lambda s=s: VisionTransformer(size=s)
         for s in ("S", "B", "M", "L")
     },
     "`ConvEncoder`, that of the papers": ConvEncoder,

@@ -6,7 +6,7 @@ from torch.utils.data import default_collate
 
 from monai_ssl.engines import SSLTrainer
 from monai_ssl.handlers import Checkpoint
-from monai_ssl.methods import BYOL, MAE, AutoEncoder, BarlowTwins, Method, MoCo, SimCLR, SimSiam
+from monai_ssl.methods import BYOL, MAE, AutoEncoder, BarlowTwins, MAEViT, Method, MoCo, SimCLR, SimMIM, SimSiam
 from monai_ssl.networks import Encoder, MonaiEncoder, RestorationUNet, SkipUNet, as_encoder, build, recipe_of
 from monai_ssl.transfer import ModelCard, export_weights, load_weights, matching_encoder
 
@@ -43,6 +43,15 @@ RECIPES = {
         "heads": 2,
     },
     "ResEnc": {"_target_": "monai_ssl.networks.ResidualEncoder", "spatial_dims": 2, "widths": [4, 8], "depths": [1, 1]},
+    "Primus": {
+        "_target_": "monai_ssl.networks.VisionTransformer",
+        "spatial_dims": 2,
+        "window_size": [32, 16],
+        "width": 8,
+        "depth": 2,
+        "heads": 2,
+        "drop_path": 0.5,
+    },
 }
 METHODS = {
     "SimCLR": lambda e: SimCLR(e, hidden=8, dim=4),
@@ -53,6 +62,8 @@ METHODS = {
     "BarlowTwins": lambda e: BarlowTwins(e, widths=(8, 8)),
     "SimSiam": lambda e: SimSiam(e, dim=8, hidden=4),
 }
+TOKENS = {"MAEViT": MAEViT, "SimMIM": lambda e: SimMIM(RestorationUNet(e))}
+"""Of transformers alone."""
 HEAVY = ("SwinUNETR v2", "FlexibleUNet", "EfficientNetBN", "SwinUNETR")
 CASES = [
     *((network, method) for network in RECIPES for method in ("SimCLR", "AutoEncoder")),
@@ -62,6 +73,7 @@ CASES = [
         for method in METHODS
         if method not in ("SimCLR", "AutoEncoder")
     ),
+    *(("Primus", method) for method in TOKENS),
 ]
 
 
@@ -69,7 +81,7 @@ def made(network: str, method: str) -> Method:
     torch.manual_seed(0)
     encoder = as_encoder(build(RECIPES[network]))
     assert isinstance(encoder, Encoder)
-    return METHODS[method](encoder)
+    return {**METHODS, **TOKENS}[method](encoder)
 
 
 def batches(side: int) -> list[dict[str, torch.Tensor]]:
@@ -79,7 +91,8 @@ def batches(side: int) -> list[dict[str, torch.Tensor]]:
         view = torch.rand(1, side, side, generator=generator)
         visible = torch.zeros(1, side, side, dtype=torch.bool)
         visible[:, : side // 2] = True
-        samples.append({"view": view, "target": view, "view1": view, "view2": view.flip(1), "visible": visible})
+        views = {"view": view, "target": view, "view1": view, "view2": view.flip(1), "visible": visible}
+        samples.append({**views, "tokens": torch.randperm((side // 8) ** 2, generator=generator)[:4]})
     return [default_collate(samples[:2]), default_collate(samples[2:])]
 
 
