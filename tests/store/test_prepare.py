@@ -381,22 +381,28 @@ def die_at_first(job: Path) -> str:
 
 
 @pytest.mark.slow
-def test_a_cluster_gives_the_store_of_one_machine_and_takes_up_what_is_lost(tmp_path, monkeypatch):
+def test_a_cluster_gives_the_store_of_one_machine(tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
     several(tmp_path / "src")
     prepare(tmp_path / "src", tmp_path / "whole", PrepareOptions(workers=0, four_d="split"))
     same_secret(tmp_path / "whole", tmp_path / "store")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as nodes:
+    threads = {"processes": False, "protocol": "tcp", "host": "127.0.0.1", "dashboard_address": None}
+    with distributed.LocalCluster(2, threads_per_worker=1, **threads) as nodes:
         monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", nodes.scheduler_address)
         monkeypatch.chdir(tmp_path)
         prepare("src", "store", PrepareOptions(four_d="split", backend="dask"))
-        nodes.scheduler.allowed_failures = 1
-        jobs = [tmp_path / "lost once", tmp_path]
-        assert dict(DaskPool(die_at_first).run(jobs)) == {job: job.name for job in jobs}
-        results = dict(DaskPool(die_on_three).run(iter(range(6))))
-    assert isinstance(results.pop(3), WorkerKilledError)
-    assert results == {job: job * job for job in range(6) if job != 3}
     assert content_of_store(tmp_path / "store") == content_of_store(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_what_a_lost_worker_of_a_cluster_did_is_taken_up_by_others(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as nodes:
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", nodes.scheduler_address)
+        lost = tmp_path / "lost once"
+        assert dict(DaskPool(die_at_first).run([lost])) == {lost: "lost once"}
+        nodes.scheduler.allowed_failures = 0
+        assert isinstance(dict(DaskPool(die_on_three).run([3]))[3], WorkerKilledError)
 
 
 def die_on_three(job: int) -> int:
