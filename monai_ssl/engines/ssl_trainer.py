@@ -20,6 +20,7 @@ from monai_ssl.engines.precision import autocast_dtype, needs_scaler
 from monai_ssl.engines.prefetcher import Prefetcher
 from monai_ssl.engines.randomness import seed_iteration
 from monai_ssl.engines.recomputation import recompute_blocks
+from monai_ssl.losses import FeatureQueue, MemoryBank
 from monai_ssl.methods.base import Method
 from monai_ssl.transforms.views import BatchViews
 
@@ -209,10 +210,20 @@ def _distributed(method: Method, device: torch.device) -> nn.Module:
     network: nn.Module = method
     if device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(method)
+    banks = _bank_buffers(method)
+    for name in banks:
+        torch.distributed.broadcast(network.get_buffer(name), 0)
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(network, banks)
     unused = method.sparse_gradients or len(method.steps) > 1
     return DistributedDataParallel(
         network, device_ids=[device.index] if device.type == "cuda" else None, find_unused_parameters=unused
     )
+
+
+def _bank_buffers(method: Method) -> list[str]:
+    """Return the names of large buffers that all processes update alike; else all would be sent before every pass."""
+    banks = [(name, bank) for name, bank in method.named_modules() if isinstance(bank, (MemoryBank, FeatureQueue))]
+    return [f"{name}.{key}" for name, bank in banks for key, _ in bank.named_buffers(recurse=False)]
 
 
 def _memory_format(method: Method) -> torch.memory_format:

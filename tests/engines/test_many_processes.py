@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from distributed_cases import METHODS, Scans, batches, built, checkpointed, from_scans, part, trained, trainer
+from distributed_cases import METHODS, Scans, batches, built, checkpointed, encoder, from_scans, part, trained, trainer
 from two_processes import both
 
+from monai_ssl import methods
 from monai_ssl.data.stream import SampleStream
+from monai_ssl.engines import SSLTrainer
 from monai_ssl.handlers import Checkpoint
 from monai_ssl.handlers.checkpoint import check_all_continue
 
@@ -125,6 +127,22 @@ def test_a_run_continues_on_the_same_or_another_number_of_processes(ranks, folde
 def test_a_checkpoint_that_only_some_processes_see_is_refused(ranks):
     for rank in ranks:
         assert "iterations 6, 0" in rank["split"] and "all machines share" in rank["split"]
+
+
+def with_banks(rank):
+    torch.manual_seed(rank)
+    method = methods.PCL(methods.MoCo(encoder(), dim=6, queue_size=24), 24, [3])
+    made = SSLTrainer("cpu", 1, [], method, torch.optim.SGD(method.parameters(), lr=0.1))
+    sent = {buffer.data_ptr() for buffer in made.network.modules_buffers}
+    banks = {name: buffer for name, buffer in method.named_buffers() if name.endswith(("features", "seen", "pointer"))}
+    return {"sent": [name for name, buffer in banks.items() if buffer.data_ptr() in sent], "banks": banks}
+
+
+@pytest.mark.slow
+def test_banks_begin_alike_and_are_not_sent_in_every_step(tmp_path):
+    first, second = both(with_banks, tmp_path)
+    assert first["sent"] == second["sent"] == [] and len(first["banks"]) >= 2
+    assert all(torch.equal(second["banks"][name], bank) for name, bank in first["banks"].items())
 
 
 def test_each_sample_of_an_epoch_goes_to_one_process():
