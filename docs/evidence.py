@@ -30,9 +30,11 @@ is typed by hand. `python -m monai_ssl advise` reads the same file before it tur
 - Test patients choose nothing: learning rates of every arm, scratch too, and the penalty of a probe are chosen on
   validation patients. No test patient is in any pre-training.
 - `p` takes seeds and test patients as two sources of chance (Dorfman, Berbaum, Metz; Hillis), AUC by pseudo-values;
-  `p (Holm)` is corrected for all comparisons of a study, which were all planned before it ran. *Better* and *worse* are
-  what is left at p < 0.05 after that; the rest is *unclear*.
-- Minutes are wall-clock time on one CPU core that other work shared: an upper bound.
+  `p (Holm)` is corrected for all comparisons of a task. *Better* and *worse* are what is left at p < 0.05 after that;
+  the rest is *unclear*.
+- Minutes are wall-clock time on one CPU core that much other work shared: far above what the work takes alone.
+- What is too short shows nothing: in [an earlier study](reports/headneck.html), with 100 to 200 iterations of
+  pre-training, no method was better than scratch in 18 comparisons, and two were worse.
 """
 
 
@@ -114,7 +116,7 @@ def _in_short(study: dict[str, Any]) -> str:
         tested = [row for row in study["rows"] if row["task"] == task and "verdict" in row]
         sections = ", ".join(f"{count} {section}" for section, count in told["patients"].items())
         shared = "" if study["pretrain"] == "per_seed" else " All seeds share one pre-training of each method."
-        lines.append(f"**In short** ({len(study['seeds'])} seeds; patients: {sections}).{shared}\n")
+        lines.append(f"**In short** ({told['metric']}; patients: {sections}).{shared}\n")
         for scheme, labels in dict.fromkeys((row["scheme"], row["labels"]) for row in tested):
             ours = [row for row in tested if (row["scheme"], row["labels"]) == (scheme, labels)]
             said = [
@@ -129,16 +131,16 @@ def _in_short(study: dict[str, Any]) -> str:
 
 
 def _results(rows: Iterable[dict[str, Any]]) -> str:
-    head = ("labels", "scheme", "method", "mean", "SD", "to scratch", "95 % interval", "p", "p (Holm)", "")
+    head = ("labels", "scheme", "method", "seeds", "mean", "SD", "to scratch", "95 % interval", "p", "p (Holm)", "")
     lines = []
     for row in rows:
         spread = "" if row["sd"] is None else f"{row['sd']:.3f}"
-        start = [str(row["labels"]), f"`{row['scheme']}`", row["method"], f"{row['mean']:.3f}", spread]
+        arm = [str(row["labels"]), f"`{row['scheme']}`", row["method"]]
         test = [""] * 5
         if "p" in row:
             interval = f"{_signed(row['low'])} to {_signed(row['high'])}"
             test = [_signed(row["difference"]), interval, _p(row["p"]), _p(row["p_holm"]), row["verdict"]]
-        lines.append((*start, *test))
+        lines.append((*arm, str(row["seeds"]), f"{row['mean']:.3f}", spread, *test))
     return _table(head, lines)
 
 

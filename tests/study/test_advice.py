@@ -269,10 +269,13 @@ def test_studies_without_results_are_refused(tmp_path, study):
 
 
 def test_command(study, capsys):
-    asked = ["advise", "--task", "segmentation", "--modality", "CT", "--labels", "12", "--imbalance", "0.05"]
+    assert main(["advise", "--task", "segmentation", "--modality", "CT", "--labels", "3"]) == 0
+    assert "measured here: here:evidence_3d:simclr" in capsys.readouterr().out
+    asked = ["advise", "--task", "segmentation", "--modality", "MR", "--labels", "12", "--imbalance", "0.05"]
     assert main(asked) == 0
     text = capsys.readouterr().out
-    assert "try             relative_location  [G4]" in text and "limits: Zhang and Gu" in text
+    assert "try             relative_location  [G4]" in text and "limits of the papers: Zhang and Gu" in text
+    assert "paper: G4" in text and "measured here" not in text
     assert main([*asked, "--results", str(study), "--json", "--augmentation", "S6"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["ranked"][0] == {"method": "byol", "overrides": {}, "evidence": ["own:byol", "G4"]}

@@ -1,0 +1,85 @@
+"""What ``docs/evidence.md`` tells comes from studies, and ``advise`` follows it before it turns to papers."""
+
+import importlib.util
+import json
+from pathlib import Path
+from statistics import fmean
+
+import fabricated_study
+import pytest
+
+from monai_ssl.study.advice import advise
+from monai_ssl.study.folder import StudyFolder
+from monai_ssl.study.measured import measured_here
+from monai_ssl.study.situation import Situation
+
+ROOT = Path(__file__).parents[2]
+spec = importlib.util.spec_from_file_location("evidence", ROOT / "docs/evidence.py")
+evidence = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(evidence)
+CT = {"task": "segmentation", "modality": "ct", "spatial_dims": 3}
+
+
+def test_the_page_is_what_the_command_makes_of_the_table():
+    """After a change of either: ``python docs/evidence.py``."""
+    assert evidence.PAGE.read_text() == evidence.rendered(json.loads(evidence.TABLE.read_text()))
+
+
+@pytest.mark.parametrize("asked", [{"modality": "xray", "labels": 20}, {"modality": "ct", "labels": 3}])
+def test_the_package_has_the_table(asked):
+    assert measured_here(Situation(**asked))
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """The table of a study in which byol helps, moco harms, and a probe likes simclr."""
+    root = tmp_path_factory.mktemp("studies") / "livers"
+    gains = {"scratch": 0.0, "byol": 0.1, "moco": -0.1}
+    for seed in range(3):
+        for method, gain in gains.items():
+            write(root, method, gain, seed, "full")
+        for method, gain in {"scratch": 0.0, "simclr": 0.2}.items():
+            write(root, method, gain, seed, "probe")
+    overrides = {"modality": "ct", "roi_size": [32, 32, 32]}
+    task = {"bundle": "segmentation", "metric": "dice", "overrides": overrides, "patients": {"test": 12}}
+    asked = {"tasks": {"liver": task}, "pretrain": "once", "seeds": [0, 1, 2], "labels": [10]}
+    asked["pretraining"] = {name: {"overrides": {}} for name in ("byol", "moco", "simclr")}
+    StudyFolder(root).write_record(asked, [])
+    path = root.with_name("evidence.json")
+    path.write_text(json.dumps({"livers": evidence.collected(root)}))
+    return path
+
+
+def write(root, method, gain, seed, scheme):
+    scores = {f"case{i}": 0.5 + gain + 0.01 * ((i + seed + len(method)) % 5) for i in range(12)}
+    found = {"score": fmean(scores.values()), "per_case": scores}
+    fabricated_study.write_cell(root, fabricated_study.result(method, 10, seed, "liver", scheme, **found))
+
+
+def test_differences_are_those_of_the_scores(table):
+    rows = json.loads(table.read_text())["livers"]["rows"]
+    means = {(row["scheme"], row["method"]): fmean(row["scores"].values()) for row in rows}
+    for row in rows:
+        assert row["mean"] == pytest.approx(means[row["scheme"], row["method"]], abs=1e-5)
+        if row["method"] != "scratch":
+            assert row["difference"] == pytest.approx(row["mean"] - means[row["scheme"], "scratch"], abs=1e-5)
+            assert row["low"] < row["difference"] < row["high"] and row["p"] <= row["p_holm"] <= 3 * row["p"] + 1e-12
+
+
+def test_what_was_measured_goes_before_the_papers(table):
+    found = measured_here(Situation(**CT, labels=12), table)
+    assert [(one.method, one.verdict) for one in found] == [("simclr", "better"), ("byol", "better"), ("moco", "worse")]
+    advice = advise(Situation(**CT, labels=12), found)
+    assert [item.method for item in advice.ranked[:2]] == ["simclr", "byol"]
+    assert advice.avoid[0].method == "moco" and {one.source for one in advice.evidence} == {"measured here", "paper"}
+    # simclr was only probed, which tells nothing of how to fine-tune
+    assert advice.choices["finetune"].evidence == ("G8",)
+    assert advise(Situation(**CT), found[1:]).choices["finetune"].evidence == ("here:livers:byol",)
+
+
+@pytest.mark.parametrize(
+    "other", [{"modality": "mr"}, {"modality": None}, {"spatial_dims": 2}, {"task": "classification"}, {"labels": 41}]
+)
+def test_elsewhere_it_says_nothing(table, other):
+    assert measured_here(Situation(**CT | {"labels": 40}), table)
+    assert measured_here(Situation(**CT | {"labels": 40} | other), table) == []
