@@ -32,8 +32,8 @@ is typed by hand. `python -m monai_ssl advise` reads the same file before it tur
 - `p` takes seeds and test patients as two sources of chance (Dorfman, Berbaum, Metz; Hillis), AUC by pseudo-values;
   `p (Holm)` is corrected for all comparisons of a task. *Better* and *worse* are what is left at p < 0.05 after that;
   the rest is *unclear*.
-- Minutes are wall-clock time on one CPU core that much other work shared, and of a run that was stopped and went on only
-  those of its last part: an order of magnitude.
+- Minutes are wall-clock time on one CPU core that much other work shared; of a run that was stopped and went on, those
+  of its last part. They give an order of magnitude.
 - What is too short shows nothing: in [an earlier study](reports/headneck.html), with 100 to 200 iterations of
   pre-training, no method was better than scratch in 18 comparisons, and two were worse.
 """
