@@ -8,7 +8,9 @@ from method_cases import BUNDLES
 
 from monai_ssl.cli.preview import build, make_batch, read_bundle
 
-PRESETS = sorted(BUNDLES.glob("*/configs/cpu*.json"))
+OTHER_SCANS = ("cross_contrast",)
+"""They need sessions of several contrasts; their own tests have them."""
+PRESETS = sorted(p for p in BUNDLES.glob("*/configs/cpu*.json") if p.parts[-3] not in OTHER_SCANS)
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
@@ -17,7 +19,7 @@ def test_a_preset_changes_what_is_there_and_its_loss_moves_the_encoder(path, coh
     places = {"dataset_dir": str(cohort), "output_dir": str(tmp_path), "validation": 0}
     before = read_bundle([whole], places)
     for key in json.loads(path.read_text()):
-        assert before[key] is not None, f"{key} is not in {whole.name}"
+        before[key]  # KeyError where it is not in the configuration
     parser = read_bundle([whole, path], places)
     batch, _ = make_batch(parser, 2)
     torch.manual_seed(0)
