@@ -52,6 +52,8 @@ def default_of(config: dict[str, Any], key: str) -> Any:
 
 def in_words(config: dict[str, Any], key: str) -> str:
     """Return a default as a cell of a table: what is long stands in the bundle."""
+    if not config:
+        return "-"
     try:
         value = default_of(config, key)
     except KeyError:
@@ -61,9 +63,9 @@ def in_words(config: dict[str, Any], key: str) -> str:
 
 
 def configs_of(method: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the bundle's configurations for volumes and for images."""
-    folder = BUNDLES / method / "configs"
-    return json.loads((folder / "pretrain.json").read_text()), json.loads((folder / "pretrain_2d.json").read_text())
+    """Return the bundle's configurations for volumes and for images; an empty one where it has none."""
+    volumes, images = (BUNDLES / method / "configs" / f"{name}.json" for name in ("pretrain", "pretrain_2d"))
+    return json.loads(volumes.read_text()), json.loads(images.read_text()) if images.is_file() else {}
 
 
 def hyperparameter_page() -> str:
