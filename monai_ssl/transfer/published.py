@@ -23,7 +23,7 @@ def published_recipe(tensors: Tensors) -> Recipe | None:
         tensors: of the encoder, see :func:`monai_ssl.transfer.weights_file.read_part`.
 
     >>> from monai.networks.nets import SegResNet
-    >>> published_recipe(SegResNet(init_filters=4, blocks_down=(1, 2)).state_dict())["network"]["blocks_down"]
+    >>> published_recipe(SegResNet(init_filters=8, blocks_down=(1, 2), blocks_up=(1,)).state_dict())["network"]["blocks_down"]
     [1, 2]
     """
     for end, recipe in _LAYOUTS.items():
