@@ -23,7 +23,8 @@ def published_recipe(tensors: Tensors) -> Recipe | None:
         tensors: of the encoder, see :func:`monai_ssl.transfer.weights_file.read_part`.
 
     >>> from monai.networks.nets import SegResNet
-    >>> published_recipe(SegResNet(init_filters=8, blocks_down=(1, 2), blocks_up=(1,)).state_dict())["network"]["blocks_down"]
+    >>> network = SegResNet(init_filters=8, blocks_down=(1, 2), blocks_up=(1,))
+    >>> published_recipe(network.state_dict())["network"]["blocks_down"]
     [1, 2]
     """
     for end, recipe in _LAYOUTS.items():
