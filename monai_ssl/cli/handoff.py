@@ -73,6 +73,10 @@ def _to_nnunet(args: argparse.Namespace) -> int:
     for warning in done.warnings:
         print(f"Mind:    {warning}")
     print("         Images must be oriented alike: nnU-Net's `NibabelIOWithReorient` reads them as RAS, as here.")
+    print(
+        "         A plan whose `transpose_forward` is not [0, 1, 2], of scans with thick sagittal or coronal slices, turns"
+    )
+    print("         the axes: set it to that, and `transpose_backward`, before preprocessing.")
     name, path = done.path.stem, done.path.resolve()
     print(f"Then:    nnUNetv2_preprocess_like_nnssl -d ID -n {name} -pc {path} -am like_pretrained")
     print("         nnUNetv2_train_pretrained ID 3d_fullres FOLD -p PLAN -tr PretrainedTrainer")
