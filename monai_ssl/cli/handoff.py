@@ -74,9 +74,9 @@ def _to_nnunet(args: argparse.Namespace) -> int:
         print(f"Mind:    {warning}")
     print("         Images must be oriented alike: nnU-Net's `NibabelIOWithReorient` reads them as RAS, as here.")
     print(
-        "         A plan whose `transpose_forward` is not [0, 1, 2], of scans with thick sagittal or coronal slices, turns"
+        "         A plan whose `transpose_forward` is not [0, 1, 2] (thick sagittal or coronal slices) turns the axes:"
     )
-    print("         the axes: set it to that, and `transpose_backward`, before preprocessing.")
+    print("         set it to that, and `transpose_backward` too, before preprocessing.")
     name, path = done.path.stem, done.path.resolve()
     print(f"Then:    nnUNetv2_preprocess_like_nnssl -d ID -n {name} -pc {path} -am like_pretrained")
     print("         nnUNetv2_train_pretrained ID 3d_fullres FOLD -p PLAN -tr PretrainedTrainer")
