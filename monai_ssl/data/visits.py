@@ -94,6 +94,18 @@ class PretrainingVisits:
 
     Raises:
         ValueError: when no session has two scans.
+
+    >>> import tempfile, nibabel as nib
+    >>> from pathlib import Path
+    >>> from monai_ssl.store import PrepareOptions, prepare
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for contrast in ("T1w", "FLAIR"):
+    ...     values = np.random.default_rng(len(contrast)).normal(100, 20, (16, 16, 16)).astype(np.float32)
+    ...     nib.save(nib.Nifti1Image(values, np.eye(4)), folder / f"sub-1_ses-1_{contrast}.nii")
+    >>> _ = prepare(folder, folder / "store", PrepareOptions(modality="mr", workers=0))
+    >>> visits = PretrainingVisits(PretrainingScans(folder / "store", folder, 3))
+    >>> [len(visit.scans) for visit in visits.train]
+    [2]
     """
 
     def __init__(self, scans: PretrainingScans) -> None:
@@ -103,7 +115,7 @@ class PretrainingVisits:
             raise ValueError(
                 "No session has two co-registered scans of other contrasts: sessions are known by DICOM's study and "
                 "frame of reference, by the names of BIDS (`sub-1_ses-1_T1w`, `sub-1_ses-1_FLAIR`), and as volumes of "
-                "a 4-D file (`prepare --4d split`). Of a store that was prepared before, prepare the source again."
+                "a 4-D file (`prepare --four-d split`). Of a store that was prepared before, prepare the source again."
             )
 
     def facts(self) -> dict[str, Any]:

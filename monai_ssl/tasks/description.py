@@ -42,7 +42,7 @@ class DescribeModel:
     >>> describe = DescribeModel(folder, Segmentation({"liver": 1}), encoder, {"norm": "batch"}, {"modality": "ct"})
     >>> describe(Engine(lambda *_: None))
     >>> read_json(folder / DESCRIPTION)["task"]
-    {'name': 'Segmentation', 'labels': {'liver': 1}}
+    {'name': 'Segmentation', 'labels': {'liver': 1}, 'regions': None}
     """
 
     def __init__(

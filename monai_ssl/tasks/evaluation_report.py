@@ -39,6 +39,11 @@ class EvaluationReport:
         output_dir: gets the table.
         checkpoint: model that is evaluated; the folder of its training knows the MLflow run.
         section: of the data list, such as ``"test"``.
+
+    >>> from monai_ssl.tasks import Segmentation
+    >>> report = EvaluationReport(Segmentation({"liver": 1}), "dice", [{"image": "a.nii.gz"}], "out", "run/model.pt")
+    >>> str(report.training), report.section
+    ('run', 'test')
     """
 
     def __init__(
