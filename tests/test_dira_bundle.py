@@ -48,7 +48,7 @@ def test_stages_follow_each_other(settings, tmp_path, caplog):
     assert list(first.trainer.optimizers) == ["losses"]
     with caplog.at_level("INFO"):
         second = built(path, settings(path, stage="dira", start_from=str(tmp_path / "dir/model.pt")))
-    assert "Starting from an earlier stage" in caplog.text
+    assert "Starting from earlier weights" in caplog.text
     state = second.method.state_dict()
     assert all(torch.equal(state[k], v) for k, v in first.method.state_dict().items())
     assert list(second.trainer.optimizers) == ["losses", "discriminator_losses"]

@@ -43,7 +43,7 @@ _DONE = (
     "|corrected|denoised|normalized|cropped|defaced|anon|anonymized"
 )
 _AFTER = r"\d+(?:d|w|m|mo|y|yr|days?|weeks?|months?|years?)"
-_SERIES = rf"{_KIND}|{_SIDE}|{_STATE}|{_DONE}|b\d{{2,4}}"
+_SERIES = rf"{_KIND}|{_SIDE}|{_STATE}|{_DONE}|b\d{{0,2}}[05]0"
 _ROLE = re.compile(rf"({_SERIES}|{_AFTER}|(?:{_COUNTED})\d*)", re.IGNORECASE)
 """A word that tells the files of one patient apart."""
 _GENERAL = re.compile(rf"({_SERIES}|{_AFTER}|(?:{_VISIT})\d*)", re.IGNORECASE)

@@ -64,8 +64,10 @@ def named_in(folder):
 
 
 @pytest.mark.bundle
-def test_no_planted_name_leaves_the_private_folder(tmp_path, capfd, caplog):
+def test_no_planted_name_leaves_the_private_folder(tmp_path, capfd, caplog, monkeypatch):
     src, store, out = (tmp_path / name for name in ("src", "store", "out"))
+    out.mkdir()
+    monkeypatch.chdir(out)
     assert plant(src) > 500
     assert named_in(src), "the search finds what is planted"
     assert main(["prepare", str(src), str(store), "--workers", "0"]) == 0

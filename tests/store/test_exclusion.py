@@ -10,6 +10,7 @@ import pytest
 
 from monai_ssl.data import PretrainingScans
 from monai_ssl.io.patient_hints import USER
+from monai_ssl.io.session_hints import Session
 from monai_ssl.samples.phantom import phantom_ct
 from monai_ssl.store import PrepareOptions, Store, inspect_store, prepare, save_split, split_by_patient
 from monai_ssl.store.content import NEAR, content_of, difference
@@ -77,9 +78,12 @@ def test_one_scan_under_two_names_is_of_one_patient(tmp_path):
 
 def test_a_patient_has_the_name_of_today_or_the_one_that_the_user_gives():
     def named(hint, basis="folders"):
-        return [SimpleNamespace(name=hint, patient_hint=hint, patient_basis=basis)]
+        return [SimpleNamespace(name=hint, patient_hint=hint, patient_basis=basis, session=Session())]
 
-    records = {key: {"patient": "before", "patient_from": "path", "content": content} for key, content in CONTENTS}
+    records = {
+        key: {"key": key, "patient": "before", "patient_from": "path", "content": content, "parts": 1}
+        for key, content in CONTENTS
+    }
     sources = {"k1": named("today"), "k2": named("today"), "k3": named("mine", USER)}
     found = {record["content"]: record["patient"] for record in settled(records, sources, str)}
     assert found == {"1": "today", "2": "today", "3": "mine"}

@@ -98,7 +98,7 @@ def test_shared_overrides_go_where_the_bundle_has_the_key():
         ({"pretraining__rotation__config": "pretrain_2d"}, "`pretraining#rotation` has a 2-D encoder, and no task"),
         ({"tasks__lungs__bundle": "detection"}, "`tasks#lungs#bundle`: There is no bundle `detection`"),
         ({"tasks__lungs__dataset_dir": None}, "`tasks#lungs` needs `dataset_dir`"),
-        ({"tasks__lungs__metric": "auc"}, "`tasks#lungs#metric` must be 'dice', .*'miou_plus' or 'hd95', got 'auc'"),
+        ({"tasks__lungs__metric": "auc"}, "`tasks#lungs#metric` must be 'dice', .*'recall' or 'hd95', got 'auc'"),
         ({"tasks__lungs__imbalance": 2}, "`tasks#lungs#imbalance` must be between 0 and 1"),
         ({"tasks__lungs__hard_cutoff": "low"}, "`tasks#lungs#hard_cutoff` must be between 0 and 1"),
         ({"tasks__lungs__hard_cutoff": 0.4, "tasks__lungs__metric": "hd95"}, "is for metrics of which more is better"),
