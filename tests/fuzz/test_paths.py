@@ -73,7 +73,7 @@ def test_an_array_that_was_exchanged_is_refused(store):
     with pytest.raises(ValueError, match=r"cannot be opened.*uint16 .1, 9, 8, 7., not int16 .1, 9, 8, 7."):
         scan.raw()
     np.save(scan.path, np.array([{}], object), allow_pickle=True)
-    with pytest.raises(ValueError, match="cannot be opened|was cut short"):
+    with pytest.raises(ValueError, match=r"cannot be opened|was cut short"):
         scan.raw()
 
 
@@ -90,7 +90,7 @@ class Planted:
 def test_an_array_that_is_a_program_is_not_run(store, tmp_path):
     scan, sign = Store(store)[0], tmp_path / "it ran"
     scan.path.write_bytes(pickle.dumps(Planted(sign)))
-    with pytest.raises(ValueError, match="cannot be opened|was cut short"):
+    with pytest.raises(ValueError, match=r"cannot be opened|was cut short"):
         scan.raw()
     assert not sign.exists()
     pickle.loads(scan.path.read_bytes())
