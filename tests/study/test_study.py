@@ -178,7 +178,7 @@ def export_is_made_up(root):
     assert len(done.encoder.read_bytes()) == len(before)
     again = json.loads(done.result.read_text())
     assert study.is_done(job) and again["tensors_sha256"] == card["tensors_sha256"]
-    assert again["iterations"] == card["iterations"] and again["seconds"] < card["seconds"]
+    assert again["iterations"] == card["iterations"]
 
 
 def test_a_cell_that_was_killed_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
