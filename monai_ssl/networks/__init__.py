@@ -34,7 +34,7 @@ from monai_ssl.networks.unet import RestorationUNet, SkipUNet
 from monai_ssl.networks.vit.decoder import PatchDecoder, Primus
 from monai_ssl.networks.vit.encoder import VisionTransformer
 from monai_ssl.networks.vit.restorer import TokenRestorer, join_patches, split_patches
-from monai_ssl.networks.vit.transformer import Transformer, resize_positions, take
+from monai_ssl.networks.vit.transformer import Transformer, resize_positions
 from monai_ssl.networks.wrappers.crop_vectors import crop_vectors
 from monai_ssl.networks.wrappers.headed_encoder import HeadedEncoder
 from monai_ssl.networks.wrappers.shuffled_patches import ShuffledPatches
@@ -93,7 +93,6 @@ __all__ = [
     "shuffle_batch",
     "sparse_features",
     "split_patches",
-    "take",
     "unshuffle_batch",
     "with_layer_decay",
 ]

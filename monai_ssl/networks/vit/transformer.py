@@ -79,7 +79,7 @@ class Transformer(nn.Module):
         if self.positions is not None:
             tokens = tokens + resize_positions(self.positions, grid).flatten(2).transpose(1, 2)
         if kept is not None:
-            tokens = take(tokens, kept)
+            tokens = tokens.gather(1, kept[..., None].expand(-1, -1, tokens.shape[2]))
         cos = sin = None
         if self.rotary:
             angles = rotary_angles(grid, self.head_width, tokens.device)
@@ -88,11 +88,6 @@ class Transformer(nn.Module):
         for block in self.blocks:
             tokens = block(tokens, cos, sin)
         return self.norm(tokens)
-
-
-def take(tokens: Tensor, kept: Tensor) -> Tensor:
-    """Return the tokens (B, K, width) of ``tokens`` (B, N, width) that have the numbers ``kept`` (B, K)."""
-    return tokens.gather(1, kept[..., None].expand(-1, -1, tokens.shape[2]))
 
 
 def resize_positions(positions: Tensor, grid: Sequence[int]) -> Tensor:
@@ -107,4 +102,4 @@ def resize_positions(positions: Tensor, grid: Sequence[int]) -> Tensor:
     return F.interpolate(positions.float(), size=tuple(grid), mode=mode).to(positions.dtype)
 
 
-__all__ = ["Transformer", "resize_positions", "take"]
+__all__ = ["Transformer", "resize_positions"]
