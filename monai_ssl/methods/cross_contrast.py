@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from monai.networks.layers import Conv
+from monai.networks.layers import Conv, Pool
 from torch import Tensor
 
 from monai_ssl.arguments import check_interval, check_weights
@@ -89,8 +89,7 @@ class CrossContrast(Method):
         self.weights, self.rising = check_weights(weights, TERMS), rising
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        views = (batch["view1"], batch["view2"])
-        coded = [self._coded(view, batch[f"visible{i}"]) for i, view in enumerate(views, 1)]
+        views, coded = (batch["view1"], batch["view2"]), self._both(batch)
         (subject1, contrast1), (subject2, contrast2) = (c.code.float().chunk(2, 1) for c in coded)
         restored = [self._decoded(c, c.code) for c in coded]
         rise = min((self.epochs_done + 1) / self.rising, 1.0)
@@ -103,11 +102,13 @@ class CrossContrast(Method):
         )
         return {name: weight * term for name, weight, term in zip(TERMS, self.weights, terms, strict=True)}
 
+    def _both(self, batch: Mapping[str, Tensor]) -> list[Coded]:
+        return [self._coded(batch[f"view{i}"], batch[f"visible{i}"]) for i in (1, 2)]
+
     def _coded(self, view: Tensor, visible: Tensor) -> Coded:
         maps = self.encoder(self.fill(view, visible))
-        coarse = maps[-1].shape[2:]
-        pool = F.adaptive_avg_pool3d if len(coarse) == 3 else F.adaptive_avg_pool2d
-        mean, log_variance = self.to_code(torch.cat([pool(x, tuple(coarse)) for x in maps], 1)).float().chunk(2, 1)
+        pool = Pool["adaptiveavg", self.network.spatial_dims](tuple(maps[-1].shape[2:]))
+        mean, log_variance = self.to_code(torch.cat([pool(x) for x in maps], 1)).float().chunk(2, 1)
         log_variance = log_variance.clamp(-_WIDEST, _WIDEST)
         return Coded(maps[:-1], self._drawn(mean, log_variance) if self.training else mean, mean, log_variance)
 
@@ -128,8 +129,7 @@ class CrossContrast(Method):
 
         0 for the mean of the visible voxels, 1 at best.
         """
-        coded = [self._coded(batch[f"view{i}"], batch[f"visible{i}"]) for i in (1, 2)]
-        view, visible = batch["view1"], batch["visible1"]
+        coded, view, visible = self._both(batch), batch["view1"], batch["visible1"]
         own, helped = self._decoded(coded[0], coded[0].code), self._translated(coded)[0]
         return {"explained": explained(own, view, visible), "translated": explained(helped, view, visible)}
 
@@ -139,10 +139,15 @@ class CrossContrast(Method):
         return {"restored": self._decoded(coded, coded.mean)}
 
     def panels(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        coded = [self._coded(batch[f"view{i}"], batch[f"visible{i}"]) for i in (1, 2)]
-        shown = {"input": self.fill(batch["view1"], batch["visible1"]), "target": batch["view1"]}
-        shown |= {"restored": self._decoded(coded[0], coded[0].code), "with both": self._translated(coded)[0]}
-        return {name: x.detach() for name, x in {**shown, "other contrast": batch["view2"]}.items()}
+        coded = self._both(batch)
+        shown = {
+            "input": self.fill(batch["view1"], batch["visible1"]),
+            "target": batch["view1"],
+            "restored": self._decoded(coded[0], coded[0].code),
+            "with both": self._translated(coded)[0],
+            "other contrast": batch["view2"],
+        }
+        return {name: image.detach() for name, image in shown.items()}
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from monai_ssl.networks import (
     OuterProductAttention,
     ProjectedEncoder,
     RestorationUNet,
+    average,
     init_heads,
     projector,
     shuffle_batch,
@@ -153,7 +154,7 @@ class PCRLv1(Method):
     def _rotation(self, x: Tensor, classifier: nn.Module) -> Tensor:
         """Cross-entropy of the quarter turn of each image, from its pooled coarsest map."""
         turned = Orientation.draw(len(x), x.ndim - 2, flip=False)
-        pooled = self.encoder(turned.apply(x))[-1].flatten(2).mean(2)
+        pooled = average(self.encoder(turned.apply(x))[-1])
         return F.cross_entropy(classifier(pooled).float(), turned.turns.to(x.device))
 
     def _reference_losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from monai.networks.layers import Pool
 from torch import Tensor, nn
 
 from monai_ssl.arguments import check_choice
@@ -69,10 +69,8 @@ class SimMIM(Method):
 
         def replace(module: nn.Module, inputs: Any, cells: Tensor) -> Tensor:
             del module, inputs
-            pool = F.max_pool3d if cells.ndim == 5 else F.max_pool2d
-            hidden = pool(
-                1 - visible.float(), [a // b for a, b in zip(visible.shape[2:], cells.shape[2:], strict=True)]
-            )
+            sides = [a // b for a, b in zip(visible.shape[2:], cells.shape[2:], strict=True)]
+            hidden = Pool["max", len(sides)](sides)(1 - visible.float())
             token = self.token.reshape(-1, *[1] * (cells.ndim - 2)).to(cells.dtype)
             return torch.where(hidden > 0, token, cells)
 

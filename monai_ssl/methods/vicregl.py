@@ -6,10 +6,10 @@ https://arxiv.org/abs/2210.01571
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
+from monai.networks.layers import Pool
 from torch import Tensor
 
 from monai_ssl.arguments import check_batch_size, check_interval, check_weights
@@ -161,8 +161,8 @@ def _pick(cells: Tensor, index: Tensor) -> Tensor:
 
 def _places(place: Tensor, shape: Sequence[int]) -> Tensor:
     """Return the place (B, cells, D) of each cell of a map of ``shape``: the average of the places of its voxels."""
-    pool: Callable[..., Tensor] = F.adaptive_avg_pool3d if len(shape) == 3 else F.adaptive_avg_pool2d
-    return pool(place, tuple(shape)).flatten(2).transpose(1, 2)
+    cells: Tensor = Pool["adaptiveavg", len(shape)](tuple(shape))(place)
+    return cells.flatten(2).transpose(1, 2)
 
 
 __all__ = ["VICRegL"]
