@@ -79,7 +79,7 @@ class CrossContrast(Method):
         check_interval("(0, inf)", rising=rising)
         if latent % 2:
             raise ValueError(f"`latent` has two halves and must be even, got {latent}.")
-        if any(skip for skip in _skips(network)):
+        if network.skips:
             raise ValueError("The network must have no skip connections, past which the code would be: `skips` false.")
         encoder, conv = network.encoder, Conv["conv", network.spatial_dims]
         self.network = network
@@ -162,11 +162,6 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
 
 def _distance(restored: Tensor, view: Tensor) -> Tensor:
     return F.smooth_l1_loss(restored.float(), view.float(), beta=0.1)
-
-
-def _skips(network: RestorationUNet) -> Sequence[object]:
-    skips = getattr(network.decoder, "skips", False)
-    return [skip is not None for skip in skips] if isinstance(skips, list) else [skips]
 
 
 __all__ = ["CrossContrast"]

@@ -126,7 +126,7 @@ class ResidualEncoderUNet(nn.Module):
                 "place of `ResidualEncoderUNet`."
             )
         self.encoder = encoder
-        self.spatial_dims = encoder.spatial_dims
+        self.spatial_dims, self.skips = encoder.spatial_dims, True
         self.decoder = decoder
         conv = Conv["conv", encoder.spatial_dims]
         outputs = encoder.in_channels if out_channels is None else out_channels

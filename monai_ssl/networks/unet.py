@@ -72,7 +72,7 @@ class RestorationUNet(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.spatial_dims = encoder.spatial_dims
+        self.spatial_dims, self.skips = encoder.spatial_dims, skips
         self.decoder = decoder_of(encoder, skips=skips, norm=norm)
         kernel = 3 if encoder.spatial_dims == 2 else 1
         channels = encoder.in_channels if out_channels is None else out_channels

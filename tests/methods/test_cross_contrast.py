@@ -3,11 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from monai.networks.nets import SegResNet
 from visits import visits_store
 
 from monai_ssl.methods import CrossContrast
 from monai_ssl.methods.cross_contrast import Coded, cosine, divergence
-from monai_ssl.networks import ConvEncoder, ResidualEncoder, RestorationUNet
+from monai_ssl.networks import ConvEncoder, MonaiEncoder, ResidualEncoder, ResidualEncoderUNet, RestorationUNet
 
 SMALL = {"pretrain": {"dataset_dir": visits_store(), "latent": 8}}
 WHOLE = ("network.encoder.", "network.decoder.", "network.head.", "to_code.", "from_code.")
@@ -99,10 +100,13 @@ def test_masked_voxels_are_not_seen_and_the_divergence_rises():
 
 
 def test_skip_connections_are_refused_and_own_decoders_do():
-    for encoder in (ConvEncoder(2, widths=(4, 8)), ResidualEncoder(spatial_dims=2, widths=[4, 8], depths=[1, 1])):
+    own = MonaiEncoder(SegResNet(2, init_filters=8, blocks_down=(1, 1), blocks_up=(1,)))
+    for encoder in (ConvEncoder(2, widths=(4, 8)), ResidualEncoder(spatial_dims=2, widths=[4, 8], depths=[1, 1]), own):
         with pytest.raises(ValueError, match="no skip connections"):
             CrossContrast(RestorationUNet(encoder, bounded=False), latent=8)
         method = CrossContrast(RestorationUNet(encoder, skips=False, bounded=False), latent=8)
         assert all(x.isfinite() for x in method.losses(batch()).values())
+    with pytest.raises(ValueError, match="no skip connections"):
+        CrossContrast(ResidualEncoderUNet(ResidualEncoder(spatial_dims=2, widths=[4, 8], depths=[1, 1])), latent=8)
     with pytest.raises(ValueError, match="even, got 7"):
         make(latent=7)
