@@ -1,11 +1,13 @@
 """Preparing: complete, resumable, private, and one bad file stops none of the others."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ import monai_ssl
 from monai_ssl.files import read_json
 from monai_ssl.store import PrepareOptions, Store, prepare, write_sheet
 from monai_ssl.store.conversion import convert as convert_module
+from monai_ssl.store.conversion import dask_pool
 from monai_ssl.store.conversion.dask_pool import DaskPool
 from monai_ssl.store.conversion.pool import WorkerKilledError, WorkerPool
 from monai_ssl.store.layout import create_store, locked, store_secret
@@ -403,6 +406,48 @@ def test_what_a_lost_worker_of_a_cluster_did_is_taken_up_by_others(tmp_path, mon
         assert dict(DaskPool(die_at_first).run([lost])) == {lost: "lost once"}
         nodes.scheduler.allowed_failures = 0
         assert isinstance(dict(DaskPool(die_on_three).run([3]))[3], WorkerKilledError)
+
+
+def squared(job: int) -> int:
+    return job * job
+
+
+def test_a_cluster_that_lost_all_workers_is_waited_for_with_a_sentence(monkeypatch, caplog):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(dask_pool, "_LOOK_SECONDS", 0.2)
+    threads = {"processes": False, "protocol": "tcp", "host": "127.0.0.1", "dashboard_address": None}
+    with distributed.LocalCluster(1, threads_per_worker=1, **threads) as nodes:
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", nodes.scheduler_address)
+        said = []
+
+        def lose_all() -> None:
+            nodes.scale(0)
+            while nodes.scheduler.workers:
+                time.sleep(0.01)
+
+        def more(record: logging.LogRecord) -> bool:
+            if record.name == "monai_ssl.dask_client":
+                said.append(record.getMessage())
+                nodes.scale(1)
+            return True
+
+        caplog.handler.addFilter(more)
+
+        def jobs() -> Iterator[int]:
+            yield 3
+            lose_all()
+            yield 4
+
+        lose_all()
+        assert sorted(result for _, result in DaskPool(squared).run(jobs())) == [9, 16]
+    assert len(said) == 2 and all("has no workers: nothing is done until some join it" in text for text in said)
+
+
+def test_without_dask_one_is_told_what_to_install(monkeypatch):
+    for name in ("dask", "distributed"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ValueError, match="needs Dask: `pip install distributed`"):
+        next(DaskPool(squared).run([1]))
 
 
 def die_on_three(job: int) -> int:

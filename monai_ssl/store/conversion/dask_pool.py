@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Generic
 
-from monai_ssl.dask_client import dask_client
+from monai_ssl.dask_client import await_workers, dask_client
 from monai_ssl.store.conversion.pool import J, R, WorkerKilledError
+
+_LOOK_SECONDS = 60.0
+"""Without a result, after which it is looked whether there are workers left."""
 
 
 class DaskPool(Generic[J, R]):
@@ -29,26 +33,30 @@ class DaskPool(Generic[J, R]):
         Raises:
             ValueError: when Dask is not installed, or nobody answers at the address of its scheduler.
         """
-        from distributed import Future, KilledWorker, as_completed
-
         with dask_client() as client:
-            waiting, ended = iter(jobs), as_completed()
+            from distributed import Future, KilledWorker, wait
+
+            waiting = iter(jobs)
             pending: dict[Future, J] = {}
 
             def submit() -> None:
                 # machines come and go
                 most = 2 * max(1, sum(client.nthreads().values()))
                 for job in islice(waiting, max(0, most - len(pending))):
-                    future = client.submit(self.function, job, pure=False)
-                    pending[future] = job
-                    ended.add(future)
+                    pending[client.submit(self.function, job, pure=False)] = job
 
             submit()
-            for future in ended:
-                job = pending.pop(future)
-                killed = isinstance(future.exception(), KilledWorker)
-                yield job, WorkerKilledError("its workers were killed") if killed else future.result()
-                submit()
+            while pending:
+                try:
+                    ended = wait(list(pending), _LOOK_SECONDS, "FIRST_COMPLETED").done
+                except asyncio.TimeoutError:
+                    await_workers(client)
+                    continue
+                for future in ended:
+                    job = pending.pop(future)
+                    killed = isinstance(future.exception(), KilledWorker)
+                    yield job, WorkerKilledError("its workers were killed") if killed else future.result()
+                    submit()
 
 
 __all__ = ["DaskPool"]
