@@ -56,6 +56,9 @@ LAYOUTS = {
     "numbered folders of series": [(f"scan{p}/{s}.nii.gz", p) for p in range(6) for s in ("t1", "brain_mask")],
     "only series": [(f"{s}.nii.gz", 0) for s in ("t1", "T2", "flair")],
     "ISBI": [(f"training0{p}/preprocessed/training0{p}_0{s}_t2_pp.nii", p) for p in range(5) for s in (1, 2)],
+    "letter and number": [(f"b{p}_{s}.nii.gz", p) for p in range(11, 20) for s in ("t1", "t2")],
+    "folders of letter and number": [(f"b{p}/{s}.nii.gz", p) for p in range(11, 20) for s in ("t1", "t2")],
+    "b-values in folders": [(f"b{b}/p{p}.nii.gz", p) for p in range(6) for b in (50, 800, 1000)],
     "sites": [(f"ct/p{p}/p{p}_{s}.nii.gz", p) for p in range(20) for s in range(3)],
 }
 
