@@ -7,7 +7,7 @@ import hmac
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,14 @@ def store_secret(store: Path) -> bytes:
         with atomic(mine, 0o600) as file:
             file.write(secrets.token_hex(32).encode())
         # of several machines that begin at once the first one's counts
-        with suppress(FileExistsError):
+        try:
             os.link(mine, _secret(store))
-        mine.unlink()
+        except FileExistsError:
+            pass
+        except OSError:
+            # disks such as exFAT have no links
+            mine.replace(_secret(store))
+        mine.unlink(missing_ok=True)
         known = _secret(store).read_bytes()
     return known
 

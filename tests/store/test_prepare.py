@@ -1,5 +1,6 @@
 """Preparing: complete, resumable, private, and one bad file stops none of the others."""
 
+import errno
 import json
 import logging
 import os
@@ -373,6 +374,16 @@ def test_machines_that_begin_at_once_agree_on_the_key_of_pseudonyms(tmp_path, mo
 
     monkeypatch.setattr(os, "link", link)
     assert store_secret(tmp_path) == link.other and len(link.other) == 64
+    assert [path.name for path in (tmp_path / "private").iterdir()] == ["secret"]
+
+
+def test_a_disk_without_hard_links_keeps_a_store(tmp_path, monkeypatch):
+    def refused(mine, there):
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(mine))
+
+    monkeypatch.setattr(os, "link", refused)
+    create_store(tmp_path)
+    assert len(store_secret(tmp_path)) == 64 and store_secret(tmp_path) == store_secret(tmp_path)
     assert [path.name for path in (tmp_path / "private").iterdir()] == ["secret"]
 
 
