@@ -93,7 +93,8 @@ def step_memory(trainer: SSLTrainer, batch: Mapping[str, Any], *, amp: bool) -> 
 
 
 def _bytes_of(module: nn.Module) -> int:
-    return sum({t.untyped_storage()._cdata: t.nbytes for t in module.state_dict().values()}.values())
+    tensors = (*module.parameters(), *module.buffers())
+    return sum({t.untyped_storage()._cdata: t.nbytes for t in tensors}.values())
 
 
 RESERVE = 0.8

@@ -70,3 +70,11 @@ def test_it_is_that_of_the_step_itself_and_near_the_profilers(name, amp):
             peak = max(peak, now)
     # the profiler sees the workspaces inside operations, too
     assert 0.75 < counted / (held(trainer, batch) + peak) < 1.05
+
+
+def test_buffers_that_no_checkpoint_keeps_count_and_shared_weights_once():
+    trainer, batch = made("SimCLR")
+    before = step_memory(trainer, batch, amp=False)
+    trainer.method.register_buffer("table", torch.zeros(1000), persistent=False)
+    trainer.method.same = trainer.method.encoder
+    assert step_memory(trainer, batch, amp=False) == before + 4000
