@@ -69,11 +69,6 @@ class Visits(Sequence[Visit]):
         self._groups = [group for members in frames.values() for group in _one_grid(scans, members) if len(group) > 1]
         self._groups.sort()
 
-    @property
-    def single(self) -> int:
-        """How many scans are left out."""
-        return len(self.scans) - sum(map(len, self._groups))
-
     def __len__(self) -> int:
         return len(self._groups)
 
@@ -81,9 +76,6 @@ class Visits(Sequence[Visit]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         return Visit([self.scans[place] for place in self._groups[index]])
-
-    def __iter__(self) -> Iterator[Visit]:
-        return (self[i] for i in range(len(self)))
 
 
 class PretrainingVisits:

@@ -162,15 +162,11 @@ def base_name(name: str) -> str:
 
 def _one_spelling(hints: Sequence[Hint]) -> list[Hint]:
     """Give names that were concluded one spelling where case or leading zeros differ: ``Pat7`` is ``pat007``."""
+    first: dict[str, str] = {}
     spelled: dict[str, str] = {}
     for name in sorted({hint.patient for hint in hints if hint.basis not in (USER, TAG)}):
-        spelled.setdefault(re.sub(r"(?<!\d)0+(?=\d)", "", name.casefold()), name)
-    return [
-        hint
-        if hint.basis in (USER, TAG)
-        else hint._replace(patient=spelled[re.sub(r"(?<!\d)0+(?=\d)", "", hint.patient.casefold())])
-        for hint in hints
-    ]
+        spelled[name] = first.setdefault(re.sub(r"(?<!\d)0+(?=\d)", "", name.casefold()), name)
+    return [hint if hint.basis in (USER, TAG) else hint._replace(patient=spelled[hint.patient]) for hint in hints]
 
 
 def _said(place: Place, rule: Rule | None) -> Hint | None:

@@ -96,7 +96,7 @@ def library() -> ModuleType:
     try:
         import blosc2
     except ImportError as error:
-        raise ValueError("Compressed stores need blosc2: `pip install 'monai-ssl[compression]'`.") from error
+        raise ValueError("Compressed stores need blosc2: `pip install blosc2`.") from error
     return blosc2
 
 

@@ -47,7 +47,6 @@ def test_sessions_of_bids_by_entities(tmp_path):
     save(around(41), tmp_path / "raw/sub-3/anat/sub-3_T2w.nii.gz", turned)
     store = prepared(tmp_path)
     assert grouped(store) == [[10, 11], [30, 31], [32, 33]]
-    assert Visits(store.select()).single == 5
     text = (tmp_path / "store/manifest.json").read_text()
     assert "ses-1" not in text and "sub-" not in text and "MNI" not in text, "pseudonyms only"
 

@@ -51,7 +51,11 @@ class Converted:
 
 
 def convert(conversion: Conversion) -> Converted:
-    """Write the arrays of a source; their records are left to the caller, who writes them last. Never raises."""
+    """Write the arrays of a source; their records are left to the caller, who writes them last.
+
+    Raises:
+        OSError: when the store's disk refuses; whatever is wrong with the source becomes a reason.
+    """
     try:
         content = content_hash(conversion.source.files)
         key = scan_key(content, conversion.options)
@@ -151,7 +155,6 @@ def _convert(conversion: Conversion, content: str, key: str) -> Converted:
             record["compression"] = conversion.compression
         path = array_path(conversion.store, record)
         write_array(path, array)
-        records.append({**record, "bytes": path.stat().st_size})
-        # before windows and resampling, so that it is the same in stores with other options
-        records[-1].update(content_of(volume.array))
+        # the content is that before windows and resampling, so that it is the same in stores with other options
+        records.append({**record, "bytes": path.stat().st_size, **content_of(volume.array)})
     return Converted(content, records)
