@@ -65,7 +65,7 @@ def step_memory(trainer: SSLTrainer, batch: Mapping[str, Any], *, amp: bool) -> 
     allocator keeps and what the driver needs come on top; see :data:`RESERVE`.
 
     Args:
-        trainer: its method and optimizers; their states are those of its first step.
+        trainer: its method, optimizers and accumulation, as before its first step.
         batch: as its views return it, on the CPU.
         amp: with autocast to bfloat16.
 
@@ -81,12 +81,15 @@ def step_memory(trainer: SSLTrainer, batch: Mapping[str, Any], *, amp: bool) -> 
     inputs = {k: fake.from_tensor(x) if isinstance(x, Tensor) else x for k, x in batch.items()}
     try:
         with fake, LiveBytes() as counted:
-            for step in method.train().steps:
+            # the second time with what optimizers keep
+            for step in 2 * method.train().steps:
                 with torch.autocast("cpu", torch.bfloat16, enabled=amp):
                     loss = sum(method(inputs, step).values())
                 assert isinstance(loss, Tensor)
                 loss.backward()
                 optimizers[step].step()
+                if trainer.accumulation_steps == 1:
+                    optimizers[step].zero_grad(set_to_none=True)
     except UnsupportedFakeTensorException as error:
         raise ValueError(f"The memory of {type(method).__name__} cannot be told without values ({error}).") from error
     return held + counted.peak

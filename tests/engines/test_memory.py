@@ -34,14 +34,16 @@ def made(name):
     torch.manual_seed(0)
     method, batch = case()
     trained = [p for p in method.parameters() if p.requires_grad]
-    return SimpleNamespace(method=method, optimizers={"losses": optimizer(trained)}), batch
+    return SimpleNamespace(method=method, optimizers={"losses": optimizer(trained)}, accumulation_steps=1), batch
 
 
 def really(trainer, batch, amp):
-    with torch.autocast("cpu", torch.bfloat16, enabled=amp):
-        loss = sum(trainer.method(batch, "losses").values())
-    loss.backward()
-    trainer.optimizers["losses"].step()
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16, enabled=amp):
+            loss = sum(trainer.method(batch, "losses").values())
+        loss.backward()
+        trainer.optimizers["losses"].step()
+        trainer.optimizers["losses"].zero_grad(set_to_none=True)
 
 
 def held(trainer, batch):
@@ -78,3 +80,12 @@ def test_buffers_that_no_checkpoint_keeps_count_and_shared_weights_once():
     trainer.method.register_buffer("table", torch.zeros(1000), persistent=False)
     trainer.method.same = trainer.method.encoder
     assert step_memory(trainer, batch, amp=False) == before + 4000
+
+
+def test_what_an_optimizer_keeps_lives_beside_the_activations_of_the_next_step():
+    trainer, batch = made("SimCLR")
+    with_momentum = step_memory(trainer, batch, amp=False)
+    trained = [p for p in trainer.method.parameters() if p.requires_grad]
+    trainer.optimizers = {"losses": torch.optim.SGD(trained, 0.01)}
+    alone = step_memory(trainer, batch, amp=False)
+    assert with_momentum - alone == pytest.approx(2 * sum(p.nbytes for p in trained), rel=0.01)
