@@ -22,12 +22,13 @@ SMALL = ["--max_epochs", "1", "--num_workers", "0", "--device", "cpu"]
 
 
 def commands(bundle):
-    """Training, evaluation, inference."""
+    """Training, evaluation, inference, and what the page has beside them."""
     page = (ROOT / bundle / "docs/README.md").read_text().replace("\\\n", " ")
     found = [shlex.split(line) for line in re.findall(r"^python -m monai\.bundle run .*", page, re.MULTILINE)]
-    train, evaluate, infer = ([word for word in words if word != "100"] for words in found)
+    train, *others, evaluate, infer = ([word for word in words if word != "100"] for words in found)
     train = [word for word in train if word != "--max_epochs"]
-    return train[3:] + SMALL, [*evaluate[3:], "--device", "cpu"], [*infer[3:], "--device", "cpu"]
+    others = [words[3:] + SMALL for words in others]
+    return train[3:] + SMALL, [*evaluate[3:], "--device", "cpu"], [*infer[3:], "--device", "cpu"], others
 
 
 def write_data(bundle, root):
@@ -56,7 +57,10 @@ def stock(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
     def run(words):
-        places = {"DATA": str(tmp_path / "DATA"), "FOLDER_OF_IMAGES": str(tmp_path / "new")}
+        places = {
+            "DATA": str(tmp_path / "DATA"),
+            **dict.fromkeys(("FOLDER_OF_IMAGES", "IMAGES"), str(tmp_path / "new")),
+        }
         words = [places.get(word, word.replace("bundles/", f"{ROOT}/")) for word in words]
         monkeypatch.setattr(sys, "argv", ["monai.bundle", *words])
         runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
@@ -77,9 +81,9 @@ def test_the_commands_of_the_page_run_in_their_order_and_again(tmp_path, stock, 
     (tmp_path / "new").mkdir()
     shutil.copy(next((tmp_path / "DATA").rglob("*.nii.gz")), tmp_path / "new/new.nii.gz")
     before = {path for path in ROOT.rglob("*") if "__pycache__" not in path.parts}
-    train, evaluate, infer = commands(bundle)
+    train, evaluate, infer, others = commands(bundle)
     out, (metric, prediction) = tmp_path / "finetuned" / bundle, RESULTS[bundle]
-    for words in (train, evaluate, infer):
+    for words in (train, *others, evaluate, infer):
         stock(words)
     assert dict(csv.reader((out / "metrics.csv").open()))[metric] and (out / prediction).is_file()
     assert json.loads((out / "model.json").read_text())["encoder"]["widths"] == [2, 4, 4, 4]

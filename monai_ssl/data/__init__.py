@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         imbalanced_subset,
     )
     from monai_ssl.data.labeled import LabeledImages
+    from monai_ssl.data.unlabeled import unlabeled_cases
     from monai_ssl.data.windows import WindowDataset, collate_views, endless_loader
 
 # these need torch and MONAI, which take seconds to import: too long for `prepare`, its workers and `inspect`
@@ -29,6 +30,7 @@ _IMPORTED_WHEN_USED = {
     "collate_views": "windows",
     "endless_loader": "windows",
     "imbalanced_subset": "imbalance",
+    "unlabeled_cases": "unlabeled",
 }
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "collate_views",
     "endless_loader",
     "imbalanced_subset",
+    "unlabeled_cases",
 ]
 
 

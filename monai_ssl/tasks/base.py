@@ -194,20 +194,51 @@ class Task(ABC):
             FileNotFoundError: when a listed file does not exist.
             ValueError: when there is nothing to train on, an entry cannot be used, or a patient is in two sections.
         """
-        root = Path(dataset_dir)
-        listed = list_file(root, datalist, self.lists)
-        rule = None if patients is None else patient_rule(patients)
-        sections = name_patients(self.sections(root, listed), root, listed, rule, self.collections)
+        sections, origin = self._named_sections(dataset_dir, datalist, patients)
         return select_section(
             sections,
             section,
             val_share=val_share,
             train_cases=train_cases,
             seed=seed,
-            origin=str(listed or root),
+            origin=origin,
             remedy=self.remedy,
             value=self.spread,
         )
+
+    def held_out(
+        self,
+        dataset_dir: str | Path,
+        datalist: str | Path | None = None,
+        *,
+        val_share: float = 0.2,
+        seed: int = 0,
+        patients: str | None = None,
+    ) -> list[Case]:
+        """Return the cases that nothing may be learned from, not even without labels: those of validation and test.
+
+        Args and errors are those of :meth:`cases`.
+        """
+        sections, origin = self._named_sections(dataset_dir, datalist, patients)
+        validation = select_section(
+            sections,
+            "validation",
+            val_share=val_share,
+            seed=seed,
+            origin=origin,
+            remedy=self.remedy,
+            value=self.spread,
+        )
+        return [*validation, *sections.get("test", ())]
+
+    def _named_sections(
+        self, dataset_dir: str | Path, datalist: str | Path | None, patients: str | None
+    ) -> tuple[dict[str, list[Case]], str]:
+        """Return the cases by section with their patients, and where they come from."""
+        root = Path(dataset_dir)
+        listed = list_file(root, datalist, self.lists)
+        rule = None if patients is None else patient_rule(patients)
+        return name_patients(self.sections(root, listed), root, listed, rule, self.collections), str(listed or root)
 
     def write_list(self, sections: Mapping[str, Sequence[Case]], path: Path) -> None:
         """Write cases as a JSON list that :meth:`cases` reads."""

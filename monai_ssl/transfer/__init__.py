@@ -3,6 +3,7 @@
 from monai_ssl.transfer.account import LoadAccount
 from monai_ssl.transfer.adopt import adopt
 from monai_ssl.transfer.card import ModelCard, package_versions, read_card
+from monai_ssl.transfer.distillation import DistillationLoss, TeacherTargets, teacher_file
 from monai_ssl.transfer.encoders import encoder_of, matching_encoder, paper_encoder
 from monai_ssl.transfer.export import export_weights, hash_tensors
 from monai_ssl.transfer.finetune import FinetuneScheme, parameter_groups, polynomial_decay
@@ -13,12 +14,14 @@ from monai_ssl.transfer.scan_features import scan_features, trained_encoder
 from monai_ssl.transfer.start import start_from
 
 __all__ = [
+    "DistillationLoss",
     "FinetuneScheme",
     "LoadAccount",
     "ModelCard",
     "ScaleIntensityAsTrainedd",
     "ScaleIntensityByPresetd",
     "SetChannelsd",
+    "TeacherTargets",
     "adopt",
     "encoder_of",
     "export_weights",
@@ -33,5 +36,6 @@ __all__ = [
     "read_card",
     "scan_features",
     "start_from",
+    "teacher_file",
     "trained_encoder",
 ]
