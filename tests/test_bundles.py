@@ -37,6 +37,7 @@ KINDS = {
     "barlow_twins-pretrain_2d": "LARS",
     "cube_plus_plus-pretrain": "an adversary: two steps, two optimizers",
     "transvw-pretrain_2d": "words that are found before training",
+    "dinov2-pretrain": "a teacher, prototypes that are frozen at first, a weight decay that follows the progress",
     "dira-pretrain": "words and an adversary on a method within the method",
 }
 """One configuration of each kind of state, volumes and images in turn, and why it is a kind."""

@@ -25,7 +25,7 @@ COMPARING = (
     "pcl",
     "pcrlv",
 )
-COMPARING += ("sela", "simclr", "simsiam", "swav", "tower", "aligned", "swin_unetr", "vicreg", "voco", "gvsl")
+COMPARING += ("dinov2", "sela", "simclr", "simsiam", "swav", "tower", "aligned", "swin_unetr", "vicreg", "voco", "gvsl")
 
 
 def moved(method, step, batch, term):

@@ -3,7 +3,7 @@
 from monai_ssl.bundle.finetuning import begin_run, finetuned, model_folder
 from monai_ssl.bundle.inference import Inference, images, load_method
 from monai_ssl.bundle.pretraining import Pretraining, StandardHandlers
-from monai_ssl.bundle.run import device, has_fast_half, scaled_lr, setup
+from monai_ssl.bundle.run import device, has_fast_half, root_scaled_lr, scaled_lr, setup
 
 __all__ = [
     "Inference",
@@ -16,6 +16,7 @@ __all__ = [
     "images",
     "load_method",
     "model_folder",
+    "root_scaled_lr",
     "scaled_lr",
     "setup",
 ]

@@ -85,3 +85,12 @@ def scaled_lr(base_lr: float, batch_size: int) -> float:
     0.6
     """
     return base_lr * batch_size * idist.get_world_size() / 256
+
+
+def root_scaled_lr(base_lr: float, batch_size: int) -> float:
+    """The learning rate for the batch of all processes, that for 1024 samples times the root of its share (DINOv2).
+
+    >>> root_scaled_lr(0.002, batch_size=256)
+    0.001
+    """
+    return float(base_lr * (batch_size * idist.get_world_size() / 1024) ** 0.5)

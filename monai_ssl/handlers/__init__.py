@@ -24,6 +24,7 @@ from monai_ssl.handlers.target_statistics import TargetStatistics
 from monai_ssl.handlers.tracking import Tracking
 from monai_ssl.handlers.training_length import TrainingLength
 from monai_ssl.handlers.validation_loss import ValidationLoss
+from monai_ssl.handlers.weight_decay import WeightDecay
 
 __all__ = [
     "Checkpoint",
@@ -47,5 +48,6 @@ __all__ = [
     "Tracking",
     "TrainingLength",
     "ValidationLoss",
+    "WeightDecay",
     "ZeroGradient",
 ]

@@ -7,6 +7,7 @@ from monai_ssl.losses.gather import gather, gather_keys
 from monai_ssl.losses.info_nce import FeatureQueue, info_nce
 from monai_ssl.losses.instance_contrast import InstanceContrast
 from monai_ssl.losses.kmeans import check_clusters, spherical_kmeans
+from monai_ssl.losses.koleo import koleo
 from monai_ssl.losses.masked_error import explained, masked_error
 from monai_ssl.losses.memory_bank import MemoryBank
 from monai_ssl.losses.nt_xent import nt_xent
@@ -25,6 +26,7 @@ __all__ = [
     "gather_keys",
     "generator_loss",
     "info_nce",
+    "koleo",
     "masked_error",
     "nt_xent",
     "sinkhorn",

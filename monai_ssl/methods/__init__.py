@@ -11,6 +11,7 @@ from monai_ssl.methods.cpc import CPC
 from monai_ssl.methods.cross_contrast import CrossContrast
 from monai_ssl.methods.cube_plus_plus import CubePlusPlus
 from monai_ssl.methods.deepcluster import DeepCluster
+from monai_ssl.methods.dinov2 import DINOv2
 from monai_ssl.methods.dira import DiRA
 from monai_ssl.methods.exemplar import Exemplar
 from monai_ssl.methods.gvsl import GVSL
@@ -54,6 +55,7 @@ __all__ = [
     "CrossContrast",
     "CubePlusPlus",
     "DeepCluster",
+    "DINOv2",
     "DiRA",
     "Exemplar",
     "GVSL",

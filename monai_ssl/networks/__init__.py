@@ -33,6 +33,7 @@ from monai_ssl.networks.sparse import Sparse, sparse_features
 from monai_ssl.networks.unet import RestorationUNet, SkipUNet
 from monai_ssl.networks.vit.decoder import PatchDecoder, Primus
 from monai_ssl.networks.vit.encoder import VisionTransformer
+from monai_ssl.networks.vit.headed import Answers, CosineHead, HeadedTransformer
 from monai_ssl.networks.vit.restorer import TokenRestorer, join_patches, split_patches
 from monai_ssl.networks.vit.transformer import Transformer, resize_positions
 from monai_ssl.networks.wrappers.crop_vectors import crop_vectors
@@ -41,15 +42,18 @@ from monai_ssl.networks.wrappers.shuffled_patches import ShuffledPatches
 from monai_ssl.networks.wrappers.split_encoder import SplitEncoder
 
 __all__ = [
+    "Answers",
     "CellEmbedding",
     "ComparisonHead",
     "ConvEncoder",
+    "CosineHead",
     "Discriminator",
     "DoubleConv",
     "Encoder",
     "EncoderClassifier",
     "GateAttention",
     "HeadedEncoder",
+    "HeadedTransformer",
     "MaskFill",
     "LinearSegmenter",
     "MomentumNetwork",

@@ -13,7 +13,7 @@ def with_layer_decay(groups: Sequence[dict[str, Any]], encoder: Encoder, decay: 
     r"""Return an optimizer's groups, split so that layer l of L of an encoder learns at :math:`decay^{L + 1 - l}`.
 
     What lies outside of the encoder keeps its rate. A group says by ``"lr_scale"`` what the schedule of a pre-training
-    multiplies; where it has a rate of its own, as in fine-tuning, that is multiplied.
+    multiplies; where it has a rate or a scale of its own, as in fine-tuning, that is multiplied.
 
     Args:
         groups: of ``method.parameter_groups()`` or :func:`monai_ssl.transfer.parameter_groups`.
@@ -39,7 +39,7 @@ def with_layer_decay(groups: Sequence[dict[str, Any]], encoder: Encoder, decay: 
             by_scale.setdefault(scales.get(id(parameter), 1.0), []).append(parameter)
         for scale, parameters in by_scale.items():
             rate = {"lr": group["lr"] * scale} if "lr" in group else {}
-            split.append({**group, **rate, "params": parameters, "lr_scale": scale})
+            split.append({**group, **rate, "params": parameters, "lr_scale": scale * group.get("lr_scale", 1.0)})
     return split
 
 

@@ -23,6 +23,7 @@ from monai_ssl.transforms.masks.cube_mask import RandCubeMaskd
 from monai_ssl.transforms.masks.cutout import RandCutoutd
 from monai_ssl.transforms.masks.distortions import RandDistortiond
 from monai_ssl.transforms.masks.knowledge_masks import RandBlockMaskd, RandStripeMaskd, mask_of
+from monai_ssl.transforms.masks.masked_tokens import RandMaskedTokensd
 from monai_ssl.transforms.masks.mixed_cutout import RandMixedCutoutd
 from monai_ssl.transforms.masks.painting import RandPaintingd
 from monai_ssl.transforms.masks.rays_mask import RandRaysMaskd
@@ -82,6 +83,7 @@ __all__ = [
     "RandIoUPairCropd",
     "RandJigsawd",
     "RandLocalShufflingd",
+    "RandMaskedTokensd",
     "RandMixedCutoutd",
     "RandMultiCropd",
     "RandOneOfd",

@@ -57,6 +57,9 @@ METHODS: dict[str, Callable[[], Method]] = {
     "simmim": lambda: methods.SimMIM(
         networks.RestorationUNet(networks.VisionTransformer(2, window_size=(SIZE, SIZE), patch=4, **VIT))
     ),
+    "dinov2": lambda: methods.DINOv2(
+        networks.VisionTransformer(2, window_size=(SIZE, SIZE), patch=4, **VIT), 5, hidden=8, dim=6, frozen=0.4
+    ),
     "spark": lambda: methods.Spark(networks.RestorationUNet(networks.ConvEncoder(2, 1, [2, 4, 8], "instance"))),
     "volume_fusion": lambda: methods.VolumeFusion(networks.RestorationUNet(encoder(), 5, bounded=False)),
     "swin_unetr_ssl": lambda: methods.SwinUNETRSSL(unet(), dim=6),
@@ -122,6 +125,10 @@ def batches(name: str, count: int = 3) -> list[dict[str, Tensor]]:
         batch["overlap"] = shares / shares.sum(2, keepdim=True)
         # one sample stands twice in the first batch, as where an epoch ends
         batch["index"] = (torch.arange(BATCH) + BATCH * number) % (BATCH - 1 if number == 0 else 3 * BATCH)
+        if name == "dinov2":
+            batch["locals"] = torch.rand(BATCH * 2, 1, 8, 8, generator=g)
+            batch["masked"] = torch.rand(BATCH, 32, generator=g).argsort(1)[:, :6]
+            batch["masked"][::3, 2:] = -1
         if name == "cpc":
             batch["patches"] = torch.rand(BATCH * 4, 1, 4, 4, generator=g)
         out.append(batch)

@@ -18,6 +18,7 @@ from torch import Tensor
 from monai_ssl.arguments import check_choice, check_interval, check_range
 from monai_ssl.transforms.crops.boxes import Box, bounding_box
 from monai_ssl.transforms.crops.cut import read_window, resize, spatial_shape, with_channels
+from monai_ssl.transforms.crops.placement import Margin, check_margin, region_inside
 
 _TRIES = 10
 
@@ -41,6 +42,7 @@ class RandMultiCropd(Randomizable, MapTransform):
         local_scale: as ``scale``, for the small crops.
         locals_from: ``"scan"`` cuts them from anywhere (multi-crop), ``"views"`` from the box around the large crops,
             to which they are shortened (sub-crop, row 6 of table 3 of the PCRLv2 paper).
+        margin: what of the scan counts as the image, see :class:`monai_ssl.transforms.RandWindowCropd`.
         channels: repeat an image of one channel to so many; ``None`` leaves the channels as they are.
         names: prefix of the keys of the large crops ("view" makes "view1", "view2", but "view" when there is only
             one), key of the list of small crops.
@@ -74,6 +76,7 @@ class RandMultiCropd(Randomizable, MapTransform):
         local_out_size: Sequence[int] = (96, 96),
         local_scale: Sequence[float] = (0.05, 0.3),
         locals_from: str = "scan",
+        margin: Margin = 0,
         channels: int | None = None,
         names: Sequence[str] = ("view", "locals"),
         params_key: str | None = None,
@@ -88,7 +91,7 @@ class RandMultiCropd(Randomizable, MapTransform):
                 f"`out_size` {self.large.out_size} and `local_out_size` {self.small.out_size} differ in their axes."
             )
         check_choice(("scan", "views"), locals_from=locals_from)
-        self.locals_from = locals_from
+        self.locals_from, self.margin = locals_from, check_margin(margin, len(self.large.out_size))
         self.num_views = num_views
         self.num_locals = num_locals
         self.channels = channels
@@ -104,7 +107,10 @@ class RandMultiCropd(Randomizable, MapTransform):
         for key in self.key_iterator(out):
             scan = out.pop(key)
         shape = spatial_shape(scan, len(self.large.out_size), type(self).__name__)
-        everywhere = Box(np.zeros_like(shape), shape)
+        everywhere = region_inside(self.margin, scan, shape)
+        if everywhere.size.min() < 1:
+            raise ValueError(f"`margin` leaves nothing of a scan of {shape.tolist()} voxels.")
+        shape = everywhere.size
         views = [self.large.draw(everywhere, shape, self.R) for _ in range(self.num_views)]
         for number, box in enumerate(views, 1):
             name = self.view_prefix if self.num_views == 1 else f"{self.view_prefix}{number}"
