@@ -34,6 +34,7 @@ from monai_ssl.methods.rubik_plus import RubikPlus
 from monai_ssl.methods.simclr import SimCLR
 from monai_ssl.methods.simmim import SimMIM
 from monai_ssl.methods.simsiam import SimSiam
+from monai_ssl.methods.smit import SMIT
 from monai_ssl.methods.spark import Spark
 from monai_ssl.methods.swav import SwAV
 from monai_ssl.methods.swin_unetr_ssl import SwinUNETRSSL
@@ -81,6 +82,7 @@ __all__ = [
     "SimCLR",
     "SimMIM",
     "SimSiam",
+    "SMIT",
     "Spark",
     "SwinUNETRSSL",
     "SwAV",

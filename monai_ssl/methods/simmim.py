@@ -6,17 +6,15 @@ Xie et al., "SimMIM: A Simple Framework for Masked Image Modeling", CVPR 2022, h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
-from monai.networks.layers import Pool
-from torch import Tensor, nn
+from torch import Tensor
 
 from monai_ssl.arguments import check_choice
 from monai_ssl.losses import explained, masked_error
 from monai_ssl.losses.masked_error import DISTANCES
 from monai_ssl.methods.base import Method
-from monai_ssl.networks import Primus, RestorationUNet
+from monai_ssl.networks import Primus, RestorationUNet, mask_token, mask_tokens
 
 
 class SimMIM(Method):
@@ -58,7 +56,7 @@ class SimMIM(Method):
         super().__init__()
         check_choice(DISTANCES, distance=distance)
         self.network, self.embedding, self.distance = network, embedding, distance
-        self.token = nn.Parameter(nn.init.trunc_normal_(torch.empty(_width(network.encoder, embedding)), std=0.02))
+        self.token = mask_token(network.encoder, embedding)
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         restored = self._restored(batch)
@@ -66,20 +64,8 @@ class SimMIM(Method):
 
     def _restored(self, batch: Mapping[str, Tensor]) -> Tensor:
         visible = batch["visible"]
-
-        def replace(module: nn.Module, inputs: Any, cells: Tensor) -> Tensor:
-            del module, inputs
-            sides = [a // b for a, b in zip(visible.shape[2:], cells.shape[2:], strict=True)]
-            hidden = Pool["max", len(sides)](sides)(1 - visible.float())
-            token = self.token.reshape(-1, *[1] * (cells.ndim - 2)).to(cells.dtype)
-            return torch.where(hidden > 0, token, cells)
-
-        # here and not at the start, so that the encoder is the plain one everywhere else
-        hook = self.encoder.get_submodule(self.embedding).register_forward_hook(replace)
-        try:
+        with mask_tokens(self.encoder, self.embedding, self.token, visible):
             restored: Tensor = self.network(torch.where(visible > 0, batch["view"], 0.0))
-        finally:
-            hook.remove()
         return restored
 
     def metrics(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -99,22 +85,6 @@ class SimMIM(Method):
             "restored": restored,
             "merged": torch.where(visible, target, restored),
         }
-
-
-def _width(encoder: nn.Module, name: str) -> int:
-    """Return the channels of the cells that the module of this name makes.
-
-    Raises:
-        ValueError: when there is none, or it has no convolution.
-    """
-    module = dict(encoder.named_modules()).get(name)
-    found = [] if module is None else [m for m in module.modules() if isinstance(m, nn.modules.conv._ConvNd)]
-    if not found:
-        raise ValueError(
-            f"{type(encoder).__name__} has no module `{name}` with a convolution that embeds patches: set `embedding` "
-            "of SimMIM to its name, or take the method `mae` for a network without one."
-        )
-    return found[-1].out_channels
 
 
 __all__ = ["SimMIM"]

@@ -34,6 +34,7 @@ from monai_ssl.networks.unet import RestorationUNet, SkipUNet
 from monai_ssl.networks.vit.decoder import PatchDecoder, Primus
 from monai_ssl.networks.vit.encoder import VisionTransformer
 from monai_ssl.networks.vit.headed import Answers, CosineHead, HeadedTransformer
+from monai_ssl.networks.vit.mask_token import mask_token, mask_tokens, masked_cells
 from monai_ssl.networks.vit.restorer import TokenRestorer, join_patches, split_patches
 from monai_ssl.networks.vit.transformer import Transformer, resize_positions
 from monai_ssl.networks.wrappers.crop_vectors import crop_vectors
@@ -86,6 +87,9 @@ __all__ = [
     "crop_vectors",
     "init_heads",
     "join_patches",
+    "mask_token",
+    "mask_tokens",
+    "masked_cells",
     "mlp",
     "network_class",
     "projector",

@@ -1,4 +1,4 @@
-"""A run that is killed within an epoch goes on bit for bit with its banks, clusters, assignments and queues."""
+"""A run that is killed within an epoch goes on bit for bit with its banks, clusters, queues, teachers and centers."""
 
 import pytest
 import torch
@@ -11,7 +11,9 @@ from monai_ssl.handlers import Checkpoint
 
 class Indexed(Scans):
     def __getitem__(self, item):
-        return {**super().__getitem__(item), "view": super().__getitem__(item)["view1"], "index": item[1] % SCANS}
+        views = super().__getitem__(item)
+        masks = {f"visible{i}": (views[f"view{i}"] > 0.7).float() for i in (1, 2)}
+        return {**views, **masks, "view": views["view1"], "index": item[1] % SCANS}
 
 
 class Killed(Exception):
@@ -23,7 +25,7 @@ def run(name, folder, resume=False):
     return trainer(name, endless_loader(Indexed(), 4), 4, [checkpoint])
 
 
-@pytest.mark.parametrize("name", ["swav", "deepcluster", "sela", "insdis_nce", "cmc", "pcl"])
+@pytest.mark.parametrize("name", ["swav", "deepcluster", "sela", "insdis_nce", "cmc", "pcl", "smit"])
 def test_it_goes_on_within_an_epoch(name, tmp_path):
     whole, half = trained(run(name, tmp_path / "whole")), run(name, tmp_path / "half")
 

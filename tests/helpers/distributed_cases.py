@@ -60,6 +60,18 @@ METHODS: dict[str, Callable[[], Method]] = {
     "dinov2": lambda: methods.DINOv2(
         networks.VisionTransformer(2, window_size=(SIZE, SIZE), patch=4, **VIT), 5, hidden=8, dim=6, frozen=0.4
     ),
+    "smit": lambda: methods.SMIT(
+        networks.VisionTransformer(2, window_size=(SIZE, SIZE), patch=4, **VIT),
+        **{
+            "embedding": "embedding",
+            "stride": 4,
+            "prototypes": 5,
+            "hidden": 8,
+            "dim": 6,
+            "momentum": 0.9,
+            "frozen": 0.4,
+        },
+    ),
     "spark": lambda: methods.Spark(networks.RestorationUNet(networks.ConvEncoder(2, 1, [2, 4, 8], "instance"))),
     "volume_fusion": lambda: methods.VolumeFusion(networks.RestorationUNet(encoder(), 5, bounded=False)),
     "swin_unetr_ssl": lambda: methods.SwinUNETRSSL(unet(), dim=6),
