@@ -206,9 +206,8 @@ def test_prototypes_stay_while_they_are_frozen():
         method.progress = progress
         method.zero_grad()
         torch.stack(list(method.losses(data).values())).sum().backward()
-        assert all(
-            (layer.weight.grad is not None) == moves for layer in (method.network.of_tokens, method.network.of_views)
-        )
+        heads = (method.network.token_head, method.network.view_head)
+        assert [head.prototypes.weight.grad is not None for head in heads] == [moves, moves]
     assert method.sparse_gradients and not make().sparse_gradients
 
 
