@@ -10,13 +10,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_ssl.arguments import check_choice, check_interval, check_range, check_weights
 from monai_ssl.losses import explained, gather_keys, masked_error
 from monai_ssl.methods.base import Method
-from monai_ssl.networks import Encoder, MomentumNetwork, join_patches, mask_token, mask_tokens, masked_cells
+from monai_ssl.networks import CosineHead, Encoder, MomentumNetwork, join_patches, mask_token, mask_tokens, masked_cells
 from monai_ssl.schedules import cosine, linear
 
 TERMS = ("restoration", "token_distillation", "view_distillation")
@@ -214,7 +213,7 @@ class TokenClassifier(nn.Module):
         self.encoder, self.level = encoder, encoder.strides.index(stride)
         width = encoder.channels[self.level]
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.token_head, self.view_head = (PrototypeHead(width, hidden, dim, prototypes) for _ in range(2))
+        self.token_head, self.view_head = (CosineHead(width, hidden, dim, prototypes) for _ in range(2))
 
     def logits(self, maps: Sequence[Tensor], *, frozen: bool = False) -> tuple[Tensor, Tensor]:
         """Return logits of the cells and of the images of an encoder's maps; ``frozen`` prototypes get no gradient."""
@@ -223,34 +222,6 @@ class TokenClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.logits(self.encoder(x))
-
-
-class PrototypeHead(nn.Module):
-    """Head of DINO and iBOT: three layers, unit length, cosines with unit prototypes.
-
-    Args:
-        width: of the input.
-        hidden: width of the hidden layers.
-        dim: of the unit vectors.
-        prototypes: K.
-
-    Shapes:
-        (..., width) -> (..., K) in [-1, 1], in float32 whatever autocast says.
-    """
-
-    def __init__(self, width: int, hidden: int, dim: int, prototypes: int) -> None:
-        super().__init__()
-        layers = [nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, dim)]
-        self.projector, self.prototypes = nn.Sequential(*layers), nn.Linear(dim, prototypes, bias=False)
-        for layer in layers[::2]:
-            nn.init.trunc_normal_(layer.weight, std=0.02)
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, x: Tensor, frozen: bool = False) -> Tensor:
-        vectors = self.projector(x)
-        weight = self.prototypes.weight.detach() if frozen else self.prototypes.weight
-        with torch.autocast(vectors.device.type, enabled=False):
-            return F.linear(F.normalize(vectors.float(), dim=-1), F.normalize(weight.float(), dim=1))
 
 
 class Center(nn.Module):

@@ -44,7 +44,7 @@ def apart(method):
     """The same with answers that differ between cells, and another teacher and other centers than at the start."""
     g = torch.Generator().manual_seed(3)
     for network in (method.network, method.teacher.network):
-        for layer in (*network.token_head.projector[::2], *network.view_head.projector[::2]):
+        for layer in (*network.token_head.layers[::2], *network.view_head.layers[::2]):
             layer.weight.data = torch.randn(layer.weight.shape, generator=g) / layer.in_features**0.5
     for center in (method.token_center, method.view_center):
         center.mean += 0.1 * torch.randn(center.mean.shape, generator=g)

@@ -38,7 +38,7 @@ class CosineHead(nn.Module):
         z = self.layers(x)
         weight = self.prototypes.weight.detach() if frozen else self.prototypes.weight
         with torch.autocast(z.device.type, enabled=False):
-            return F.linear(F.normalize(z.float(), dim=-1), F.normalize(weight, dim=1))
+            return F.linear(F.normalize(z.float(), dim=-1), F.normalize(weight.float(), dim=1))
 
 
 class Answers(NamedTuple):
