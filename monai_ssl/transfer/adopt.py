@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
-
-from torch import Tensor
 
 from monai_ssl.arguments import check_choice
 from monai_ssl.networks import Encoder, EncoderClassifier, build
 from monai_ssl.transfer.card import ModelCard
 from monai_ssl.transfer.export import export_weights
 from monai_ssl.transfer.load import load_weights
+from monai_ssl.transfer.nnunet_names import nnssl_windows, reversed_axes
 from monai_ssl.transfer.published import published_recipe
 from monai_ssl.transfer.releases import RELEASES, Release
 from monai_ssl.transfer.weights_file import read_checkpoint, read_part
@@ -52,15 +50,16 @@ def adopt(
     if recipe is None:
         raise ValueError(
             f"The layout of {source} is not known: a ResNet for images in torchvision's, Models Genesis, nnU-Net's "
-            "residual encoder, and MONAI's SwinUNETR, SegResNet and SegResEncoder are. Build another network by a "
-            "configuration and load it with `--init_weights`, which takes any network of MONAI by its own names."
+            "residual encoder and Primus, and MONAI's SwinUNETR, SegResNet and SegResEncoder are. Build another "
+            "network by a configuration and load it with `--init_weights`, which takes any network of MONAI by its own "
+            "names."
         )
     if release is None and recipe["_target_"].endswith("ResNetEncoder"):
         release = "imagenet"
     facts = RELEASES[release] if release else Release("")
     classifier = EncoderClassifier(cast(Encoder, build(recipe)), 1)
     # refuses a ResNet-34 or ResNet-101 with the layers that are missing or too many
-    load_weights(classifier, _reversed(tensors) if facts.reversed_axes else source)
+    load_weights(classifier, {n: reversed_axes(t) for n, t in tensors.items()} if facts.reversed_axes else source)
     card = ModelCard(
         method=method or release or "published",
         preset=facts.preset,
@@ -74,23 +73,20 @@ def adopt(
     return export_weights(classifier, path, card)
 
 
-def _reversed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {n: t.permute(0, 1, 4, 3, 2).contiguous() if t.ndim == 5 else t for n, t in tensors.items()}
-
-
 def _plan(source: str | Path) -> dict[str, Any]:
     """What nnssl's checkpoints say of their images, in this package's order of axes."""
     if Path(source).suffix == ".safetensors":
         return {}
-    plan = read_checkpoint(Path(source)).get("nnssl_adaptation_plan")
-    if not isinstance(plan, Mapping):
+    checkpoint = read_checkpoint(Path(source))
+    seen = nnssl_windows(checkpoint)
+    if seen is None:
         return {}
-    strides = (plan["architecture_plans"].get("arch_kwargs") or {}).get("strides", [])
+    architecture = checkpoint["nnssl_adaptation_plan"].get("architecture_plans") or {}
+    strides = (architecture.get("arch_kwargs") or {}).get("strides", [])
     if any(len(set(stride)) > 1 for stride in strides if not isinstance(stride, int)):
         raise ValueError(
             f"{source} halves its axes differently (strides {strides}); only equal ones can be taken over."
         )
-    seen = next(iter(plan["pretrain_plan"]["configurations"].values()))
     facts: dict[str, Any] = {"normalize": "zscore", "window_size": tuple(reversed(seen["patch_size"]))}
     return facts | {"spacing": None if seen["spacing"] is None else tuple(map(float, reversed(seen["spacing"])))}
 

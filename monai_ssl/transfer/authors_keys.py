@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from monai_ssl.transfer.nnunet_names import from_nnunet
+from monai_ssl.transfer.primus_names import from_primus
 
 # released PCRLv1/PCRLv2 3-D weights: stages down_tr64, down_tr128, ... of two operations each
 _PCRL_3D = re.compile(r"(?:^|\.)down_tr(\d+)\.ops\.([01])\.(conv|bn)1\.(\w+)$")
@@ -19,14 +20,15 @@ _RESNET = re.compile(r"^(?:encoder\.)?((?:conv1|bn1|layer[1-4]\.\d+\.(?:conv\d|b
 def translate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     """Return the encoder's tensors under this package's names, or ``None`` when no known layout is recognized.
 
-    Known are the 3-D encoders of the released PCRLv1 and PCRLv2 weights, ResNets in torchvision's layout and residual
-    encoders of nnU-Net and nnssl. Decoders and heads of such files are left out, since only the encoder is transferred.
-    Files of MONAI's Swin UNETR SSL get the names of MONAI's class, see :func:`monai_ssl.transfer.monai_names.as_in`.
+    Known are the 3-D encoders of the released PCRLv1 and PCRLv2 weights, ResNets in torchvision's layout, residual
+    encoders of nnU-Net and nnssl, and their Primus. Decoders and heads of such files are left out, since only the
+    encoder is transferred. Files of MONAI's Swin UNETR SSL get the names of MONAI's class, see
+    :func:`monai_ssl.transfer.monai_names.as_in`.
 
     Raises:
         ValueError: when a file holds several such encoders.
     """
-    return _pcrl_3d(tensors) or _resnet(tensors) or from_nnunet(tensors) or _swin(tensors)
+    return _pcrl_3d(tensors) or _resnet(tensors) or from_nnunet(tensors) or from_primus(tensors) or _swin(tensors)
 
 
 def _pcrl_3d(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -40,7 +41,7 @@ def to_nnunet(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         *place, kind, value = name.split(".")
         where = _CONVOLUTION if place == ["stem"] else _block_of(*place)
-        turned = _reversed(tensor)
+        turned = reversed_axes(tensor)
         for layer in (kind, _SEQUENCE[kind]):
             theirs[f"{where}.{layer}.{value}"] = turned
     return theirs
@@ -70,7 +71,7 @@ def from_nnunet(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
             f"This network of nnU-Net halves its axes differently (a stride of {tuple(uneven[0][2:])}), which the "
             "residual encoder of this package does not: only networks with equal strides can be taken over."
         )
-    return {_ours(match): _reversed(tensors[name]) for name, match in found.items()}
+    return {_ours(match): reversed_axes(tensors[name]) for name, match in found.items()}
 
 
 def _ours(match: re.Match[str]) -> str:
@@ -78,8 +79,18 @@ def _ours(match: re.Match[str]) -> str:
     return f"{where}.{match['kind']}.{match['value']}"
 
 
-def _reversed(tensor: Tensor) -> Tensor:
+def reversed_axes(tensor: Tensor) -> Tensor:
+    """Return a kernel (out, in, *axes) with its axes in reverse order; vectors and matrices as they are."""
     return tensor.permute(0, 1, *reversed(range(2, tensor.ndim))).contiguous() if tensor.ndim > 2 else tensor
 
 
-__all__ = ["ENCODER", "INPUTS", "STEM", "from_nnunet", "to_nnunet"]
+def nnssl_windows(checkpoint: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return ``patch_size`` (z, y, x) and ``spacing`` of nnssl's pre-training, ``None`` where no plan says them."""
+    try:
+        first = next(iter(checkpoint["nnssl_adaptation_plan"]["pretrain_plan"]["configurations"].values()))
+        return {"patch_size": [int(side) for side in first["patch_size"]], "spacing": first.get("spacing")}
+    except (KeyError, TypeError, AttributeError, StopIteration, ValueError):
+        return None
+
+
+__all__ = ["ENCODER", "INPUTS", "STEM", "from_nnunet", "nnssl_windows", "reversed_axes", "to_nnunet"]

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from monai_ssl.transfer.primus_names import HEADS
+
 Tensors = Mapping[str, Tensor]
 Recipe = dict[str, Any]
 
@@ -16,8 +18,8 @@ def published_recipe(tensors: Tensors) -> Recipe | None:
     """Return the recipe of the encoder in a file without a model card, ``None`` when its layout is not known.
 
     Known are ResNet-18 and ResNet-50 in torchvision's layout (2-D), the 3-D U-Net of Models Genesis, PCRL and SuPreM,
-    nnU-Net's residual encoder (nnssl, OpenMind), and MONAI's SwinUNETR (Swin UNETR SSL, SuPreM, VoCo), SegResNet
-    (SuPreM) and SegResEncoder (CT-FM).
+    nnU-Net's residual encoder and Primus (nnssl, OpenMind), and MONAI's SwinUNETR (Swin UNETR SSL, SuPreM, VoCo),
+    SegResNet (SuPreM) and SegResEncoder (CT-FM).
 
     Args:
         tensors: of the encoder, see :func:`monai_ssl.transfer.weights_file.read_part`.
@@ -52,6 +54,22 @@ def _residual(tensors: Tensors, _: str) -> Recipe:
     widths = [tensors[f"stages.{stage}.0.conv1.conv.weight"].shape[0] for stage in stages]
     depths = [_count(tensors, rf"stages\.{stage}\.(\d+)\.") for stage in stages]
     return _ours("ResidualEncoder", tensors["stem.conv.weight"], widths=widths, depths=depths)
+
+
+def _primus(tensors: Tensors, _: str) -> Recipe | None:
+    embedding, positions = tensors.get("embedding.weight"), tensors.get("transformer.positions")
+    if embedding is None or positions is None or len(embedding) not in HEADS:
+        return None
+    width, patch = embedding.shape[0], embedding.shape[-1]
+    return _ours(
+        "VisionTransformer",
+        embedding,
+        window_size=[side * patch for side in positions.shape[2:]],
+        patch=patch,
+        width=width,
+        depth=_count(tensors, r"transformer\.blocks\.(\d+)\."),
+        heads=HEADS[width],
+    )
 
 
 def _ours(name: str, stem: Tensor, **arguments: Any) -> Recipe:
@@ -109,10 +127,11 @@ _LAYOUTS: dict[str, Callable[[Tensors, str], Recipe | None]] = {
     "net.conv1.weight": _resnet,
     "stages.0.conv1.weight": _conv,
     "stem.conv.weight": _residual,
+    "transformer.norm.weight": _primus,
     "patch_embed.proj.weight": _swin,
     "convInit.conv.weight": _segresnet,
     "conv_init.weight": _segres_encoder,
 }
-"""By the end of the name of the first convolution, after :func:`monai_ssl.transfer.authors_keys.translate`."""
+"""By the end of the name of one tensor that all have, after :func:`monai_ssl.transfer.authors_keys.translate`."""
 
 __all__ = ["published_recipe"]

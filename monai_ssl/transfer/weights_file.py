@@ -13,6 +13,7 @@ from torch import Tensor
 from monai_ssl.transfer.authors_keys import translate
 from monai_ssl.transfer.card import ModelCard, read_card
 from monai_ssl.transfer.export import hash_tensors
+from monai_ssl.transfer.primus_names import with_grid
 
 Weights = str | Path | Mapping[str, Any]
 
@@ -97,15 +98,12 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> Mapping[s
 
 
 def _state_dict(content: Mapping[str, Any], origin: str) -> dict[str, Tensor]:
-    for name in _CONTAINERS:
-        if isinstance(content.get(name), Mapping):
-            content = content[name]
-            break
-    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    states = (content[name] for name in _CONTAINERS if isinstance(content.get(name), Mapping))
+    tensors = {name: value for name, value in next(states, content).items() if isinstance(value, Tensor)}
     if not tensors:
         known = ", ".join(f"`{name}`" for name in _CONTAINERS)
         raise ValueError(f"{origin} has no tensors at its top level nor under {known}; save `network.state_dict()`.")
-    return tensors
+    return with_grid(tensors, content)
 
 
 def _pick(stored: Mapping[str, Tensor], part: str, origin: str) -> tuple[dict[str, Tensor], str]:
