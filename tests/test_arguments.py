@@ -56,6 +56,7 @@ KEYED = {
     "RandIoUPairCropd": {"iou_threshold": 1.0, "max_retries": -1, "num_locals": -1, "locals_from": "x"},
     "RandWindowCropd": {"max_retries": -1, "background": "papre", "max_tissue_fraction": -1},
     "RandWordCropd": {"prob": 2, "scale": (0, 1), "shift": (-2, 0)},
+    "RandMaskedTokensd": {"patch": 0, "ratio": (0.0, 0.5), "views": 0},
 }
 """Wrong values by transform; each is refused when it is the only one."""
 NEEDED = {
@@ -73,6 +74,10 @@ OTHERS = [
     (lambda **o: losses.info_nce(torch.eye(2), torch.eye(2), torch.eye(2), **o), {"temperature": -1.0}),
     (lambda **o: methods.MoCo(encoder(), **o), {"version": "v3", "momentum": 1.1, "temperature": 0.0, "queue_size": 0}),
     (lambda **o: methods.BYOL(encoder(), **o), {"momentum": 1.5, "final_momentum": -1, "kept": "both"}),
+    (
+        lambda **o: methods.DINOv2(networks.VisionTransformer(window_size=(8, 8, 8), width=6, depth=1, heads=1), **o),
+        {"temperature": 0, "teacher_temperature": (0, 1), "warmup": 0, "momentum": 2, "weights": (1,), "kept": "x"},
+    ),
     (lambda **o: methods.C2L(encoder(), **o), {"momentum": 2.0, "temperature": -1.0, "alpha": 0.0, "queue_size": 0}),
     (lambda **o: methods.SimCLR(encoder(), **o), {"temperature": 0.0}),
     (lambda **o: methods.TOWER(unet(), **o), {"temperature": 0.0, "restoration": "l2"}),

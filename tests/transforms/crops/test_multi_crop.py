@@ -104,3 +104,17 @@ def test_keys_follow_the_names():
     assert set(crop({"image": torch.rand(1, 40, 40), "name": "a"})) == {"crop", "name"}
     crop = RandMultiCropd("image", num_views=2, num_locals=0, **FLAT)
     assert set(crop({"image": torch.rand(1, 40, 40)})) == {"view1", "view2"}
+
+
+def test_windows_lie_in_the_body_and_cover_a_share_of_it():
+    body = ((10, 4, 20), (50, 36, 60))
+    crop = RandMultiCropd("image", margin="body", params_key="p", **DEEP).set_random_state(0)
+    for _ in range(30):
+        p = crop({"image": Places(64, 40, 70, body_box=body)})["p"]
+        for kind, (low, high) in (("", (0.25, 1.0)), ("local_", (0.04, 0.32))):
+            starts, sizes = p[f"{kind}starts"], p[f"{kind}sizes"]
+            assert (starts >= body[0]).all() and (starts + sizes <= body[1]).all()
+            shares = sizes.prod(1) / (40 * 32 * 40)
+            assert low <= shares.min() and shares.max() <= high
+    with pytest.raises(ValueError, match=r"`margin` leaves nothing of a scan of \[40, 40\] voxels"):
+        RandMultiCropd("image", margin=20, **FLAT)({"image": torch.rand(1, 40, 40)})
