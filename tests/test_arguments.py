@@ -76,7 +76,7 @@ OTHERS = [
     (lambda **o: methods.BYOL(encoder(), **o), {"momentum": 1.5, "final_momentum": -1, "kept": "both"}),
     (
         lambda **o: methods.DINOv2(networks.VisionTransformer(window_size=(8, 8, 8), width=6, depth=1, heads=1), **o),
-        {"temperature": 0, "teacher_temperature": (0, 1), "warmup": 0, "momentum": 2, "weights": (1,), "kept": "x"},
+        {"temperature": 0, "teacher_temperatures": (0, 1), "warm_up": 0, "momentum": 2, "weights": (1,), "kept": "x"},
     ),
     (lambda **o: methods.C2L(encoder(), **o), {"momentum": 2.0, "temperature": -1.0, "alpha": 0.0, "queue_size": 0}),
     (lambda **o: methods.SimCLR(encoder(), **o), {"temperature": 0.0}),

@@ -47,8 +47,8 @@ class DINOv2(Method):
         hidden: width of the hidden layers of a head.
         dim: of the vectors that are compared with prototypes.
         temperature: :math:`\tau`, positive.
-        teacher_temperature: at the start, and after ``warmup``; it rises linearly.
-        warmup: fraction of training, in (0, 1].
+        teacher_temperatures: at the start, and after ``warm_up``; it rises linearly.
+        warm_up: fraction of training, in (0, 1].
         iterations: of the Sinkhorn algorithm.
         momentum: of the teacher at the start, in [0, 1]; it rises to 1 by a cosine over the whole run.
         frozen: fraction of training in which the prototypes stay as they are, weight decay and momentum included.
@@ -86,8 +86,8 @@ class DINOv2(Method):
         hidden: int = 2048,
         dim: int = 256,
         temperature: float = 0.1,
-        teacher_temperature: Sequence[float] = (0.04, 0.07),
-        warmup: float = 0.3,
+        teacher_temperatures: Sequence[float] = (0.04, 0.07),
+        warm_up: float = 0.3,
         iterations: int = 3,
         momentum: float = 0.992,
         frozen: float = 0.0,
@@ -100,15 +100,15 @@ class DINOv2(Method):
                 f"DINOv2 hides tokens, and {type(encoder).__name__} has none: take "
                 "`monai_ssl.networks.VisionTransformer`, or the method `swav` in place of `dinov2`."
             )
-        check_interval("(0, inf)", temperature=temperature, teacher_temperature=teacher_temperature)
-        check_interval("(0, 1]", warmup=warmup)
+        check_interval("(0, inf)", temperature=temperature, teacher_temperatures=teacher_temperatures)
+        check_interval("(0, 1]", warm_up=warm_up)
         check_interval("[0, 1]", momentum=momentum, frozen=frozen)
         check_interval("[1, inf)", iterations=iterations, prototypes=prototypes)
         check_choice(KEPT, kept=kept)
         self.network = HeadedTransformer(encoder, hidden, dim, prototypes)
         self.teacher = MomentumNetwork(self.network)
         self.temperature, self.iterations = temperature, iterations
-        self.teacher_temperature, self.warmup = linear(*teacher_temperature), warmup
+        self.teacher_temperature, self.warm_up = linear(*teacher_temperatures), warm_up
         self.momentum = cosine(momentum, 1.0)
         self.frozen, self.kept = frozen, kept
         self.weights = check_weights(weights, TERMS)
@@ -177,7 +177,7 @@ class DINOv2(Method):
 
     def _assigned(self, cosines: Tensor) -> Tensor:
         # here and not in the teacher's pass, which has no gradients: without them processes exchange nothing
-        return sinkhorn(cosines, self.teacher_temperature(self.progress / self.warmup), self.iterations)
+        return sinkhorn(cosines, self.teacher_temperature(self.progress / self.warm_up), self.iterations)
 
     def after_step(self) -> None:
         self.teacher.follow(self.network, self.momentum(self.progress))

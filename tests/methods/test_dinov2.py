@@ -200,7 +200,7 @@ def test_the_temperature_of_the_teacher_rises_and_stays(monkeypatch):
         return torch.full_like(cosines, 1 / 6)
 
     monkeypatch.setattr("monai_ssl.methods.dinov2.sinkhorn", spy)
-    method = make(warmup=0.5)
+    method = make(warm_up=0.5)
     for progress in (0.0, 0.25, 0.5, 1.0):
         method.progress = progress
         method.losses(batch())
