@@ -182,10 +182,6 @@ class SMIT(Method):
             "used": torch.special.entr(share).sum().exp(),
         }
 
-    def restore(self, x: Tensor) -> dict[str, Tensor]:
-        """Return what the network makes of ``x`` (B, C, *spatial) with nothing masked, by name."""
-        return {"restored": self._restored(self.encoder(x))}
-
     def panels(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         view, visible = batch["view1"], batch["visible1"]
         restored = self._restored(self._masked_maps(view, visible)).detach().to(view.dtype)
