@@ -94,9 +94,10 @@ class SMIT(Method):
         first, last = check_range("teacher_temperatures", teacher_temperatures, "(0, inf)")
         self.network = TokenClassifier(encoder, stride, prototypes, hidden, dim)
         self.embedding, self.token = embedding, mask_token(encoder, embedding)
-        self.restorer = nn.Linear(
-            encoder.channels[-1], encoder.in_channels * encoder.strides[-1] ** encoder.spatial_dims
-        )
+        voxels = encoder.in_channels * encoder.strides[-1] ** encoder.spatial_dims
+        self.restorer = nn.Linear(encoder.channels[-1], voxels)
+        nn.init.trunc_normal_(self.restorer.weight, std=0.02)
+        nn.init.zeros_(self.restorer.bias)
         self.teacher = MomentumNetwork(self.network)
         self.token_center = Center(prototypes, center_momentum)
         self.view_center = Center(prototypes, center_momentum)
