@@ -34,7 +34,9 @@ def primus():
         shapes |= {f"{at}.{name}.bias": shape[:1] for name, shape in LINEAR.items() if name != "attn.k_proj"}
     shapes |= {"decoder.blocks.0.norm1.weight": (WIDTH,)}
     generator = torch.Generator().manual_seed(0)
-    return {name: torch.randn(shape, generator=generator) * shape[-1] ** -0.5 for name, shape in shapes.items()}
+    # far from the start, where attention hardly sees places
+    scales = {name: 1.0 if len(shape) == 1 else 2 * shape[-1] ** -0.5 for name, shape in shapes.items()}
+    return {name: torch.randn(shape, generator=generator) * scales[name] for name, shape in shapes.items()}
 
 
 def by_hand(state, image):
