@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl.bundle_folders import bundle_folder, config_file, shipped_bundles
+from monai_ssl.config_texts import path_text
 from monai_ssl.files import read_json
 
 ENCODER, MODEL, DESCRIPTION = "encoder.safetensors", "model.pt", "model.json"
@@ -62,7 +63,7 @@ def finetuning(
         ValueError: when there is no such bundle.
     """
     folder = bundle_folder(task)
-    start = {} if weights is None else {"weights": str(weights_of(weights))}
+    start = {} if weights is None else {"weights": path_text(weights_of(weights))}
     return StockRun("run", folder, ("train",), {**_places(data, out or Path("finetuned") / folder.name), **start})
 
 
@@ -73,13 +74,13 @@ def evaluation(run: str | Path, data: str | Path, out: str | Path | None = None,
         FileNotFoundError: when the folder holds no fine-tuned model.
         ValueError: when its task is none of the bundles that come with this package.
     """
-    settings = {**_places(data, out or Path(run) / section), "ckpt_dir": str(run), "section": section}
+    settings = {**_places(data, out or Path(run) / section), "ckpt_dir": path_text(run), "section": section}
     return StockRun("run", _bundle_of(Path(run)), ("train", "evaluate"), settings)
 
 
 def prediction(run: str | Path, data: str | Path, out: str | Path) -> StockRun:
     """Return the inference of a fine-tuned model for new images; raises what :func:`evaluation` does."""
-    return StockRun("run", _bundle_of(Path(run)), ("inference",), {**_places(data, out), "ckpt_dir": str(run)})
+    return StockRun("run", _bundle_of(Path(run)), ("inference",), {**_places(data, out), "ckpt_dir": path_text(run)})
 
 
 def weights_of(place: str | Path) -> Path:
@@ -109,7 +110,7 @@ def pretraining_config(data: Path) -> str:
 
 
 def _places(data: str | Path, out: str | Path) -> dict[str, str]:
-    return {"dataset_dir": str(data), "output_dir": str(out)}
+    return {"dataset_dir": path_text(data), "output_dir": path_text(out)}
 
 
 def _bundle_of(run_dir: Path) -> Path:

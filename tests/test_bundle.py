@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -74,6 +75,27 @@ def test_a_default_that_an_override_orphaned_is_nobodys_mistake(given):
         refuse_unknown_keys(given(model={"n": 3}, lr=0.5))
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("lr", "@max_epoch", r"refers to the key `max_epoch`, .* \(did you mean `@max_epochs`\?\)\.$"),
+        ("lr", "$@max_epochs * @rate", "refers to the key `rate`"),
+        ("dataset_dir", "@new", r"a folder or file of that name is `--dataset_dir ./@new`\.$"),
+        ("dataset_dir", "$HOME/ct", "single quotes.*`--dataset_dir ./[$]HOME/ct`"),
+        ("dataset_dir", "${DATA}", "single quotes"),
+    ],
+)
+def test_an_expression_that_refers_to_nothing_is_refused(key, value, message, tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text(json.dumps({**CONFIG, "dataset_dir": "x", "run": ["$@model, @dataset_dir"]}))
+    words = {"config_file": str(tmp_path / "config.json"), key: value}
+    with pytest.raises(ValueError, match=message):
+        refuse_unknown_keys(words)
+    if key == "dataset_dir":  # the folder, where there is one
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / value).mkdir(parents=True)
+        refuse_unknown_keys(words)
+
+
 def test_what_was_typed():
     words = ["run", "pretrain", "--lr=0.1", "--resume", "--dataset_dir", "/a", "--encoder", "{'widths':[2]}", "--x"]
     assert typed(words) == {
@@ -122,8 +144,14 @@ def test_words_mean_what_the_user_meant(key, word, meant, tmp_path, monkeypatch)
     assert found == meant and type(found) is type(meant)
 
 
-@pytest.mark.parametrize("text", ["a", "/x/run#2", "a'b #@c", "$1 + 1"])
-def test_texts_of_python_and_studies_mean_what_they_say(text):
+@pytest.mark.parametrize("text", ["a", "/x/run#2", "a'b #@c", "$1 + 1", "%there", "@there", "$there #2"])
+def test_texts_of_python_and_studies_mean_what_they_say(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if "there" in text:
+        (tmp_path / text).touch()
+        text, wanted = literal(text), Path(text)
+        assert Path(ConfigParser({"a": text, "b": "$str(@a)"}).get_parsed_content("b")) == wanted
+        return
     found = ConfigParser({"a": literal(text), "b": "$str(@a)"}).get_parsed_content("b")
     assert found == ("2" if text.startswith("$") else text)
 

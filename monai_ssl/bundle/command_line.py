@@ -41,6 +41,7 @@ _PATHS = {"bundle_root", "weights", "init_weights", "exclude", "probe_list", "wo
 _PATHS |= {"resume", "datalist", "patients", "memory", "decoder_weights"}
 """Keys of the bundles that are paths or none, beside those that end in ``_dir``."""
 _JSON_WORDS = {"true": True, "false": False, "null": None}
+_VARIABLE = re.compile(r"\$(\{\w+\}|[A-Z_]+\b)(/|$)")
 _REFERENCE = re.compile(r"[@%](\w+)")
 
 
@@ -84,14 +85,35 @@ def refuse_unknown_keys(words: Mapping[str, str]) -> None:
         words: see :func:`typed`.
 
     Raises:
-        ValueError: naming the unknown keys and the nearest known ones.
+        ValueError: naming the unknown keys and the nearest known ones; for a value that refers to an unknown key.
     """
     given = {key: DefaultParseValue(word) for key, word in words.items()}
     defaults = given.get("args_file")
     given = {**(ConfigParser.load_config_file(defaults) if defaults else {}), **given}
     config = ConfigParser.load_config_files(given.get("config_file") or {})
     changes = {key.replace("::", "#"): value for key, value in given.items() if key not in _OF_MONAI}
-    refuse_unread({**config, **changes}, [key.split("#")[0] for key in changes])
+    whole = {**config, **changes}
+    refuse_unread(whole, [key.split("#")[0] for key in changes])
+    for key, value in changes.items():
+        if isinstance(value, str) and not _is_file(key, value):
+            _refuse_dangling(key, value, whole)
+
+
+def _refuse_dangling(key: str, value: str, config: Mapping[str, Any]) -> None:
+    """Raise for an expression that the user did not mean, or that refers to nothing."""
+    unknown = [name for name in re.findall(r"@([A-Za-z]\w*)", value) if name not in config]
+    path = f"; a folder or file of that name is `--{key} ./{value}`" if _is_path(key) else ""
+    if value.startswith(("@", "$")) and unknown:
+        near = nearest(unknown[0], config)
+        hint = f" (did you mean `@{near}`?)" if near else ""
+        raise ValueError(
+            f"`--{key} {value}` refers to the key `{unknown[0]}`, which this configuration does not have{hint}{path}."
+        )
+    if _is_path(key) and _VARIABLE.match(value):
+        raise ValueError(
+            f"`--{key} {value}` is an expression of Python to MONAI: the shell leaves a variable in single quotes as "
+            f"it is; use double ones, or none{path}."
+        )
 
 
 def refuse_unread(config: Mapping[str, Any], keys: Sequence[str]) -> None:

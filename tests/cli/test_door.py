@@ -56,6 +56,24 @@ def test_short_commands_print_and_run_the_stock_one(asked, labeled, tmp_path, ca
     assert main(["pretrain", "simcl", "--data", data]) == 2 and "did you mean `simclr`?" in capsys.readouterr().err
 
 
+def test_paths_that_begin_an_expression_of_monai_stay_paths(asked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("%scans", "@exclude", "$weights"):
+        (tmp_path / name).mkdir()
+    options = ["--out", "%new", "--exclude=@exclude", "--init_weights", "$weights", "--lr", "%base_lr"]
+    assert main(["pretrain", "simclr", "--data", "%scans", *options]) == 7
+    paths = [
+        "--dataset_dir",
+        "./%scans",
+        "--output_dir",
+        "./%new",
+        "--exclude=./@exclude",
+        "--init_weights",
+        "./$weights",
+    ]
+    assert asked[0][9:] == [*paths, "--lr", "%base_lr"]
+
+
 def test_pictures_and_flat_stores_take_the_configuration_of_two_dimensions(labeled, store, tmp_path):
     assert pretraining_config(labeled) == pretraining_config(store) == "pretrain"
     for number in range(2):
