@@ -32,7 +32,7 @@ from monai_ssl.transforms.spatial.orientation import TURNS, Orientation
 
 DIM = 128
 BRANCHES = ("online", "momentum", "hybrid")
-MOMENTUM = {"paper": 0.99, "reference": 0.999}
+MOMENTUM = {"paper": 0.99, "reference": 0.999, "study": 0.999}
 
 
 class PCRLv1(Method):
@@ -50,14 +50,15 @@ class PCRLv1(Method):
 
     Args:
         network: U-Net with skip connections on the encoder that is to be pre-trained.
-        preset: ``"paper"``; or ``"reference"``, the step of the authors' code, see :meth:`_reference_losses`.
+        preset: ``"paper"``; ``"reference"``, the step of the authors' code, see :meth:`_reference_losses`; ``"study"``,
+            that of "Dive into SSL", see :meth:`_study_losses`.
         attention: ``"gate"``, as in the authors' code, or ``"outer"``, eq. 1-4 of the paper at a lower rank.
         transformations: of ``"flip"`` and ``"rotate"``; none leaves images as they are and the attention away
             ("Self-Recons." in tables 1 and 2).
         restored: of ``"online"``, ``"momentum"`` and ``"hybrid"``; without the last there is no CrossMix.
         rotation: tell by which quarter turn the online view was turned, as RotNet does (table 2, "RotNet").
         alpha: of the Beta distribution, positive.
-        momentum: :math:`\beta` of eq. 9, in [0, 1]; ``None`` for 0.99, in the reference preset 0.999.
+        momentum: :math:`\beta` of eq. 9, in [0, 1]; ``None`` for 0.99, in the other presets 0.999.
         temperature: :math:`\tau` of eq. 7, positive.
         queue_size: negatives N, at least as many as the batch of all processes.
         queued: whose vectors become negatives; the paper queues those of all three branches.
@@ -72,7 +73,7 @@ class PCRLv1(Method):
     ======================== ===================== ==========================================
 
     Raises:
-        ValueError: for an unknown option, a number outside its range, an ablation of the reference preset, a batch of
+        ValueError: for an unknown option, a number outside its range, an ablation of another preset, a batch of
             one sample or one larger than the queue, or images that are not square in the x-y plane.
 
     >>> from monai_ssl.networks import ConvEncoder
@@ -103,7 +104,7 @@ class PCRLv1(Method):
         check_choices(("flip", "rotate"), transformations=transformations)
         check_choices(BRANCHES, restored=restored, queued=queued)
         ablated = set(restored) != set(BRANCHES) or tuple(queued) != ("momentum",) or rotation
-        if preset == "reference" and ablated:
+        if preset != "paper" and ablated:
             raise ValueError(
                 "`restored`, `queued` and `rotation` belong to `preset` 'paper': leave them as they are, or change it."
             )
@@ -128,7 +129,8 @@ class PCRLv1(Method):
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         check_batch_size(len(batch["view1"]), "PCRLv1")
-        return self._reference_losses(batch) if self.preset == "reference" else self._paper_losses(batch)
+        steps = {"paper": self._paper_losses, "reference": self._reference_losses, "study": self._study_losses}
+        return steps[self.preset](batch)
 
     def _paper_losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         features, vectors = {}, {}
@@ -190,6 +192,23 @@ class PCRLv1(Method):
             "restore_mixed": self._restoration(mixed_o, mixed["target1"]) / 4,
             "restore_mixed_hybrid": self._restoration(mixed_hybrid, mixed_hybrid_target) / 4,
         }
+
+    def _study_losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The step of "Dive into SSL for Medical Image Analysis": means of two contrasts and of three restorations.
+
+        The query meets its key and the vector of the mixed maps, and both are queued. The share is folded to [0.5, 1].
+        """
+        o, query = self._embed(batch["view1"])
+        m, key = self._embed_momentum(batch["view2"])
+        share = self._draw_folded_share()
+        mixed_key = self._project_momentum(_mix(o, m, share))
+        turn1, turn2 = (self._draw_orientation(batch["view1"]) for _ in range(2))
+        o, m = self._attend(o, turn1), self._attend(m, turn2)
+        targets = [turn1.apply(batch["target1"]), turn2.apply(batch["target2"])]
+        maps = zip(BRANCHES, (o, m, _mix(o, m, share)), (*targets, _blend(*targets, share)), strict=True)
+        self.queue.hold(key, mixed_key)
+        terms = {"contrast": (self._contrast(query, key) + self._contrast(query, mixed_key)) / 2}
+        return terms | {f"restore_{branch}": self._restoration(x, target) / 3 for branch, x, target in maps}
 
     def after_step(self) -> None:
         self.momentum_branch.follow(self._online(), self.momentum)
@@ -264,10 +283,8 @@ class PCRLv1(Method):
 
 
 def _attention(kind: str, spatial_dims: int, channels: int) -> nn.Module:
-    components = spatial_dims + TURNS
-    if kind == "gate":
-        return GateAttention(components, channels)
-    return OuterProductAttention(spatial_dims, components, channels)
+    parts = spatial_dims + TURNS
+    return GateAttention(parts, channels) if kind == "gate" else OuterProductAttention(spatial_dims, parts, channels)
 
 
 def _blend(a: Tensor, b: Tensor, share: float) -> Tensor:

@@ -72,7 +72,13 @@ def with_grid(tensors: Mapping[str, Tensor], checkpoint: Mapping[str, Any]) -> d
     shaped = dict(tensors)
     for name, tensor in tensors.items():
         kernel = tensors.get(f"{name.removesuffix(_POSITIONS)}{_PROJECTION}.weight")
-        if name.endswith(_POSITIONS) and kernel is not None and tensor.ndim == 3 and kernel.ndim == 5:
+        if (
+            name.endswith(_POSITIONS)
+            and kernel is not None
+            and tensor.ndim == 3
+            and kernel.ndim == 5
+            and kernel.numel()
+        ):
             grid = [side // patch for side, patch in zip(window, kernel.shape[2:], strict=False)]
             if len(grid) == 3 and math.prod(grid) == tensor.shape[1]:
                 shaped[name] = tensor.unflatten(1, grid)
@@ -103,7 +109,7 @@ def _ours(name: str) -> str:
 def _turned(name: str, tensor: Tensor, heads: int) -> Tensor:
     if name == _POSITIONS:
         return _grid_of(tensor).permute(0, 4, 3, 2, 1).contiguous()
-    if re.search(r"\.attn\.[qk]_proj\.", name) and len(tensor) in HEADS:
+    if re.search(r"\.attn\.[qk]_proj\.", name) and tensor.ndim and len(tensor) % (3 * heads) == 0:
         return tensor.unflatten(0, (heads, 3, -1)).flip(1).flatten(0, 2)
     return reversed_axes(tensor)
 
