@@ -77,7 +77,8 @@ def pretrain(method: str, data: _Path, out: _Path | None = None, *, config: str 
         method: one of :func:`list_methods`, or the folder of a bundle.
         data: a store, or any tree of scans.
         out: folder of the run; ``runs/METHOD`` by default.
-        config: ``"pretrain"``, or ``"pretrain_2d"``, which a store without volumes or a folder of pictures takes.
+        config: ``"pretrain"``, or ``"pretrain_2d"``, which a store without volumes or a folder of pictures takes; a
+            bundle's ``"cpu"`` is laid over it.
         settings: keys of the bundle's JSON, such as ``max_epochs=100`` or ``resume=True``.
 
     Returns:

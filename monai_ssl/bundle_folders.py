@@ -15,6 +15,15 @@ def shipped_bundles() -> list[str]:
     return sorted(folder.name for folder in _SHIPPED.glob("*") if _configs(folder).is_dir())
 
 
+def is_shipped(folder: Path) -> bool:
+    """Return whether a bundle's folder is one that comes with this package.
+
+    >>> is_shipped(bundle_folder("pcrlv2")), is_shipped(Path("pcrlv2"))
+    (True, False)
+    """
+    return folder.resolve().parent == _SHIPPED.resolve()
+
+
 def bundle_folder(named: str | Path, base: Path = Path()) -> Path:
     """Return the folder of a bundle.
 

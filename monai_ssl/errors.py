@@ -38,7 +38,8 @@ class AnotherRunError(ValueError):
 def explain_mistakes() -> None:
     """Under ``python -m monai.bundle``, print the sentence of our own errors instead of MONAI's chain of traces.
 
-    Errors that do not come from this package, and all when ``MONAI_SSL_TRACEBACK=1`` is set, keep their traces. In
+    So is what others raise while a component of the configuration is built. Errors that arise later outside of this
+    package, and all when ``MONAI_SSL_TRACEBACK=1`` is set, keep their traces. In
     other programs, a notebook for instance, nothing is changed. Under ``torchrun`` the reason also stands in its
     summary, and a process that fails only because another one did says so.
 
@@ -56,6 +57,7 @@ def sentence_of(error: BaseException) -> str | None:
     """Return the message of the error that began the chain, if this package raised it for a user to read."""
     if isinstance(error, _MISTAKES) and "in DataLoader worker" in str(error):
         return _of_worker(str(error))
+    component = _component_of(error)
     while error.__cause__ is not None:
         if _is_ours(error):
             break
@@ -63,8 +65,8 @@ def sentence_of(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
         return _of_disk(error)
     if not _is_ours(error):
-        return None
-    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+        return component and _of_component(component, error)
+    return _text(error)
 
 
 def printable(text: str) -> str:
@@ -88,6 +90,23 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     names = list(known)
     near = [n for n in names if n == _FORMER.get(name)] or difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
     return near[0] if near else None
+
+
+def _component_of(error: BaseException) -> str | None:
+    """The part of a configuration that MONAI could not build, if that is what it says."""
+    if isinstance(error, ModuleNotFoundError) and str(error).startswith("Cannot locate class or function path"):
+        return "A `_target_` of the configuration"
+    found = re.match(r"Failed to instantiate component '(?:<bound method ([\w.]+)[^']*|([^']+))'", str(error))
+    return f"`{found[1] or found[2]}`" if found and isinstance(error, RuntimeError) else None
+
+
+def _of_component(component: str, error: BaseException) -> str:
+    given = " ".join(word if word.startswith("--") else repr(word) for word in sys.argv[1:] if word != "run")
+    return f"{component} could not be built: {type(error).__name__}: {_text(error)}\nIt was asked for with: {given}"
+
+
+def _text(error: BaseException) -> str:
+    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
 
 
 def _of_disk(error: OSError) -> str:

@@ -47,10 +47,12 @@ def pretraining(method: str, data: str | Path, out: str | Path | None = None, co
 
     Raises:
         FileNotFoundError: when there is no such data.
-        ValueError: when there is no such bundle.
+        ValueError: when there is no such bundle, or it has no such configuration.
     """
     folder = bundle_folder(method)
-    configs = (config or pretraining_config(Path(data)),)
+    configs: tuple[str, ...] = (pretraining_config(Path(data)),)
+    if config is not None:
+        configs = (config,) if _is_whole(folder, config) else (*configs, config)
     return StockRun("pretrain", folder, configs, _places(data, out or Path("runs") / folder.name))
 
 
@@ -107,6 +109,15 @@ def pretraining_config(data: Path) -> str:
         first = next((entry for entry in formats if entry is not None), None)
         flat = first is not None and first.is_picture
     return "pretrain_2d" if flat else "pretrain"
+
+
+def _is_whole(folder: Path, config: str) -> bool:
+    """Whether a configuration says how to pre-train; one that does not, as ``cpu``, is laid over one that does."""
+    file = config_file(folder, config)
+    if not file.is_file():
+        known = sorted({path.stem for path in file.parent.glob("*.json")} - {"inference", "metadata"})
+        raise ValueError(f"The bundle `{folder.name}` has no configuration `{config}`, but: {', '.join(known)}.")
+    return "pretrain" in read_json(file, {})
 
 
 def _places(data: str | Path, out: str | Path) -> dict[str, str]:

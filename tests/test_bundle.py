@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -37,7 +38,13 @@ def cohort(tmp_path_factory):
     return root
 
 
-CONFIG = {"lr": 0.1, "max_epochs": 2, "model": {"rate": "@lr", "n": "$@max_epochs + 1"}, "run": ["$@model"]}
+CONFIG = {
+    "lr": 0.1,
+    "max_epochs": 2,
+    "sizes": [4, 8],
+    "model": {"rate": "@lr", "n": "$@max_epochs + 1", "s": "@sizes"},
+    "run": ["$@model"],
+}
 
 
 @pytest.fixture
@@ -56,11 +63,37 @@ def test_keys_that_something_reads_pass(given):
 def test_a_misspelled_key_is_refused_with_the_nearest_one(given, tmp_path):
     with pytest.raises(ValueError, match=r"Nothing in this bundle reads `epoch` \(did you mean `max_epochs`\?\)"):
         refuse_unknown_keys(given(epoch=3))
-    with pytest.raises(ValueError, match=r"`qqq`. Keys that can be set: lr, max_epochs, model;"):
+    with pytest.raises(ValueError, match=r"`qqq`. Keys that can be set: lr, max_epochs, model, sizes;"):
         refuse_unknown_keys(given(**{"qqq#a": 3}))
     (tmp_path / "args.json").write_text(json.dumps({**given(), "epoch": 3}))
     with pytest.raises(ValueError, match="`epoch`"):
         refuse_unknown_keys({"args_file": str(tmp_path / "args.json")})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("lr", "abc", "`lr` is a number, such as 0.1, got 'abc'"),
+        ("model#rate", "abc", "`model#rate` is a number"),
+        ("max_epochs", 0, "`max_epochs` must be at least 1, got 0"),
+        ("sizes", 8, r"`sizes` is a list of numbers, such as \[4, 8\], got 8"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(given, key, value, told):
+    refuse_unknown_keys(given(lr="$0.1 * 2", max_epochs=3, sizes=[2], **{"model#n": "@max_epochs"}))
+    with pytest.raises(ValueError, match=told):
+        refuse_unknown_keys(given(**{key: value}))
+
+
+def test_a_run_that_begins_is_not_said_to_resume(caplog):
+    caplog.set_level("INFO")
+    bundle.setup(0)
+    engine = logging.getLogger("ignite.engine.engine.SSLTrainer")
+    engine.info("Engine run resuming from iteration 0, epoch 0 until 3 epochs")
+    engine.info("Engine run resuming from iteration 30, epoch 1 until 3 epochs")
+    assert [message for message in caplog.messages if "resuming" in message] == [
+        "Engine run resuming from iteration 30, epoch 1 until 3 epochs"
+    ]
 
 
 @pytest.mark.parametrize(("key", "name"), [("held_out", "validation"), ("disturb#1#prob", "augment")])  # former names

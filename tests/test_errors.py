@@ -1,6 +1,7 @@
 """Messages: what a stranger wrote in them does no harm."""
 
 import pytest
+from monai.bundle import ConfigParser
 
 from monai_ssl import errors
 from monai_ssl.errors import printable
@@ -29,3 +30,23 @@ def test_a_mistake_is_told_without_what_a_stranger_put_into_it(capsys):
     errors._explain(found.type, found.value, found.tb)
     said = capsys.readouterr().err
     assert "error: There is no weights file `no[2Jfile.pt`" in said and "\x1b" not in said
+
+
+@pytest.mark.parametrize(
+    ("component", "told"),
+    [
+        ({"_target_": "monai.networks.nets.SegResNet", "feature_size": 8}, "`monai.networks.nets.SegResNet` could not"),
+        ({"_target_": "monai.networks.nets.SegResNett"}, "A `_target_` of the configuration could not"),
+    ],
+)
+def test_what_monai_cannot_build_is_told_with_the_reason_and_without_a_trace(component, told, capsys, monkeypatch):
+    monkeypatch.setattr(errors.sys, "argv", ["monai.bundle", "run", "--lr", "abc"])
+    with pytest.raises((RuntimeError, ModuleNotFoundError)) as found:
+        ConfigParser({"network": component}).get_parsed_content("network")
+    errors._explain(found.type, found.value, found.tb)
+    said = capsys.readouterr().err
+    assert f"error: {told} be built: " in said and "SegResNet" in said and "--lr 'abc'" in said
+    assert "Traceback" not in said
+    with pytest.raises(RuntimeError) as later:
+        ConfigParser({"run": "$1 / 0"}).get_parsed_content("run")
+    assert errors.sentence_of(later.value) is None

@@ -11,6 +11,7 @@ from typing import Any
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 
+from monai_ssl.bundle.setting_kinds import refuse_other_kinds
 from monai_ssl.config_texts import EXPRESSION_SIGNS
 from monai_ssl.errors import nearest
 
@@ -75,7 +76,7 @@ def under_monai_bundle() -> bool:
 
 
 def refuse_unknown_keys(words: Mapping[str, str]) -> None:
-    """Raise unless something reads every key that the user gave.
+    """Raise unless something reads every key that the user gave, and each is of the kind of what it replaces.
 
     MONAI adds an override that it does not know to the configuration, where nothing reads it: ``--epoch 3`` trains
     the default number of epochs without a word. A default of the bundle that an override has left without a reader is
@@ -85,7 +86,8 @@ def refuse_unknown_keys(words: Mapping[str, str]) -> None:
         words: see :func:`typed`.
 
     Raises:
-        ValueError: naming the unknown keys and the nearest known ones; for a value that refers to an unknown key.
+        ValueError: naming the unknown keys and the nearest known ones; for a value that refers to an unknown key, or a
+            number that is none.
     """
     given = {key: DefaultParseValue(word) for key, word in words.items()}
     defaults = given.get("args_file")
@@ -97,6 +99,7 @@ def refuse_unknown_keys(words: Mapping[str, str]) -> None:
     for key, value in changes.items():
         if isinstance(value, str) and not _is_file(key, value):
             _refuse_dangling(key, value, whole)
+    refuse_other_kinds(config, {key: value for key, value in changes.items() if str(value) not in _JSON_WORDS})
 
 
 def _refuse_dangling(key: str, value: str, config: Mapping[str, Any]) -> None:

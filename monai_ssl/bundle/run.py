@@ -71,11 +71,18 @@ def setup(seed: int, references: MutableMapping[str, Any] | None = None) -> None
         understand_words(words, references)
     # a packed bundle has a file for it; does nothing where somebody has configured the log
     logging.basicConfig(level=logging.INFO, format="%(asctime)s - %(levelname)s - %(message)s")
+    for engine in ("SSLTrainer", "SupervisedTrainer", "SupervisedEvaluator"):
+        logging.getLogger(f"ignite.engine.engine.{engine}").addFilter(_is_news)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and idist.get_world_size() == 1:
         if torch.cuda.is_available():
             torch.cuda.set_device(device())
         idist.initialize("nccl" if torch.cuda.is_available() else "gloo")
     set_determinism(seed)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a record is not Ignite's "resuming from iteration 0", said of every run that MONAI's engines begin."""
+    return not str(record.msg).startswith("Engine run resuming from iteration 0,")
 
 
 def scaled_lr(base_lr: float, batch_size: int) -> float:

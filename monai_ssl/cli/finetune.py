@@ -12,8 +12,9 @@ from monai_ssl.stock_runs import finetuning
 _EXAMPLES = """examples:
   python -m monai_ssl finetune segmentation --data labeled --weights runs/pcrlv2 --labels "{'liver': 1}"
       into finetuned/segmentation; `labeled` has imagesTr and labelsTr, or a datalist
-  python -m monai_ssl finetune segmentation --data labeled --out scratch --labels "{'liver': 1}"
-      the same from scratch, to see whether pre-training helped
+  python -m monai_ssl finetune segmentation --data labeled --weights runs/pcrlv2 --part none --out scratch \
+      --labels "{'liver': 1}"
+      the same network from random weights, to see whether pre-training helped
   python -m monai_ssl finetune classification --data xray --weights runs/simclr --classes "['normal', 'pneumonia']"
 
 The stock command `python -m monai.bundle run` is printed and run. Then: `evaluate RUN --data DATA`."""

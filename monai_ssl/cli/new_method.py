@@ -6,6 +6,8 @@ import argparse
 from typing import Any
 
 NEXT = """
+It trains as it is: {place}python -m monai_ssl pretrain {bundle} --data STORE --max_epochs 1
+
 1. The objective of the paper goes into `{title}.losses`, its equations into the docstring.
 2. Crops, views, network and optimizer stand in `bundles/{name}/configs/pretrain.json`.
 3. The test holds closed forms and properties of the paper; all bundles' tests read its `SMALL` and `MOVES`.
@@ -27,10 +29,14 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files and say what comes next."""
+    from monai_ssl.cli.stock import quoted
     from monai_ssl.zoo import new_method
     from monai_ssl.zoo.scaffold import class_name
 
     for path in new_method(args.name, args.root, args.package):
         print(path)
-    print(NEXT.format(name=args.name, title=class_name(args.name)))
+    # a bundle is a path when it has a slash
+    bundle = f"{args.root.rstrip('/') or '/'}/bundles/{args.name}"
+    place = f"PYTHONPATH={quoted(args.root)} " if args.package else ""
+    print(NEXT.format(name=args.name, title=class_name(args.name), bundle=quoted(bundle), place=place))
     return 0

@@ -14,6 +14,8 @@ _EXAMPLES = """examples:
       into runs/pcrlv2; pictures and 2-D scans take the bundle's pretrain_2d.json
   python -m monai_ssl pretrain simclr --data /data/xray --out runs/a --batch_size 64 --max_epochs 200
       any key of the bundle's JSON, as the stock command takes it; `--resume true` goes on
+  python -m monai_ssl pretrain pcrlv2 --data store --config cpu
+      the bundle's settings for two CPU cores, laid over its others
 
 The stock command `python -m monai.bundle run` is printed and run."""
 
@@ -32,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
     add("method", metavar="METHOD", help="a bundle that comes with this package, or the folder of one")
     add("--data", type=Path, required=True, metavar="DATA", help="a store, or any tree of scans")
     add("--out", type=Path, metavar="DIR", help="folder of the run; default: runs/METHOD")
-    add("--config", metavar="NAME", help="configuration of the bundle; default: pretrain, or pretrain_2d for pictures")
+    add("--config", metavar="NAME", help="of the bundle: pretrain, pretrain_2d (default for pictures), cpu, ...")
     parser.set_defaults(takes_overrides=True)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 import monai_ssl
 from monai_ssl.cli import main, stock
 from monai_ssl.samples.phantom import phantom_ct
-from monai_ssl.stock_runs import pretraining_config
+from monai_ssl.stock_runs import pretraining, pretraining_config
 
 SMALL = {"widths": [2, 4, 4], "roi_size": [16, 16, 16], "batch_size": 2, "windows_per_scan": 2, "num_workers": 0}
 
@@ -42,7 +42,8 @@ def test_short_commands_print_and_run_the_stock_one(asked, labeled, tmp_path, ca
     data = str(labeled / "imagesTr")
     assert main(["pretrain", "simclr", "--data", data, "--batch_size", "4", "--out", "a b"]) == 7
     assert main(["finetune", "segmentation", "--data", str(labeled), "--weights", str(tmp_path), "--lr=0.1"]) == 7
-    first, second = asked
+    assert [words[1:3] for words in asked] == [["-W", "ignore:parsing config_file"]] * 2  # bundles of ours
+    first, second = ([words[0], *words[3:]] for words in asked)
     assert first[:5] == [sys.executable, "-m", "monai.bundle", "run", "pretrain"]
     assert first[6].endswith("bundles/simclr/configs/pretrain.json")
     assert first[9:] == ["--dataset_dir", data, "--output_dir", "a b", "--batch_size", "4"]
@@ -72,6 +73,16 @@ def test_paths_that_begin_an_expression_of_monai_stay_paths(asked, tmp_path, mon
         "./$weights",
     ]
     assert asked[0][9:] == [*paths, "--lr", "%base_lr"]
+
+
+def test_a_configuration_that_is_no_run_by_itself_is_laid_over_the_usual_one(labeled):
+    data = labeled / "imagesTr"
+    assert pretraining("pcrlv2", data, config="cpu").configs == ("pretrain", "cpu")
+    assert pretraining("dira", data, config="pretrain_moco").configs == ("pretrain_moco",)
+    with pytest.raises(
+        ValueError, match="`dira` has no configuration `cpu`, but: pretrain, pretrain_2d, pretrain_moco"
+    ):
+        pretraining("dira", data, config="cpu")
 
 
 def test_pictures_and_flat_stores_take_the_configuration_of_two_dimensions(labeled, store, tmp_path):

@@ -13,7 +13,9 @@ from monai_ssl.zoo import new_method
 
 def test_what_is_written_trains_publishes_and_infers(tmp_path, cohort, monkeypatch, capsys):
     assert main(["new-method", "swapped_words", "--root", str(tmp_path), "--package", "lab_a.methods"]) == 0
-    assert "`SwappedWords.losses`" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "`SwappedWords.losses`" in said
+    assert f"PYTHONPATH={tmp_path} python -m monai_ssl pretrain {tmp_path}/bundles/swapped_words --data" in said
     monkeypatch.syspath_prepend(str(tmp_path))
     bundle, out = tmp_path / "bundles/swapped_words", tmp_path / "out"
     places = {"bundle_root": str(bundle), "dataset_dir": str(cohort), "output_dir": str(out), "device": "cpu"}
