@@ -32,6 +32,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "RandDiagonalPaird": {"out_size": (90, 90)},
     "RandIoUPairCropd": {"out_size": (64, 64), "sizes": ((64, 64), (96, 80)), "num_locals": 0, "background": None},
     "RandJigsawd": {"cube": (40, 40), "permutations": TABLE},
+    "RandMaskedTokensd": {"patch": 18, "views": 1},
     "RandMixedCutoutd": {},
     "RandMultiCropd": {"out_size": (96, 96), "local_out_size": (48, 48)},
     "RandPatchGridd": {"patch": (36, 36), "cells": (4, 4)},
@@ -110,12 +111,21 @@ def draw_transform(name: str, out: Path, draws: int = 4) -> None:
 def results(transform: Callable[[dict[str, Any]], Mapping[Any, Any]], image: Any) -> dict[str, Any]:
     """Return the pictures of what a transform made of one image, by key."""
     done = transform({NAME: image})
+    if isinstance(transform, transforms.RandMaskedTokensd):
+        return {"masked": picture(without_tokens(image, done["masked"], transform.patch), "")}
     shown = {}
     for key, value in done.items():
         several = value if isinstance(value, list) else [value]
         if isinstance(several[0], Tensor) and several[0].ndim == 3:
             shown["result" if key == NAME else str(key)] = mosaic([picture(x.clamp(0, 1), "") for x in several])
     return shown
+
+
+def without_tokens(image: Tensor, numbers: Tensor, patch: int) -> Tensor:
+    """Return an image (1, columns, rows) whose tokens of those numbers are black; -1 is none."""
+    visible = torch.ones(image.shape[1] // patch, image.shape[2] // patch)
+    visible.view(-1)[numbers[numbers >= 0]] = 0
+    return image * visible.repeat_interleave(patch, 0).repeat_interleave(patch, 1)
 
 
 def draw_columns(columns: Mapping[str, list[Any]], out: Path) -> None:

@@ -72,7 +72,8 @@ def test_paths_that_begin_an_expression_of_monai_stay_paths(asked, tmp_path, mon
         "--init_weights",
         "./$weights",
     ]
-    assert asked[0][9:] == [*paths, "--lr", "%base_lr"]
+    (words,) = asked
+    assert words[words.index("--dataset_dir") :] == [*paths, "--lr", "%base_lr"]
 
 
 def test_a_configuration_that_is_no_run_by_itself_is_laid_over_the_usual_one(labeled):
