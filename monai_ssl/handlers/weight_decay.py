@@ -27,10 +27,10 @@ class WeightDecay:
     >>> decays = []
     >>> engine = Engine(lambda engine, batch: decays.append(optimizer.param_groups[0]["weight_decay"]))
     >>> engine.optimizers = {"losses": optimizer}
-    >>> WeightDecay(linear(0.0, 0.4)).attach(engine)
+    >>> WeightDecay(linear(0.0, 0.5)).attach(engine)
     >>> _ = engine.run([0, 1], max_epochs=2)
     >>> decays
-    [0.0, 0.1, 0.2, 0.3]
+    [0.0, 0.125, 0.25, 0.375]
     """
 
     def __init__(self, schedule: Schedule) -> None:
