@@ -153,7 +153,8 @@ def part(batch: dict[str, Tensor], index: int, parts: int) -> dict[str, Tensor]:
 
 def trainer(name: str, data: Any, epochs: int = 2, handlers: Iterable = (), **options: Any) -> SSLTrainer:
     method = built(name)
-    lr = {"barlow_twins": 0.0001, "vicreg": 0.001, "vicregl": 0.001}.get(name, 0.05)  # whose terms have long gradients
+    # whose terms have long gradients
+    lr = {"barlow_twins": 0.0001, "vicreg": 0.001, "vicregl": 0.001, "dinov2": 0.001}.get(name, 0.05)
     optimizers = {step: torch.optim.SGD(method.parameter_groups(step), lr=lr, momentum=0.9) for step in method.steps}
     return SSLTrainer("cpu", epochs, data, method, optimizers, train_handlers=list(handlers), **options)
 
