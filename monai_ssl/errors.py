@@ -26,7 +26,16 @@ _OF_THE_DISK = {
     errno.EPERM: "you have no permission; change it, or choose another folder",
     errno.EIO: "the disk failed; copy what is left to another one",
 }
-_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+_LOST = (
+    *("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited"),
+    *("ms for recv operation to complete", "ms for send operation to complete"),
+)
+_OF_ANOTHER = (
+    "Another process of this job has ended, does not answer, or its machine was lost: if it could say why, the reason "
+    "is in what it printed. `--resume true` continues the run, with fewer processes, too."
+)
+_LATER = 10
+"""Seconds by which one that only lost another process dates its end, so that one that knows a reason comes first."""
 _FORMER = {"held_out": "validation", "disturb": "augment"}
 TRACEBACK_VARIABLE = "MONAI_SSL_TRACEBACK"
 
@@ -129,11 +138,13 @@ def _is_ours(error: BaseException) -> bool:
 
 def _explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if _is_consequence(error):
-        print("\nAnother process of this job has ended; the reason is in what it printed.", file=sys.stderr)
+        print(f"\nerror: {_OF_ANOTHER}", file=sys.stderr)
+        _tell_torchrun(_OF_ANOTHER, _LATER)
         return
     sentence = sentence_of(error)
     sentence = None if sentence is None else printable(sentence)
-    _tell_torchrun(sentence or f"{kind.__name__}: {error}")
+    # whole seconds, and other processes end within the same one
+    _tell_torchrun(sentence or f"{kind.__name__}: {error}", -1)
     if sentence is None or os.environ.get(TRACEBACK_VARIABLE):
         sys.__excepthook__(kind, error, trace)
         return
@@ -147,9 +158,8 @@ def _is_consequence(error: BaseException) -> bool:
     return "WORLD_SIZE" in os.environ and any(text in str(error) for text in _LOST)
 
 
-def _tell_torchrun(message: str) -> None:
-    """Write the file that ``torchrun`` shows as the root cause, that of the earliest time."""
+def _tell_torchrun(message: str, later: int) -> None:
+    """Write the file that ``torchrun`` shows as the root cause, if its time, now and so much later, is the earliest."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path:
-        # whole seconds, and other processes end within the same one
-        Path(path).write_text(json.dumps({"message": message, "timestamp": int(time.time()) - 1}))
+        Path(path).write_text(json.dumps({"message": message, "timestamp": int(time.time()) + later}))

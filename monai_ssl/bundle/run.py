@@ -12,6 +12,7 @@ from ignite import distributed as idist
 from monai.utils import set_determinism
 
 from monai_ssl.bundle.command_line import refuse_unknown_keys, typed, understand_words
+from monai_ssl.bundle.orphans import end_with_torchrun
 from monai_ssl.errors import explain_mistakes
 
 
@@ -77,6 +78,7 @@ def setup(seed: int, references: MutableMapping[str, Any] | None = None) -> None
         if torch.cuda.is_available():
             torch.cuda.set_device(device())
         idist.initialize("nccl" if torch.cuda.is_available() else "gloo")
+        end_with_torchrun()
     set_determinism(seed)
 
 

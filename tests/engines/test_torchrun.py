@@ -3,21 +3,22 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from two_processes import ended, torchrun
+from two_processes import child, ended, machines, torchrun, wait_for
 
 from monai_ssl import errors
 from monai_ssl.bundle import device, images
 from monai_ssl.files import read_json
 from monai_ssl.samples.phantom import write_phantom_cohort
+from monai_ssl.store import PrepareOptions, prepare
 
 BUNDLE = Path(__file__).parents[2] / "bundles/autoencoder"
+CONFIG = BUNDLE / "configs/pretrain.json"
 LIMIT = 60.0
 SMALL = {
     "widths": "[2,4,8,16]",
@@ -49,26 +50,56 @@ def test_the_summary_names_the_mistake_of_one_process_that_others_wait_for(tmp_p
     assert 'File "' not in printed.partition("error: ")[0], "no traces before the sentence"
 
 
+def run_of(folder):
+    write_phantom_cohort(folder / "scans", patients=3, shape=(24, 24, 24))
+    prepare(folder / "scans", folder / "store", PrepareOptions(workers=0))
+    return {"bundle_root": BUNDLE, "dataset_dir": folder / "store", "output_dir": folder / "out", **SMALL}
+
+
+def learned(folder):
+    return torch.load(folder / "checkpoint.pt", weights_only=True)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals and pgrep")
-def test_a_killed_process_ends_the_job_and_another_number_continues(tmp_path):
-    write_phantom_cohort(tmp_path / "scans", patients=3, shape=(24, 24, 24))
-    run = {"bundle_root": BUNDLE, "dataset_dir": tmp_path / "scans", "output_dir": tmp_path / "out", **SMALL}
-    config = BUNDLE / "configs/pretrain.json"
-    job = torchrun(2, "pretrain", config, **run, max_epochs=10000)
-    checkpoint, began = tmp_path / "out/checkpoint.pt", time.monotonic()
-    while not checkpoint.exists() and job.poll() is None and time.monotonic() - began < 3 * LIMIT:
-        time.sleep(0.2)
-    children = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True, check=True)
-    os.kill(max(map(int, children.stdout.split())), signal.SIGKILL)
+def test_a_killed_process_ends_the_job(tmp_path):
+    job = torchrun(2, "pretrain", CONFIG, **run_of(tmp_path), max_epochs=10000)
+    wait_for(tmp_path / "out/checkpoint.pt", [job], 3 * LIMIT)
+    os.kill(child(job), signal.SIGKILL)
     printed = ended(job, LIMIT)
-    assert job.returncode != 0 and checkpoint.exists(), printed[-3000:]
+    assert job.returncode != 0 and (tmp_path / "out/checkpoint.pt").exists(), printed[-3000:]
     assert "Signal 9 (SIGKILL)" in root_cause(printed)
-    epochs = torch.load(checkpoint, weights_only=True)["epoch"]
-    more = torchrun(1, "pretrain", config, **run, max_epochs=epochs + 1, resume="true")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals and pgrep")
+def test_a_lost_machine_ends_the_job_and_fewer_continue(tmp_path):
+    run = run_of(tmp_path)
+    left, lost = machines(2, "pretrain", CONFIG, **run, max_epochs=10000)
+    wait_for(tmp_path / "out/checkpoint.pt", [left, lost], 3 * LIMIT)
+    os.kill(lost.pid, signal.SIGKILL)
+    printed = ended(left, LIMIT)
+    assert left.returncode != 0 and "Another process of this job has ended" in root_cause(printed), printed[-3000:]
+    assert "torchrun of this machine" in ended(lost, LIMIT), "what a killed torchrun leaves must not go on alone"
+    epochs = learned(tmp_path / "out")["epoch"]
+    more = torchrun(1, "pretrain", CONFIG, **run, max_epochs=epochs + 1, resume="true")
     again = ended(more, 3 * LIMIT)
-    assert more.returncode == 0 and f"Continuing {checkpoint}" in again, again[-3000:]
-    assert torch.load(checkpoint, weights_only=True)["epoch"] == epochs + 1
+    assert more.returncode == 0 and "Continuing" in again, again[-3000:]
+    assert learned(tmp_path / "out")["epoch"] == epochs + 1
+
+
+@pytest.mark.slow
+def test_two_machines_learn_what_one_with_two_processes_learns(tmp_path):
+    run = run_of(tmp_path) | {"max_epochs": 2}
+    for job in machines(2, "pretrain", CONFIG, **run):
+        printed = ended(job, 3 * LIMIT)
+        assert job.returncode == 0, printed[-3000:]
+    alone = torchrun(2, "pretrain", CONFIG, **run | {"output_dir": tmp_path / "alone"})
+    printed = ended(alone, 3 * LIMIT)
+    assert alone.returncode == 0, printed[-3000:]
+    ours, theirs = learned(tmp_path / "out"), learned(tmp_path / "alone")
+    assert ours["method"].keys() == theirs["method"].keys() and ours["samples_seen"] == theirs["samples_seen"]
+    assert all(torch.equal(value, theirs["method"][key]) for key, value in ours["method"].items())
 
 
 def explained(error, monkeypatch, tmp_path):
@@ -90,12 +121,21 @@ def test_torchrun_is_told_of_errors_that_are_not_ours(monkeypatch, tmp_path):
     assert explained(MemoryError("no memory"), monkeypatch, tmp_path)["message"] == "MemoryError: no memory"
 
 
-def test_a_process_that_only_lost_the_other_one_blames_nobody(monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize(
+    "said",
+    [
+        "gloo/transport/tcp/pair.cc:547 Connection closed by peer [127.0.0.1]:1",
+        "[gloo/transport/tcp/unbound_buffer.cc:78] Timed out waiting 1800000ms for recv operation to complete",
+    ],
+)
+def test_a_process_that_only_lost_the_other_one_is_never_the_cause(said, monkeypatch, tmp_path, capsys):
     lost = RuntimeError("Failed to evaluate")
-    lost.__cause__ = RuntimeError("gloo/transport/tcp/pair.cc:547 Connection closed by peer [127.0.0.1]:1")
-    assert explained(lost, monkeypatch, tmp_path) is None
+    lost.__cause__ = RuntimeError(said)
+    told = explained(lost, monkeypatch, tmp_path)
     printed = capsys.readouterr().err
     assert "Another process of this job has ended" in printed and "Traceback" not in printed
+    cause = explained(MemoryError("no memory"), monkeypatch, tmp_path)
+    assert told["message"] in printed and told["timestamp"] > cause["timestamp"] + 1
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch):

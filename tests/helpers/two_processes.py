@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,16 +41,42 @@ def both(function: Callable[..., Any], folder: Path, *arguments: Any) -> list[An
 
 def torchrun(count: int, run_id: str, config: str | Path, **overrides: Any) -> subprocess.Popen[str]:
     """Start MONAI's stock command on a bundle in ``count`` processes."""
-    options = [part for key, value in overrides.items() for part in (f"--{key}", str(value))]
-    job = ["torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
+    return _started(["--standalone", f"--nproc_per_node={count}"], run_id, config, overrides)
+
+
+def machines(count: int, run_id: str, config: str | Path, **overrides: Any) -> list[subprocess.Popen[str]]:
+    """Start it as on so many machines with a process each, which meet at an address, the first one's."""
+    place = ["--rdzv_backend=c10d", f"--rdzv_endpoint=localhost:{free_port()}", "--rdzv_id=run"]
+    options = [f"--nnodes={count}", "--nproc_per_node=1", *place]
+    # of machines of their own, torchrun knows by the address which one is the host
+    hosts = [f"--rdzv_conf=is_host={int(number == 0)}" for number in range(count)]
+    return [_started([*options, host], run_id, config, overrides) for host in hosts]
+
+
+def _started(options: list[str], run_id: str, config: str | Path, overrides: dict[str, Any]) -> subprocess.Popen[str]:
+    settings = [part for key, value in overrides.items() for part in (f"--{key}", str(value))]
+    job = ["torch.distributed.run", *options, "-m", "monai.bundle", "run", run_id, "--config_file", str(config)]
     return subprocess.Popen(
-        [sys.executable, "-m", *job, "-m", "monai.bundle", "run", run_id, "--config_file", str(config), *options],
+        [sys.executable, "-m", *job, *settings],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
+
+
+def child(process: subprocess.Popen[str]) -> int:
+    """The newest process that ``torchrun`` has started."""
+    found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+    return max(map(int, found.stdout.split()))
+
+
+def wait_for(path: Path, jobs: list[subprocess.Popen[str]], limit: float) -> None:
+    """Wait until a file is there, or a job ends, or the time is over."""
+    began = time.monotonic()
+    while not path.exists() and all(job.poll() is None for job in jobs) and time.monotonic() - began < limit:
+        time.sleep(0.2)
 
 
 def ended(process: subprocess.Popen[str], limit: float) -> str:
