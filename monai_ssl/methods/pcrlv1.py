@@ -204,8 +204,9 @@ class PCRLv1(Method):
         mixed_key = self._project_momentum(_mix(o, m, share))
         turn1, turn2 = (self._draw_orientation(batch["view1"]) for _ in range(2))
         o, m = self._attend(o, turn1), self._attend(m, turn2)
-        targets = [turn1.apply(batch["target1"]), turn2.apply(batch["target2"])]
-        maps = zip(BRANCHES, (o, m, _mix(o, m, share)), (*targets, _blend(*targets, share)), strict=True)
+        target1, target2 = turn1.apply(batch["target1"]), turn2.apply(batch["target2"])
+        targets = (target1, target2, _blend(target1, target2, share))
+        maps = zip(BRANCHES, (o, m, _mix(o, m, share)), targets, strict=True)
         self.queue.hold(key, mixed_key)
         terms = {"contrast": (self._contrast(query, key) + self._contrast(query, mixed_key)) / 2}
         return terms | {f"restore_{branch}": self._restoration(x, target) / 3 for branch, x, target in maps}
