@@ -73,9 +73,9 @@ def sentence_of(error: BaseException) -> str | None:
         error = error.__cause__
     if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
         return _of_disk(error)
-    if not _is_ours(error):
-        return component and _of_component(component, error)
-    return _text(error)
+    if _is_ours(error):
+        return _text(error)
+    return _of_foreign(error) or (component and _of_component(component, error))
 
 
 def printable(text: str) -> str:
@@ -112,6 +112,20 @@ def _component_of(error: BaseException) -> str | None:
 def _of_component(component: str, error: BaseException) -> str:
     given = " ".join(word if word.startswith("--") else repr(word) for word in sys.argv[1:] if word != "run")
     return f"{component} could not be built: {type(error).__name__}: {_text(error)}\nIt was asked for with: {given}"
+
+
+def _of_foreign(error: BaseException) -> str | None:
+    """What users' mistakes look like where others raise: a library that is missing, weights of another network."""
+    missing = re.search(r"No module named '([\w.]+)'", str(error))
+    if missing and isinstance(error, ImportError):
+        return f"A library is missing that this needs: install `{missing[1]}`, as with `pip install {missing[1]}`."
+    if isinstance(error, RuntimeError) and str(error).startswith("Error(s) in loading state_dict"):
+        faults = [line.strip() for line in str(error).splitlines()[1:]]
+        return (
+            f"The weights are of another network than the one that was built, in {len(faults)} points, as: {faults[0]} "
+            "Leave out settings of the network, such as `width` or `encoder`, that differ from its training."
+        )
+    return None
 
 
 def _text(error: BaseException) -> str:

@@ -1,7 +1,9 @@
 """Messages: what a stranger wrote in them does no harm."""
 
 import pytest
+import torch
 from monai.bundle import ConfigParser
+from monai.utils import OptionalImportError, optional_import
 
 from monai_ssl import errors
 from monai_ssl.errors import printable
@@ -50,3 +52,13 @@ def test_what_monai_cannot_build_is_told_with_the_reason_and_without_a_trace(com
     with pytest.raises(RuntimeError) as later:
         ConfigParser({"run": "$1 / 0"}).get_parsed_content("run")
     assert errors.sentence_of(later.value) is None
+
+
+def test_what_users_mistakes_look_like_where_others_raise():
+    with pytest.raises(RuntimeError) as width:
+        torch.nn.Linear(2, 3).load_state_dict(torch.nn.Linear(2, 4).state_dict())
+    said = errors.sentence_of(width.value)
+    assert said.startswith("The weights are of another network than the one that was built, in 2 points, as: size mis")
+    with pytest.raises(OptionalImportError) as missing:
+        optional_import("no_such_library")[0].thing()
+    assert "install `no_such_library`" in errors.sentence_of(missing.value)

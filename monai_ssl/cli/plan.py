@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the proposal with its reasons, and write the settings."""
     from monai_ssl.bundle_folders import bundle_folder, config_file
     from monai_ssl.cli.preview import build, parse_overrides, read_bundle
+    from monai_ssl.config_texts import literal
     from monai_ssl.engines.memory import RESERVE
     from monai_ssl.files import write_json
     from monai_ssl.stock_runs import pretraining_config
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             break
     else:
         raise ValueError(f"Nothing fits {memory:g} GB: give a smaller `--encoder`, or a GPU with more memory.")
-    write_json(args.out, {**given, **settings})
+    write_json(args.out, {key: literal(value) for key, value in {**given, **settings}.items()})
     print(f"Written: {args.out}, for `--args_file {args.out}` of the stock command. Tensors of a step in bfloat16 fill")
     print(f"{RESERVE:.0%} of {memory:g} GB at most; workspaces and the allocator have the rest.")
     if (parts := settings.get("train#trainer#accumulation_steps", 1)) > 1:

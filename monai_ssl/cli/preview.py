@@ -53,7 +53,7 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
     Raises:
         ValueError: when a word is neither.
     """
-    from fire.parser import DefaultParseValue
+    from monai_ssl.bundle.command_line import meant
 
     overrides: dict[str, Any] = {}
     rest = list(words)
@@ -61,7 +61,7 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
         name, equals, value = rest.pop(0).partition("=")
         if not name.startswith("--") or not (equals or rest):
             raise ValueError(f"Overrides of the bundle look like `--key value`, got {name!r} without its other half.")
-        overrides[name[2:]] = DefaultParseValue(value if equals else rest.pop(0))
+        overrides[name[2:]] = meant(name[2:], value if equals else rest.pop(0))
     return overrides
 
 
@@ -77,6 +77,7 @@ def read_bundle(configs: Sequence[Path], overrides: Mapping[str, Any]) -> Any:
     from monai.bundle import ConfigParser
 
     from monai_ssl.bundle_folders import bundle_of
+    from monai_ssl.config_texts import literal
 
     for path in configs:
         if not path.is_file():
@@ -92,7 +93,7 @@ def read_bundle(configs: Sequence[Path], overrides: Mapping[str, Any]) -> Any:
     if "bundle_root" in known:
         parser["bundle_root"] = str(bundle_of(configs[0]))
     for key, value in overrides.items():
-        parser[key] = value
+        parser[key] = literal(value)
     return parser
 
 

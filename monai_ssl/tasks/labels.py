@@ -90,11 +90,13 @@ def _whole(stored: Tensor) -> Tensor:
 
 def class_values(labels: Labels) -> list[tuple[int, ...]]:
     """Return the values of each class but background, checked; see :class:`EncodeLabelsd`."""
-    values = sorted((value,) if isinstance(value, int) else tuple(value) for value in labels.values())
+    given = labels.values() if isinstance(labels, Mapping) else ()
+    values = [tuple(value) if isinstance(value, (list, tuple)) else (value,) for value in given]
     flat = [value for group in values for value in group]
-    if not flat or 0 in flat or len(flat) != len(set(flat)) or not all(values):
+    whole = all(isinstance(value, int) for value in flat)
+    if not flat or 0 in flat or len(flat) != len(set(flat)) or not all(values) or not whole:
         raise ValueError(
             "`labels` must give each structure its own value in the label files, and background (0) is not listed, "
-            f"e.g. {{'liver': 1, 'tumor': 2}}; got {dict(labels)}."
+            f"e.g. {{'liver': 1, 'tumor': 2}}; got {labels!r}."
         )
-    return values
+    return sorted(values)

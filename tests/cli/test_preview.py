@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from monai_ssl.bundle_folders import bundle_folder, config_file
 from monai_ssl.cli import main
 from monai_ssl.cli.preview import parse_overrides
 from monai_ssl.cli.preview_sheet import columns_of, draw_sheet, gray_window, images_of, mosaic, picture, row_names
@@ -104,6 +105,15 @@ def test_override_values_are_read_as_monai_reads_them():
     words = ["--lr", "1e-3", "--a#b=[1, 2]", "--path", "/data/x", "--text=a=b", "--on", "True", "--no", "None"]
     expected = {"lr": 1e-3, "a#b": [1, 2], "path": "/data/x", "text": "a=b", "on": True, "no": None}
     assert parse_overrides(words) == expected
+
+
+def test_a_sign_in_a_path_is_part_of_it():
+    from monai_ssl.cli.preview import read_bundle
+
+    given = parse_overrides(["--dataset_dir", "store #3"])
+    assert given == {"dataset_dir": "store #3"}
+    config = config_file(bundle_folder("simclr"), "pretrain")
+    assert read_bundle([config], given).get_parsed_content("dataset_dir") == "store #3"
 
 
 def test_targets_stand_beside_their_views():

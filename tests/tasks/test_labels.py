@@ -24,7 +24,10 @@ def test_decoding_undoes_encoding(values):
     assert torch.equal(DecodeLabelsd("label", labels)(encoded)["label"], stored)
 
 
-@pytest.mark.parametrize("labels", [{}, {"background": 0, "a": 1}, {"a": 1, "b": [1, 2]}, {"a": []}])
+@pytest.mark.parametrize(
+    "labels",
+    [{}, {"background": 0, "a": 1}, {"a": 1, "b": [1, 2]}, {"a": []}, "liver", ["liver"], {"a": "1"}, {"a": 1.5}],
+)
 def test_bad_labels_are_refused(labels):
     with pytest.raises(ValueError, match="`labels` must give each structure its own value"):
         EncodeLabelsd("label", labels)
