@@ -112,6 +112,11 @@ def built(name: str) -> Method:
     torch.manual_seed(0)
     method = without_batch_norm(METHODS[name]())
     assert isinstance(method, Method)
+    with torch.no_grad():
+        # narrow heads begin with vectors near 0, whose directions the first step would throw anywhere
+        for head in (m for m in method.modules() if isinstance(m, networks.CosineHead)):
+            for layer in (m for m in head.layers if isinstance(m, nn.Linear)):
+                layer.weight.mul_(20)
     return method
 
 
