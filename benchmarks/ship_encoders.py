@@ -22,6 +22,7 @@ from monai_ssl.study.jobs import PretrainingJob
 from monai_ssl.transfer import export_weights, load_weights, read_card
 
 ROOT = Path(__file__).resolve().parents[1]
+OPENKBP = "MIT (OpenKBP, github.com/ababier/open-kbp)"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Shipped:
 
 
 SHIPPED = (
-    Shipped("headneck_ct", "evidence_3d", "simclr", None, "MIT (OpenKBP, github.com/ababier/open-kbp)"),
+    Shipped("headneck_ct", "evidence_3d", "simclr", None, OPENKBP),
+    Shipped("headneck_ct", "evidence_3d", "moco", None, OPENKBP),
     Shipped("chest_xray", "evidence_xray", "simclr", 0, "CC BY 4.0 (Kermany et al., Cell 2018)"),
 )
 
