@@ -52,6 +52,7 @@ def test_a_part_that_fails_hangs_or_dies_is_recorded(gpu):
     assert gpu.ratios(measured) == {"mae: bfloat16 is faster by": 3.0}
 
 
+@pytest.mark.slow
 def test_a_rehearsal_never_takes_the_place_of_what_a_gpu_does(gpu):
     before = gpu.DOCS.read_bytes() if gpu.DOCS.exists() else None
     assert "name another file by `--out`" in rehearsal().stderr
