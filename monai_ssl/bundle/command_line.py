@@ -170,15 +170,6 @@ def understand_words(words: Mapping[str, str], references: MutableMapping[str, A
         references[key] = meant
 
 
-def meant(key: str, word: str) -> Any:
-    """Return what a user meant by ``--key word``, for commands that read the words themselves.
-
-    >>> meant("output_dir", "run #2"), meant("resume", "true"), meant("widths", "[4, 8]"), meant("lr", "0.1")
-    ('run #2', True, [4, 8], 0.1)
-    """
-    return _meant(key, word, DefaultParseValue(word))
-
-
 def _meant(key: str, word: str, read: Any) -> Any:
     if _is_file(key, word):
         return word
@@ -199,4 +190,4 @@ def _is_file(key: str, word: str) -> bool:
     return _is_path(key) and word not in _JSON_WORDS and Path(word).exists()
 
 
-__all__ = ["meant", "refuse_unknown_keys", "refuse_unread", "typed", "under_monai_bundle", "understand_words"]
+__all__ = ["refuse_unknown_keys", "refuse_unread", "typed", "under_monai_bundle", "understand_words"]

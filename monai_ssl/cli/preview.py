@@ -53,7 +53,7 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
     Raises:
         ValueError: when a word is neither.
     """
-    from monai_ssl.bundle.command_line import meant
+    from fire.parser import DefaultParseValue
 
     overrides: dict[str, Any] = {}
     rest = list(words)
@@ -61,7 +61,10 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
         name, equals, value = rest.pop(0).partition("=")
         if not name.startswith("--") or not (equals or rest):
             raise ValueError(f"Overrides of the bundle look like `--key value`, got {name!r} without its other half.")
-        overrides[name[2:]] = meant(name[2:], value if equals else rest.pop(0))
+        word = value if equals else rest.pop(0)
+        # a folder is a text, of which Python would read `#` as the begin of a comment
+        is_folder = name.endswith("_dir") and word[:1] not in ("'", '"')
+        overrides[name[2:]] = word if is_folder else DefaultParseValue(word)
     return overrides
 
 

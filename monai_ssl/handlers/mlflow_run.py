@@ -22,9 +22,6 @@ _LONGEST_DIGEST = 36
 _SCORE = "score"
 _PACKAGES = ("monai-ssl", "monai", "torch", "pytorch-ignite", "numpy", "mlflow")
 
-# else the page of MLflow 3 begins with the traces of language models, of which there are none
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
-
 
 class MLflowRun:
     """A run of MLflow, found by its unique name or made; every member may fail when the server does.
@@ -61,7 +58,7 @@ class MLflowRun:
 
     def _find_or_create(self, experiment: str, run_name: str, artifacts: str | None) -> str:
         found = self.client.get_experiment_by_name(experiment)
-        experiment_id = found.experiment_id if found else self.client.create_experiment(experiment, artifacts, _KIND)
+        experiment_id = found.experiment_id if found else self.client.create_experiment(experiment, artifacts)
         same = f"attributes.run_name = '{run_name}'"
         by_id = f"attributes.run_id = '{run_name}'"
         for condition in (same, by_id):
