@@ -58,14 +58,14 @@ class DINOv2(Method):
 
     Batch:
 
-    ==================== ================== ====================================================================
-    key                  shape              content
-    ==================== ================== ====================================================================
-    ``view1``, ``view2`` (B, C, \*large)    two large crops, of N tokens each
-    ``locals``           (B * L, C, \*small) L small crops a sample, sample-major; may be absent
-    ``masked``           (B, M)             numbers of tokens to hide: from 0 in ``view1``, from N in ``view2``; -1
-                                            for none
-    ==================== ================== ====================================================================
+    ==================== ==================== ==================================================================
+    key                  shape                content
+    ==================== ==================== ==================================================================
+    ``view1``, ``view2`` (B, C, \*large)      two large crops, of N tokens each
+    ``locals``           (B * L, C, \*small)  L small crops a sample, sample-major; may be absent
+    ``masked``           (B, M)               numbers of tokens to hide: from 0 in ``view1``, from N in ``view2``;
+                                              -1 for none
+    ==================== ==================== ==================================================================
 
     Raises:
         ValueError: for another encoder, a number outside its range, another ``kept``, or a batch of one sample.
