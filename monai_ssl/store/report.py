@@ -86,11 +86,13 @@ def mixed_modalities(records: Sequence[Mapping[str, Any]]) -> list[str]:
     rare = [record for record in records if record["modality"] != usual]
     shown = ", ".join(f"{count} {modality}" for modality, count in counts.most_common())
     judged = sum(record["modality_from"] == "values" for record in rare)
+    told = f"{judged} of the {len(rare)} that are not {usual} were judged by their values"
+    told = told if judged else f"{len(rare)} are not {usual}, as their files or `--modality` said"
     named = ", ".join(record["key"] for record in rare[:3]) + (", ..." if len(rare) > 3 else "")
     return [
-        f"the modalities are mixed, {shown}, and each is scaled to [0, 1] in its own way; {judged} of the {len(rare)} "
-        f"that are not {usual} were judged by their values ({named}; private/sources.json names the files): if all are "
-        "of one modality, prepare anew with --modality, else prepare each into a store of its own"
+        f"the modalities are mixed, {shown}, and each is scaled to [0, 1] in its own way; {told} ({named}; "
+        "private/sources.json names the files): if all are of one modality, prepare anew with --modality, else prepare "
+        "each into a store of its own"
     ]
 
 
