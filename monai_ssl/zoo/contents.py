@@ -64,10 +64,12 @@ def _data_format(source: Path) -> dict[str, Any]:
     # MONAI takes seconds to import, and only this needs it
     from monai.bundle import ConfigParser
 
+    from monai_ssl.networks import as_encoder
+
     parser = ConfigParser()
     parser.read_config(str(source / "configs/pretrain.json"))
     size = parser.get_parsed_content(str(parser["pretraining"]["window_size"]).removeprefix("@"))
-    encoder = parser.get_parsed_content("encoder")
+    encoder: Any = as_encoder(parser.get_parsed_content("encoder"))
     image = {
         "type": "image",
         "format": "hounsfield",

@@ -280,7 +280,8 @@ def test_backends(monkeypatch):
         assert slots == 3 and executor.submit(max, 1, 2).result() == 2
     with pytest.raises(ValueError, match="`--backend` must be 'processes' or 'dask', got 'slurm'"), pool("slurm", 1):
         pass
-    monkeypatch.setitem(sys.modules, "dask", None)
+    for module in ("dask", "dask.distributed"):
+        monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ValueError, match="needs Dask: `pip install distributed`"), pool("dask", 1):
         pass
 

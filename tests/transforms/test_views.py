@@ -30,6 +30,7 @@ from monai_ssl.transforms.intensity.bezier import TOWER_CURVES
 
 CUBES = {"cube": (4, 4, 4), "gap": 1, "jitter": 1}
 ARGUMENTS = {
+    "RandMaskedTokensd": {"patch": 8},
     "RandCellsd": {**CUBES, "cells": (2, 2, 2)},
     "RandBlockMaskd": {"grid": (4, 4, 4)},
     "RandDiagonalPaird": {"out_size": (12, 10, 14)},
