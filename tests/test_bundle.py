@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from PIL import Image
 from monai_ssl import bundle
 from monai_ssl.bundle.command_line import refuse_unknown_keys, refuse_unread, typed, understand_words
 from monai_ssl.bundle.run_recipe import _described
+from monai_ssl.bundle.setting_kinds import refuse_other_kinds
 from monai_ssl.config_texts import literal
 from monai_ssl.data import LabeledImages, PretrainingScans
 from monai_ssl.errors import sentence_of
@@ -83,6 +85,24 @@ def test_a_value_of_another_kind_is_refused(given, key, value, told):
     refuse_unknown_keys(given(lr="$0.1 * 2", max_epochs=3, sizes=[2], **{"model#n": "@max_epochs"}))
     with pytest.raises(ValueError, match=told):
         refuse_unknown_keys(given(**{key: value}))
+
+
+def test_one_number_stands_for_all_axes_but_not_for_the_window():
+    refuse_other_kinds({"gap": [4, 4, 4]}, {"gap": 2})
+    for config in ({"roi_size": [64, 64]}, {"gap": [4, 4, 2]}):
+        with pytest.raises(ValueError, match="is a list of numbers"):
+            refuse_other_kinds(config, dict.fromkeys(config, 2))
+
+
+def test_what_the_pages_say_for_two_cores_is_taken():
+    pages = {}
+    for page in BUNDLES.glob("*/docs/README.md"):
+        said = re.search(r"On two CPU cores use\s+`(--[^`]+)`", page.read_text())
+        if said:
+            pages[page.parents[1] / "configs/pretrain.json"] = shlex.split(said[1])
+    assert len(pages) > 10
+    for config, words in pages.items():
+        refuse_unknown_keys({"config_file": str(config), **typed(["run", "pretrain", *words])})
 
 
 def test_a_run_that_begins_is_not_said_to_resume(caplog):

@@ -19,12 +19,15 @@ _LEAST = {
     "head_lr": 0,
 }
 """Least values of keys that mean the same in all bundles."""
+_WINDOWS = {"roi_size", "image_size"}
+"""Their length says how many axes there are."""
 
 
 def refuse_other_kinds(config: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Raise unless what was given is a number where the bundle has a number, and a list where it has one of numbers.
 
-    Expressions are not judged: what they give is known when they are evaluated.
+    Expressions are not judged: what they give is known when they are evaluated. One number may stand for a list of
+    equal ones, as for all axes, but not for the window, whose length says how many axes there are.
 
     Args:
         config: of the bundle, before anything was given.
@@ -44,7 +47,8 @@ def refuse_other_kinds(config: Mapping[str, Any], given: Mapping[str, Any]) -> N
         default = _default(config, key)
         if _is_number(default) and isinstance(value, str):
             raise ValueError(f"`{key}` is a number, such as {default}, got {value!r}.")
-        if _are_numbers(default) and "#" not in key and not isinstance(value, (list, tuple)):
+        for_all = _is_number(value) and key not in _WINDOWS and _are_numbers(default) and len(set(default)) == 1
+        if _are_numbers(default) and "#" not in key and not isinstance(value, (list, tuple)) and not for_all:
             raise ValueError(f"`{key}` is a list of numbers, such as {default}, got {value!r}.")
         if key in _LEAST:
             check_interval(f"[{_LEAST[key]}, inf)", **{key: value})
