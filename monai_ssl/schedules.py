@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 Schedule = Callable[[float], float]
 
@@ -77,4 +78,17 @@ def steps(start: float, factor: float, at: Sequence[float]) -> Schedule:
     return lambda progress: start * factor ** sum(progress >= p for p in at)
 
 
-__all__ = ["Schedule", "constant", "cosine", "linear", "polynomial", "steps"]
+def iteration_progress(state: Any) -> float:
+    """Return the share of all iterations that lie behind when one begins, in [0, 1).
+
+    Args:
+        state: of an Ignite engine.
+
+    >>> from ignite.engine import State
+    >>> iteration_progress(State(iteration=3, max_epochs=2, epoch_length=4))
+    0.25
+    """
+    return float((state.iteration - 1) / (state.max_epochs * state.epoch_length))
+
+
+__all__ = ["Schedule", "constant", "cosine", "iteration_progress", "linear", "polynomial", "steps"]

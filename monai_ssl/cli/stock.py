@@ -24,16 +24,8 @@ def run_stock(stock: StockRun, overrides: Sequence[str]) -> int:
         overrides: further options as the user wrote them.
     """
     config = stock.files[0] if len(stock.files) == 1 else str(stock.files)
-    words = [
-        "-m",
-        "monai.bundle",
-        "run",
-        stock.run_id,
-        "--config_file",
-        config,
-        "--bundle_root",
-        path_text(stock.bundle),
-    ]
+    words = ["-m", "monai.bundle", "run", stock.run_id, "--config_file", config]
+    words += ["--bundle_root", path_text(stock.bundle)]
     words += [word for key, value in stock.settings.items() for word in (f"--{key}", str(value))]
     words += [_literal(word) for word in overrides]
     print(f"+ python {' '.join(map(quoted, words))}", flush=True)

@@ -22,6 +22,7 @@ from monai_ssl.engines.randomness import seed_iteration
 from monai_ssl.engines.recomputation import recompute_blocks
 from monai_ssl.losses import FeatureQueue, MemoryBank
 from monai_ssl.methods.base import Method
+from monai_ssl.schedules import iteration_progress
 from monai_ssl.transforms.views import BatchViews
 
 
@@ -131,7 +132,7 @@ class SSLTrainer(Trainer):
         self.method.train()
         for module in self.method.modules():
             if isinstance(module, Method):
-                module.progress = (state.iteration - 1) / (state.max_epochs * state.epoch_length)
+                module.progress = iteration_progress(state)
                 module.epochs_done = (state.epoch - 1) / state.max_epochs
         seed_iteration(self.method, self.views, self.seed, state.iteration, idist.get_rank())
         if (state.iteration - 1) % state.epoch_length == 0:

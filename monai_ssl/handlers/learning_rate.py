@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ignite.engine import Events
 
-from monai_ssl.schedules import Schedule
+from monai_ssl.schedules import Schedule, iteration_progress
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
@@ -59,19 +59,14 @@ class LearningRate:
         engine.add_event_handler(Events.ITERATION_STARTED, self._set)
 
     def _set(self, engine: SSLTrainer) -> None:
-        progress = self._progress(engine)
+        state: Any = engine.state
+        progress = iteration_progress(state) if self.per == "iteration" else (state.epoch - 1) / state.max_epochs
         for step, optimizer in engine.optimizers.items():
             schedule = self.schedule[step] if isinstance(self.schedule, Mapping) else self.schedule
             rate = schedule(progress)
             for group in optimizer.param_groups:
                 if not group.get("fixed_lr", False):
                     group["lr"] = rate * group.get("lr_scale", 1.0)
-
-    def _progress(self, engine: SSLTrainer) -> float:
-        state: Any = engine.state
-        if self.per == "epoch":
-            return (state.epoch - 1) / state.max_epochs
-        return (state.iteration - 1) / (state.max_epochs * state.epoch_length)
 
 
 __all__ = ["LearningRate"]

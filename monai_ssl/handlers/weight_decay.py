@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ignite.engine import Events
 
-from monai_ssl.schedules import Schedule
+from monai_ssl.schedules import Schedule, iteration_progress
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
@@ -41,8 +41,7 @@ class WeightDecay:
         engine.add_event_handler(Events.ITERATION_STARTED, self._set)
 
     def _set(self, engine: SSLTrainer) -> None:
-        state: Any = engine.state
-        decay = self.schedule((state.iteration - 1) / (state.max_epochs * state.epoch_length))
+        decay = self.schedule(iteration_progress(engine.state))
         for optimizer in engine.optimizers.values():
             for group in optimizer.param_groups:
                 if not group.get("fixed_weight_decay", False):

@@ -9,6 +9,7 @@ from monai_ssl.losses.instance_contrast import InstanceContrast
 from monai_ssl.losses.kmeans import check_clusters, spherical_kmeans
 from monai_ssl.losses.koleo import koleo
 from monai_ssl.losses.masked_error import explained, masked_error
+from monai_ssl.losses.masked_mean import masked_mean
 from monai_ssl.losses.memory_bank import MemoryBank
 from monai_ssl.losses.nt_xent import nt_xent
 from monai_ssl.losses.sinkhorn import sinkhorn
@@ -28,6 +29,7 @@ __all__ = [
     "info_nce",
     "koleo",
     "masked_error",
+    "masked_mean",
     "nt_xent",
     "sinkhorn",
     "spherical_kmeans",

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from monai_ssl.arguments import check_batch_size, check_choice, check_interval, check_weights
-from monai_ssl.losses import koleo, sinkhorn
+from monai_ssl.losses import koleo, masked_mean, sinkhorn
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import Answers, Encoder, HeadedTransformer, MomentumNetwork, VisionTransformer
 from monai_ssl.schedules import cosine, linear
@@ -213,8 +213,7 @@ def image_loss(q: Tensor, log_p: Tensor) -> Tensor:
 
 def token_loss(q: Tensor, log_p: Tensor, asked: Tensor) -> Tensor:
     """Return the mean cross-entropy (B, M, K) over the tokens of a sample that were ``asked``, then over samples."""
-    cost = -(q * log_p).sum(2) * asked
-    return (cost.sum(1) / asked.sum(1).clamp_min(1)).mean()
+    return masked_mean(-(q * log_p).sum(2), asked).mean()
 
 
 def hidden_tokens(masked: Tensor, count: int) -> Tensor:

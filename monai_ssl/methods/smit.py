@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_ssl.arguments import check_choice, check_interval, check_range, check_weights
-from monai_ssl.losses import explained, gather_keys, masked_error
+from monai_ssl.losses import explained, gather_keys, masked_error, masked_mean
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import CosineHead, Encoder, MomentumNetwork, join_patches, mask_token, mask_tokens, masked_cells
 from monai_ssl.schedules import cosine, linear
@@ -254,11 +254,6 @@ def cross_entropy(target: Tensor, logits: Tensor) -> Tensor:
     """Return :math:`-\\sum_k q_k \\log p_k` (...) of probabilities q and logits of p (..., K), in float32."""
     with torch.autocast(logits.device.type, enabled=False):
         return -(target * logits.log_softmax(-1)).sum(-1)
-
-
-def masked_mean(x: Tensor, masked: Tensor) -> Tensor:
-    """Return the mean (B) of those of the numbers x (B, N) that are ``masked``; 0 where none is."""
-    return (x * masked).sum(1) / masked.sum(1).clamp_min(1)
 
 
 __all__ = ["SMIT"]
