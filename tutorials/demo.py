@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import demo_result
+
+from monai_ssl.cli.stock import quoted
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = sys.executable
@@ -63,7 +64,9 @@ def run_together(commands: Sequence[tuple[Sequence[str | Path], Path | None]]) -
         environment["OMP_NUM_THREADS"] = "1"
     for command, log in commands:
         words = [str(word) for word in command]
-        print(f"\n$ {shlex.join(words).replace(PYTHON, 'python')}" + (f" > {log}" if log else ""), flush=True)
+        print(
+            f"\n$ {' '.join(map(quoted, words)).replace(PYTHON, 'python')}" + (f" > {log}" if log else ""), flush=True
+        )
         if log:
             log.parent.mkdir(parents=True, exist_ok=True)
         output = log.open("w", encoding="utf-8") if log else None

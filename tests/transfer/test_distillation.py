@@ -6,8 +6,9 @@ import math
 import pytest
 import torch
 from downstream_runs import train_options, workflow, write_pictures
+from torch import nn
 
-from monai_ssl.transfer import DistillationLoss
+from monai_ssl.transfer import DistillationLoss, TeacherTargets
 
 
 @pytest.mark.parametrize("multilabel", [False, True])
@@ -30,6 +31,16 @@ def test_loss_is_the_cross_entropy_against_the_teacher(multilabel):
 def test_temperature_of_zero_is_refused():
     with pytest.raises(ValueError, match="temperature"):
         DistillationLoss(0.0)
+
+
+def test_targets_are_what_the_saved_teacher_says_in_evaluation_mode(tmp_path):
+    saved, network = (nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 3)) for _ in range(2))
+    saved[0].running_mean.fill_(2.0)
+    torch.save({"model": saved.state_dict()}, tmp_path / "model.pt")
+    images = torch.rand(6, 4)
+    asked = TeacherTargets(network, tmp_path / "model.pt", "cpu")
+    seen, targets = asked({"image": images, "label": torch.zeros(6)})
+    assert torch.equal(seen, images) and torch.equal(targets, saved.eval()(images))
 
 
 @pytest.fixture(scope="module")
