@@ -86,8 +86,11 @@ def mixed_modalities(records: Sequence[Mapping[str, Any]]) -> list[str]:
     rare = [record for record in records if record["modality"] != usual]
     shown = ", ".join(f"{count} {modality}" for modality, count in counts.most_common())
     judged = sum(record["modality_from"] == "values" for record in rare)
-    told = f"{judged} of the {len(rare)} that are not {usual} were judged by their values"
-    told = told if judged else f"{len(rare)} are not {usual}, as their files or `--modality` said"
+    told = (
+        f"{judged} of the {len(rare)} that are not {usual} were judged by their values"
+        if judged
+        else f"that {len(rare)} of {len(records)} are not {usual} was said by their files or `--modality`"
+    )
     named = ", ".join(record["key"] for record in rare[:3]) + (", ..." if len(rare) > 3 else "")
     return [
         f"the modalities are mixed, {shown}, and each is scaled to [0, 1] in its own way; {told} ({named}; "

@@ -8,6 +8,7 @@ from scipy.ndimage import zoom
 from monai_ssl.samples.phantom import phantom_ct
 from monai_ssl.store import PrepareOptions, Store, prepare
 from monai_ssl.store.conform import decide_modality
+from monai_ssl.store.report import mixed_modalities
 
 RNG = np.random.default_rng(0)
 CT = phantom_ct(0, (40, 36, 24))[0].astype(np.int16)[None]
@@ -47,3 +48,13 @@ def test_a_mixed_cohort_is_said_aloud(tmp_path):
     assert warning in report.table()
     same = prepare(tmp_path / "src", tmp_path / "other", PrepareOptions(workers=0, include=("a/*", "b/*")))
     assert not same.warnings
+
+
+@pytest.mark.parametrize(
+    ("basis", "told"),
+    [("values", "1 of the 1 that are not ct were judged by their values"), ("file", "that 1 of 3 are not ct was said")],
+)
+def test_a_mixed_store_says_by_what_the_rare_ones_were_told(basis, told):
+    records = [{"modality": m, "modality_from": basis, "key": m} for m in ("ct", "mr", "ct")]
+    (warning,) = mixed_modalities(records)
+    assert told in warning
