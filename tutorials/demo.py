@@ -9,10 +9,12 @@ and without the pre-trained weights.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -204,6 +206,9 @@ def main() -> None:
     weights = pretrain(method, out, store)
     curves = finetune(out, source, cases, weights)
     print("\nReading frozen features of untrained and pre-trained networks ...", flush=True)
+    # of readers of DICOM that no scan here needs
+    logging.getLogger("monai").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
     scans = {
         name: demo_result.load(source / case["image"], source / case["label"], SPACING) for name, case in cases.items()
     }
