@@ -26,6 +26,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import RandFlipd
 from two_processes import ended, torchrun
 
+from monai_ssl.data.fingerprint import cases_fingerprint
 from monai_ssl.evaluation import recollect_bn
 from monai_ssl.networks import LinearSegmenter, PyramidUNet
 from monai_ssl.transfer import ModelCard, export_weights, paper_encoder
@@ -83,6 +84,11 @@ def test_segmentation_from_weights_to_files(tmp_path, volumes, monkeypatch):
     assert {"loss", "val_mean_dice"} <= run.data.metrics.keys()
     assert run.data.metrics["test/mean_dice"] == pytest.approx(score, abs=1e-4), "evaluation adds to the same run"
     assert {f"test/{name}" for name in overrides["labels"]} <= run.data.metrics.keys()
+    # its name says what it started from, and what it was trained on is known again
+    assert run.info.run_name.startswith("segmentation-from-")
+    read = {context: flow.parser.get_parsed_content(f"{context}#dataset#data") for context in ("train", "validate")}
+    used = {d.tags[0].value: d.dataset.digest for d in run.inputs.dataset_inputs}
+    assert used == {"training": cases_fingerprint(read["train"]), "validation": cases_fingerprint(read["validate"])}
 
 
 def test_a_probe_trains_no_step_and_is_evaluated_as_what_it_is(tmp_path, volumes, pictures):

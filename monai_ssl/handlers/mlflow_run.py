@@ -8,18 +8,23 @@ import os
 import platform
 import subprocess
 import time
+import uuid
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.errors import printable
 from monai_ssl.mlflow_place import sqlite_file
+from monai_ssl.transfer import read_card
 
 PARENT_VARIABLE = "MONAI_SSL_PARENT_RUN"
 _LONGEST_VALUE = 500
 _PARAMS_A_CALL = 100
 _LONGEST_DIGEST = 36
 _SCORE = "score"
+_CURVES = "runs?compareRunsMode=CHART&workflowType=machine_learning"
+"""Without the workflow the pages of MLflow 3 open on traces of language models, whatever kind an experiment is of."""
 _PACKAGES = ("monai-ssl", "monai", "torch", "pytorch-ignite", "numpy", "mlflow")
 
 
@@ -53,7 +58,7 @@ class MLflowRun:
         # they tell at length how the tables of a new database are made
         logging.getLogger("alembic").setLevel(logging.ERROR)
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-        self.client = MlflowClient(tracking_uri=uri)
+        self.client, self.uri = MlflowClient(tracking_uri=uri), uri
         self.id = self._find_or_create(experiment, run_name, artifacts)
 
     def _find_or_create(self, experiment: str, run_name: str, artifacts: str | None) -> str:
@@ -123,6 +128,14 @@ class MLflowRun:
         if score is not None and score > float(best):
             self.client.set_registered_model_alias(model, "best", version)
 
+    def where_to_look(self) -> str:
+        """Say where the curves of all runs of the experiment are shown, and by which command if no server runs."""
+        experiment = self.client.get_run(self.id).info.experiment_id
+        page = f"#/experiments/{experiment}/{_CURVES}"
+        if sqlite_file(self.uri) is None:
+            return f"{printable(self.uri)}/{page}"
+        return f"http://127.0.0.1:5000/{page} after `mlflow ui --backend-store-uri {self.uri}`"
+
     def finish(self, status: str) -> None:
         """Set the final status: ``FINISHED``, ``FAILED`` or ``KILLED``."""
         self.client.set_terminated(self.id, status)
@@ -146,6 +159,31 @@ def prepare_mlflow() -> None:
     # our own queue repeats
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+
+def unique_run_name(name: str, params: Mapping[str, Any]) -> str:
+    """Return a name with what a fine-tuning started from, a time and a random part.
+
+    Args:
+        name: what is trained, such as the name of the bundle.
+        params: of the run; fine-tunings have ``weights``.
+
+    >>> unique_run_name("segmentation", {"weights": ""})[:27]
+    'segmentation-from-scratch-2'
+    """
+    start = f"-from-{_origin(params)}" if "weights" in params else ""
+    return f"{name}{start}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+
+
+def _origin(params: Mapping[str, Any]) -> str:
+    """Return the method that pre-trained the weights, by their card; names of files may be those of people."""
+    if not params["weights"] or params.get("part") == "none":
+        return "scratch"
+    try:
+        card = read_card(params["weights"])
+    except (ValueError, OSError):
+        card = None
+    return "weights" if card is None else "".join(c if c.isalnum() else "_" for c in card.method)[:40]
 
 
 def environment_tags() -> dict[str, str]:
@@ -201,4 +239,5 @@ __all__ = [
     "metric_name",
     "now_milliseconds",
     "prepare_mlflow",
+    "unique_run_name",
 ]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import atexit
 import tempfile
-import time
-import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Real
@@ -20,7 +18,14 @@ from monai_ssl.errors import printable
 from monai_ssl.handlers.background_writer import BackgroundWriter, logger
 from monai_ssl.handlers.failure import at_failure
 from monai_ssl.handlers.measurements import Measurements
-from monai_ssl.handlers.mlflow_run import MLflowRun, environment_tags, is_hopeless, now_milliseconds, prepare_mlflow
+from monai_ssl.handlers.mlflow_run import (
+    MLflowRun,
+    environment_tags,
+    is_hopeless,
+    now_milliseconds,
+    prepare_mlflow,
+    unique_run_name,
+)
 from monai_ssl.handlers.running_mean import RunningMeans
 from monai_ssl.mlflow_place import checked_uri, local_record, read_note, record_uri, sqlite_file, write_note
 
@@ -45,7 +50,8 @@ class Tracking:
 
     Args:
         output_dir: folder of the training run.
-        name: what is trained, such as the name of the bundle; a time and a random part make the run's name unique.
+        name: what is trained, such as the name of the bundle; see
+            :func:`monai_ssl.handlers.mlflow_run.unique_run_name`.
         params: parameters to record; long values are cut.
         experiment: name of the MLflow experiment.
         uri: ``sqlite:///<file>`` or ``http(s)://<server>``; ``MLFLOW_TRACKING_URI`` in the environment wins.
@@ -76,9 +82,9 @@ class Tracking:
             raise ValueError(f"`every` of `Tracking` is a number of iterations of at least 1, got {every}.")
         self.uri = checked_uri(record_uri(Path(output_dir), uri))
         self.output_dir = Path(output_dir)
-        self.run_name = self._earlier_run(resume) or f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
         self.experiment = experiment
         self.params = dict(params or {})
+        self.run_name = self._earlier_run(resume) or unique_run_name(name, self.params)
         self.every = every
         self._means = RunningMeans()
         self._status: str | None = "not begun"
@@ -202,6 +208,7 @@ class Tracking:
         self._status = status
         atexit.unregister(self._abandon)
         self._put(lambda run: run.finish(status))
+        self._put(lambda run: logger.info("MLflow shows %s at %s.", self.run_name, run.where_to_look()))
         written = self.flush()
         if not written or self._writer.dropped:
             logger.warning(

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
-from monai.engines import SupervisedTrainer
+from monai.engines import Evaluator, SupervisedTrainer
 from torch import Tensor
 
+from monai_ssl.data.cases import Case, patient_of
+from monai_ssl.data.draws import DrawnCases
+from monai_ssl.data.fingerprint import cases_fingerprint
+from monai_ssl.handlers import Tracking
 from monai_ssl.handlers.failure import at_failure
 
 
@@ -17,6 +23,37 @@ class Recorder(Protocol):
     """What :class:`monai_ssl.handlers.Tracking` is: something that records an engine."""
 
     def attach(self, engine: Engine) -> None: ...
+
+
+class DataRecord:
+    """Ignite handler of a trainer that records what is trained and validated on, by a fingerprint and no name.
+
+    Cases are those of MONAI's datasets; of others nothing is known.
+
+    Args:
+        recorder: e.g. :class:`monai_ssl.handlers.Tracking`; one that cannot record data is left alone.
+        validator: knows the validation cases.
+    """
+
+    def __init__(self, recorder: Recorder, validator: Evaluator) -> None:
+        self.recorder, self.validator = recorder, validator
+
+    def attach(self, engine: SupervisedTrainer) -> None:
+        if idist.get_rank() == 0 and isinstance(self.recorder, Tracking):
+            engine.add_event_handler(Events.STARTED, self, self.recorder)
+
+    def __call__(self, trainer: SupervisedTrainer, recorder: Tracking) -> None:
+        """Record the cases of both loaders."""
+        for context, loader in (("training", trainer.data_loader), ("validation", self.validator.data_loader)):
+            if cases := _cases(loader):
+                profile = {"cases": len(cases), "patients": len({patient_of(case) for case in cases})}
+                recorder.log_dataset("labeled cases", cases_fingerprint(cases), profile, context)
+
+
+def _cases(loader: Any) -> list[Case]:
+    dataset = getattr(loader, "dataset", None)
+    data = getattr(dataset.dataset if isinstance(dataset, DrawnCases) else dataset, "data", ())
+    return [case for case in data if isinstance(case, dict) and isinstance(case.get("image"), (str, Path))]
 
 
 class SupervisedRecord:

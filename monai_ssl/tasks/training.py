@@ -23,7 +23,7 @@ from monai_ssl.arguments import check_interval
 from monai_ssl.data.draws import DrawnCases, EpochSampler, NumberedBatches
 from monai_ssl.files import atomic
 from monai_ssl.tasks.finite_loss import FiniteLoss
-from monai_ssl.tasks.record import Recorder, SupervisedRecord
+from monai_ssl.tasks.record import DataRecord, Recorder, SupervisedRecord
 
 _logger = logging.getLogger(__name__)
 MODEL = "model.pt"
@@ -73,6 +73,7 @@ class Validated:
             ValidationHandler(interval, validator, epoch_level=True),
             *([] if patience is None else [StopEarly(validator, patience)]),
             SupervisedRecord(recorder, validator),
+            DataRecord(recorder, validator),
             SaveUnvalidated(network, Path(ckpt_dir) / MODEL, validator),
             *([loss] if idist.get_rank() == 0 else []),
         ]

@@ -12,11 +12,14 @@ import pytest
 import torch
 from ignite.engine import Events
 from mlflow.tracking import MlflowClient
+from torch import nn
 from toy_training import Toy, batches, labeled, said, ssl_trainer, trainer
 from two_processes import free_port
 
 from monai_ssl.evaluation.spread import spread
 from monai_ssl.handlers import CollapseMonitor, DataWait, Probe, Publication, Tracking, ValidationLoss
+from monai_ssl.handlers.mlflow_run import unique_run_name
+from monai_ssl.transfer import ModelCard, export_weights
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +129,34 @@ def test_a_run_that_completed_is_finished_and_uniquely_named(recorded):
     _, (run,) = runs(folder)
     assert run.info.status == "FINISHED"
     assert re.fullmatch(r"toy-\d{8}-\d{6}-[0-9a-f]{6}", run.info.run_name) and run.info.run_name == tracking.run_name
+
+
+def test_the_end_of_a_run_says_on_which_page_its_curves_are(folder, caplog):
+    with caplog.at_level(logging.INFO, "monai_ssl"):
+        record(folder, epochs=1)
+    _, (run,) = runs(folder)
+    page = f"#/experiments/{run.info.experiment_id}/runs?compareRunsMode=CHART&workflowType=machine_learning"
+    (said,) = [record.getMessage() for record in caplog.records if run.info.run_name in record.getMessage()]
+    assert page in said and f"mlflow ui --backend-store-uri sqlite:///{folder}/mlruns.db" in said
+
+
+@pytest.mark.parametrize(
+    ("params", "start"),
+    [
+        ({}, "toy-2"),
+        ({"weights": ""}, "toy-from-scratch-2"),
+        ({"weights": "w.safetensors", "part": "none"}, "toy-from-scratch-2"),
+        ({"weights": "w.safetensors"}, "toy-from-sim_clr-2"),
+        ({"weights": "of_a_patient.pt"}, "toy-from-weights-2"),
+    ],
+)
+def test_the_name_of_a_run_says_what_it_started_from(tmp_path, monkeypatch, params, start):
+    monkeypatch.chdir(tmp_path)
+    encoder = nn.Module()
+    encoder.encoder = nn.Linear(1, 1)
+    export_weights(encoder, Path("w.safetensors"), ModelCard("sim clr", "paper", {}, "ct"))
+    Path("of_a_patient.pt").write_bytes(b"no card")
+    assert unique_run_name("toy", params).startswith(start)
 
 
 class Noted(Toy):
