@@ -11,7 +11,6 @@ elsewhere in the body, and `datalist.csv` with patients and sections. Test patie
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +29,8 @@ from monai.transforms import (
     SpatialPadd,
 )
 from tqdm import tqdm
+
+from monai_ssl.files import csv_text
 
 KEYS = ["image", "label"]
 CLASSES = ("other", *CORE)
@@ -89,8 +90,8 @@ def main() -> None:
         for count, (organ, cube) in enumerate(cubes(scan["image"], scan["label"], number)):
             save(cube, args.out / "cubes", f"{patient}_{count:02d}")
             rows.append((f"{patient}_{count:02d}.nii.gz", organ, patient, section[patient]))
-    with (args.out / "cubes/datalist.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("image", "label", "patient", "section"), *rows])
+    table = csv_text([("image", "label", "patient", "section"), *rows])
+    (args.out / "cubes/datalist.csv").write_text(table)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     there = Path(os.path.relpath(args.data, args.out))
     with (args.out / "datalist.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ("image", "label", "patient", "section"))
+        writer = csv.DictWriter(file, ("image", "label", "patient", "section"), lineterminator="\n")
         writer.writeheader()
         writer.writerows({**first[patient], "image": there / first[patient]["image"]} for patient in sorted(first))
 

@@ -1,12 +1,14 @@
-"""Atomic file writes (write aside, fsync, rename), and JSON that is read with an error for people."""
+"""Atomic file writes (write aside, fsync, rename), JSON that is read with an error for people, CSV."""
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -67,6 +69,20 @@ def read_json(path: Path, default: Any = None) -> Any:
     # nesting without end is the one damage that is no ValueError
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}): it is damaged; restore it or make it again.") from error
+
+
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    r"""Return a table of comma-separated values whose lines end alike on all systems, with a line feed.
+
+    >>> csv_text([("image", "dice"), ("a.nii.gz", 0.5)])
+    'image,dice\na.nii.gz,0.5\n'
+    """
+    lines = []
+    for row in rows:
+        # the writer quotes the characters of its line end: so it does a lone carriage return
+        csv.writer(text := io.StringIO(newline=""), lineterminator="\r\n").writerow(row)
+        lines.append(text.getvalue().removesuffix("\r\n") + "\n")
+    return "".join(lines)
 
 
 def _refuse(constant: str) -> None:

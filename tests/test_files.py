@@ -1,14 +1,18 @@
 """Files that are there as a whole or not at all."""
 
+import csv
+import io
 import re
 import resource
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from monai_ssl.errors import sentence_of
-from monai_ssl.files import atomic, read_json, write_json
+from monai_ssl.files import atomic, csv_text, read_json, write_json
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -62,3 +66,11 @@ def test_damaged_json_is_refused_in_a_sentence(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(ValueError, match=r"a\.json is not valid JSON .*: it is damaged; restore it or make it again"):
         read_json(tmp_path / "a.json", 0)
+
+
+@given(rows=st.lists(st.lists(st.text(max_size=4), min_size=2, max_size=2), max_size=4))
+@example(rows=[["a\rb", "c\r\nd"], ["", 'é,"']])
+def test_a_table_is_read_as_it_was_written_and_its_lines_end_with_a_line_feed(rows):
+    text = csv_text(rows)
+    assert list(csv.reader(io.StringIO(text, newline=""))) == rows
+    assert text.count("\r") == str(rows).count("\\r")

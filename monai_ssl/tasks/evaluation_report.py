@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import os
 import time
@@ -17,7 +15,7 @@ from torch import Tensor
 
 from monai_ssl.data.cases import Case
 from monai_ssl.errors import printable
-from monai_ssl.files import atomic
+from monai_ssl.files import atomic, csv_text
 from monai_ssl.handlers.mlflow_run import PARENT_VARIABLE, MLflowRun, metric_name, now_milliseconds, prepare_mlflow
 from monai_ssl.mlflow_place import NOTE, checked_uri, read_note, record_uri
 from monai_ssl.tasks.base import Task
@@ -80,12 +78,9 @@ class EvaluationReport:
             self._record({name: float(value) for name, value in engine.state.metrics.items()}, table)
 
     def _write(self, table: Mapping[str, Sequence[Any]]) -> None:
-        text = io.StringIO(newline="")
-        rows = zip(*table.values(), strict=True)
-        csv.writer(text).writerows([list(table), *([_shown(value) for value in row] for row in rows)])
-        self.output_dir.mkdir(parents=True, exist_ok=True)
+        rows = ([_shown(value) for value in row] for row in zip(*table.values(), strict=True))
         with atomic(self.output_dir / CASES, 0o600) as file:
-            file.write(text.getvalue().encode())
+            file.write(csv_text([table, *rows]).encode())
 
     def _record(self, metrics: Mapping[str, float], table: Mapping[str, Sequence[Any]]) -> None:
         """Add the scores to the run of the training, or to one of their own; what goes wrong there costs a warning."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from monai_ssl.data.cases import Case, read_list
-from monai_ssl.files import atomic
+from monai_ssl.files import atomic, csv_text
 from monai_ssl.networks import Encoder
 from monai_ssl.tasks.base import Metric, Scores, Task, by_patient, mean
 from monai_ssl.tasks.networks import Normalize, check_sizes, normalize_inputs, with_norm
@@ -253,10 +251,8 @@ class SavePredictions:
         self.rows += [(str(s["image"].meta["filename_or_obj"]), f"{float(s['pred']):.7g}") for s in samples]
 
     def _write(self, _: Engine) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        csv.writer(text := io.StringIO(newline="")).writerows([("image", "prediction"), *self.rows])
         with atomic(self.path) as file:
-            file.write(text.getvalue().encode())
+            file.write(csv_text([("image", "prediction"), *self.rows]).encode())
 
 
 def _number(case: Case) -> float:

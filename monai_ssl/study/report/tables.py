@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from monai_ssl.files import csv_text
 from monai_ssl.study.comparison import Row
 from monai_ssl.study.results import Cell
 
@@ -59,11 +58,8 @@ def _record(row: Row) -> dict[str, Any]:
 
 
 def _csv(head: Sequence[str], records: Iterable[dict[str, Any]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, head, restval="", lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows({name: "" if _is_nan(value) else value for name, value in record.items()} for record in records)
-    return text.getvalue()
+    rows = ((record.get(name, "") for name in head) for record in records)
+    return csv_text([head, *(["" if _is_nan(value) else value for value in row] for row in rows)])
 
 
 def _is_nan(value: Any) -> bool:
