@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
-import time
-import uuid
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +29,24 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--config", default="pretrain", metavar="NAME", help="pretrain (default) or pretrain_2d")
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="measured steps of each part, default 20")
     parser.add_argument("--warmup", type=int, default=3, metavar="N", help="steps before them, default 3")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.set_defaults(takes_overrides=True)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a table and a verdict, and record them in the MLflow database of the bundle's ``output_dir``."""
+    """Print a table and a verdict, and record them in MLflow; with ``--json`` the figures alone are the output."""
+    with redirect_stdout(sys.stderr if args.json else sys.stdout):
+        result = _measure(args)
+    if args.json:
+        print(json.dumps(result, indent=1))
+    return 0
+
+
+def _measure(args: argparse.Namespace) -> dict[str, Any]:
     from monai_ssl.bundle_folders import bundle_folder, config_file
     from monai_ssl.cli.preview import build, parse_overrides, read_bundle
     from monai_ssl.engines.benchmark import measure
     from monai_ssl.engines.benchmark_verdict import verdict
-    from monai_ssl.files import write_json
     from monai_ssl.machine import cores
 
     bundle = bundle_folder(args.bundle)
@@ -55,11 +63,8 @@ def run(args: argparse.Namespace) -> int:
     said = verdict(timing, workers, cores(), trainer.state.device)
     result = _facts(trainer, workers, cores()) | figures(timing) | {"verdict": said}
     print("\n".join([*table(timing), "", *said]))
-    if args.json:
-        write_json(args.json, result)
-        print(f"Written: {args.json}")
     print(_record(f"benchmark-{bundle.name}", Path(build(parser, "output_dir")), result))
-    return 0
+    return result
 
 
 def figures(timing: Timing) -> dict[str, Any]:
@@ -114,12 +119,18 @@ def _record(name: str, output_dir: Path, result: Mapping[str, Any]) -> str:
     from mlflow.exceptions import MlflowException
 
     from monai_ssl.errors import printable
-    from monai_ssl.handlers.mlflow_run import MLflowRun, environment_tags, now_milliseconds, prepare_mlflow
+    from monai_ssl.handlers.mlflow_run import (
+        MLflowRun,
+        environment_tags,
+        now_milliseconds,
+        prepare_mlflow,
+        unique_run_name,
+    )
     from monai_ssl.mlflow_place import checked_uri, record_uri
 
     uri = checked_uri(record_uri(output_dir))
     numbers = {k: float(v) for k, v in result.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
-    run_name = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    run_name = unique_run_name(name, {})
     where = printable(uri)
     try:
         prepare_mlflow()

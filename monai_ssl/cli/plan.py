@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +37,21 @@ def add_parser(subparsers: Any) -> None:
         "--gpu-memory", type=float, metavar="GB", help="of one GPU; default: that of the one here, or 24"
     )
     parser.add_argument("--out", type=Path, default=Path("plan.json"), metavar="JSON", help="default: plan.json")
+    parser.add_argument("--json", action="store_true", help="print the settings and what they need as JSON")
     parser.set_defaults(takes_overrides=True)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the proposal with its reasons, and write the settings."""
+    """Print the proposal with its reasons, and write the settings; with ``--json`` reasons go to standard error."""
+    with redirect_stdout(sys.stderr if args.json else sys.stdout):
+        settings, need = _propose(args)
+    if args.json:
+        print(json.dumps({"settings": settings, "bytes": need}, indent=1))
+    return 0
+
+
+def _propose(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    """Write and return the settings, and the bytes of a step with them."""
     from monai_ssl.bundle_folders import bundle_folder, config_file
     from monai_ssl.cli.preview import build, parse_overrides, read_bundle
     from monai_ssl.config_texts import literal
@@ -72,7 +85,8 @@ def run(args: argparse.Namespace) -> int:
             break
     else:
         raise ValueError(f"Nothing fits {memory:g} GB: give a smaller `--encoder`, or a GPU with more memory.")
-    write_json(args.out, {key: literal(value) for key, value in {**given, **settings}.items()})
+    found = {key: literal(value) for key, value in {**given, **settings}.items()}
+    write_json(args.out, found)
     print(f"Written: {args.out}, for `--args_file {args.out}` of the stock command. Tensors of a step in bfloat16 fill")
     print(f"{RESERVE:.0%} of {memory:g} GB at most; workspaces and the allocator have the rest.")
     if (parts := settings.get("train#trainer#accumulation_steps", 1)) > 1:
@@ -80,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
             f"{parts} batches of {settings['batch_size']} make one optimizer step. A method that compares the samples"
         )
         print("of a batch sees fewer at once: prefer more GPUs, or a method with a queue or a memory bank.")
-    return 0
+    return found, need
 
 
 def fitting_window(size: Sequence[int], shapes: Sequence[Sequence[int]], encoder: Any) -> tuple[int, ...]:

@@ -45,12 +45,14 @@ def small(store, memory, out):
 def test_less_memory_gives_a_smaller_step(store, tmp_path, capsys):
     plans = {}
     for memory in (1, 0.006):
-        assert main(small(store, memory, tmp_path / "plan.json")) == 0
-        plans[memory] = json.loads((tmp_path / "plan.json").read_text())
+        assert main([*small(store, memory, tmp_path / "plan.json"), "--json"]) == 0
+        printed, said = capsys.readouterr()
+        assert "Written: " in said and ("too much" in said) is (memory < 1)
+        plans[memory] = json.loads(printed)["settings"]
+        assert plans[memory] == json.loads((tmp_path / "plan.json").read_text())
     large, little = plans.values()
     assert "train#trainer#accumulation_steps" not in large and large["batch_size"] == 4
     assert little["batch_size"] == 2 and little["train#trainer#accumulation_steps"] == 2
-    assert "too much" in capsys.readouterr().out
 
 
 @pytest.mark.slow
