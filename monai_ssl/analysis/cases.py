@@ -43,11 +43,13 @@ class CaseList:
         cases: the images.
         classes: names, sorted; empty where images have none.
         kind: what the data is, in words.
+        thin: scans that are too thin to be looked at.
     """
 
     cases: Sequence[Case]
     classes: tuple[str, ...]
     kind: str
+    thin: Sequence[Scan] = ()
 
 
 def list_cases(data: str | Path, spatial_dims: int, store_dir: str | Path) -> CaseList:
@@ -86,8 +88,8 @@ def list_cases(data: str | Path, spatial_dims: int, store_dir: str | Path) -> Ca
 
 
 def _scans(data: Path, spatial_dims: int, store_dir: str | Path, kind: str) -> CaseList:
-    scans = PretrainingScans(data, store_dir, spatial_dims, validation=0.0).train
-    return CaseList([Case(scan, scan.patient) for scan in scans], (), kind)
+    scans = PretrainingScans(data, store_dir, spatial_dims, validation=0.0)
+    return CaseList([Case(scan, scan.patient) for scan in scans.train], (), kind, scans.thin)
 
 
 def _listed(root: Path, path: Path) -> CaseList:

@@ -26,6 +26,7 @@ from monai_ssl.networks import Encoder
 from monai_ssl.networks.modes import device_of, evaluating
 from monai_ssl.store import source_names
 from monai_ssl.store.intensity import scaled_otherwise
+from monai_ssl.store.layout import PRIVATE, REPORT, memory
 
 REGIONS = ("scan", "window", "label")
 _WINDOW = {2: (224, 224), 3: (64, 64, 32)}
@@ -209,7 +210,12 @@ def embed_data(run: TrainedRun, data: Path, work_dir: Path, **how: Any) -> Featu
     listed = list_cases(data, run.spatial_dims, work_dir)
     sources = source_names(work_dir / "store")
     root = data if data.is_dir() else data.parent
-    return embed(run, listed, [_name(case.image, root, sources) for case in listed.cases], **how)
+    table = embed(run, listed, [_name(case.image, root, sources) for case in listed.cases], **how)
+    for scan in listed.thin:
+        table.left_out[_name(scan, root, sources)] = f"too thin: {' x '.join(map(str, scan.shape[1:]))} voxels"
+    # of a tree that was prepared here
+    table.left_out.update(memory(work_dir / "store" / PRIVATE / REPORT).get("failed", []))
+    return table
 
 
 def _name(image: Any, root: Path, sources: Mapping[str, Sequence[str]]) -> str:

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Inspect; also list what the last preparation could not read, on the console only."""
     from monai_ssl.files import read_json
     from monai_ssl.store.inspection import inspect_store
-    from monai_ssl.store.layout import PRIVATE
+    from monai_ssl.store.layout import PRIVATE, REPORT
     from monai_ssl.store.sheet import write_sheet
     from monai_ssl.store.store import Store
 
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--scans must be 0 or more, got {args.scans}.")
     store = Store(args.store)
     inspection = inspect_store(store)
-    failed = (read_json(store.path / PRIVATE / "report.json") or {}).get("failed", [])
+    failed = (read_json(store.path / PRIVATE / REPORT) or {}).get("failed", [])
     if args.json:
         print(json.dumps({**inspection.to_dict(), "failed": failed}, indent=1))
     else:

@@ -11,6 +11,7 @@ from typing import Any
 from monai_ssl.former_paths import former_keyword, moved_to
 from monai_ssl.store.exclusion import excluded_patients
 from monai_ssl.store.intensity import Intensity
+from monai_ssl.store.layout import PRIVATE, SOURCES
 from monai_ssl.store.prepare import PrepareOptions, prepare
 from monai_ssl.store.store import Scans, Store
 
@@ -74,10 +75,14 @@ class PretrainingScans:
         if others:
             logger.warning("%d scans that are not %d-D are left out.", others, spatial_dims)
         thick = self.store.select(spatial_dims=spatial_dims, thicker_than=_THINNEST - 1)
-        if len(thick) < len(scans):
-            keys = [scan.key for scan in scans if min(scan.shape[1:]) < _THINNEST]
+        self.thin = [scan for scan in scans if min(scan.shape[1:]) < _THINNEST]
+        if self.thin:
             logger.warning(
-                "%d scans thinner than %d voxels are left out: %s.", len(keys), _THINNEST, ", ".join(keys[:5])
+                "%d scans thinner than %d voxels are left out; %s names the files of these keys: %s.",
+                len(self.thin),
+                _THINNEST,
+                self.store.path / PRIVATE / SOURCES,
+                ", ".join(scan.key for scan in self.thin[:5]),
             )
         excluded = set() if exclude is None else excluded_patients(self.store, exclude)
         left = thick.of_patients(excluded, others=True)

@@ -22,7 +22,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 SCANS = "scans"
 PRIVATE = "private"
-SOURCES = "sources.json"
+SOURCES, REPORT = "sources.json", "report.json"
 
 
 def array_path(store: Path, record: Mapping[str, Any]) -> Path:

@@ -35,6 +35,7 @@ from monai_ssl.store.conversion.pool import WorkerKilledError, WorkerPool
 from monai_ssl.store.layout import (
     MANIFEST,
     PRIVATE,
+    REPORT,
     SCANS,
     SOURCES,
     create_store,
@@ -264,7 +265,7 @@ class _Preparation:
         known = source_names(self.store) | names
         write_json(self.store / PRIVATE / SOURCES, dict(sorted(known.items())), mode=0o600)
         write_hashes(self.store, self.hashes)
-        write_json(self.store / PRIVATE / "report.json", report.to_dict(), mode=0o600)
+        write_json(self.store / PRIVATE / REPORT, report.to_dict(), mode=0o600)
         return report
 
     def _counted(self) -> Report:

@@ -152,6 +152,19 @@ def test_an_mr_under_weights_of_ct_keeps_its_contrast_and_is_said(volumes, tmp_p
     assert seen.std() > 0.1  # clipped to 1000 it would be one gray
 
 
+def test_a_scan_that_is_too_thin_or_broken_is_lost_by_name(volumes, tmp_path, capsys):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "Doe_0.nii.gz").symlink_to(volumes / "imagesTr" / "Doe_0.nii.gz")
+    for name, array in (("thin", np.arange(768).reshape(16, 16, 3)), ("constant", np.zeros((16, 16, 16)))):
+        nibabel.save(nibabel.Nifti1Image(array.astype(np.int16), np.eye(4)), data / f"{name}.nii.gz")
+    weights, _ = exported(tmp_path)
+    how = ["embed", "--weights", str(weights), "--data", str(data), "--out", str(tmp_path / "features.csv")]
+    assert main([*how, "--strict"]) == 1, "losses are asked to be a failure"
+    said = capsys.readouterr().err
+    assert "left out: thin.nii.gz: too thin: 16 x 16 x 3 voxels" in said and "left out: constant.nii.gz: all" in said
+
+
 def test_pictures_have_two_dimensions_and_what_cannot_be_read_is_left_out(tmp_path, capsys):
     weights, _ = exported(tmp_path, 2, modality="image", intensity={})
     listed = []
