@@ -22,6 +22,7 @@ from torch.utils.data import DistributedSampler as TorchDistributedSampler
 from monai_ssl.arguments import check_interval
 from monai_ssl.data.draws import DrawnCases, EpochSampler, NumberedBatches
 from monai_ssl.files import atomic
+from monai_ssl.handlers.diagnostics import ValidationTime
 from monai_ssl.tasks.finite_loss import FiniteLoss
 from monai_ssl.tasks.record import DataRecord, Recorder, SupervisedRecord
 
@@ -71,6 +72,7 @@ class Validated:
         self.handlers: list[Handler] = [
             FiniteLoss(),
             ValidationHandler(interval, validator, epoch_level=True),
+            ValidationTime(validator, interval),
             *([] if patience is None else [StopEarly(validator, patience)]),
             SupervisedRecord(recorder, validator),
             DataRecord(recorder, validator),

@@ -8,6 +8,7 @@ from monai_ssl.handlers.diagnostics.frozen_parts import FrozenParts
 from monai_ssl.handlers.diagnostics.identical_views import IdenticalViews
 from monai_ssl.handlers.diagnostics.missing_labels import MissingLabels
 from monai_ssl.handlers.diagnostics.repeated_samples import RepeatedSamples
+from monai_ssl.handlers.diagnostics.validation_time import ValidationTime
 from monai_ssl.handlers.diagnostics.zero_gradient import ZeroGradient
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "IdenticalViews",
     "MissingLabels",
     "RepeatedSamples",
+    "ValidationTime",
     "ZeroGradient",
 ]
