@@ -60,6 +60,9 @@ def select_section(
         if section == "training":
             keep = set(sorted(patients - keep, key=_by_hash(str(seed)))[:train_cases])
         chosen = [case for case in training if patient_of(case) in keep]
+    if section != "training":
+        # augmented copies are to be trained on only
+        chosen = [case for case in chosen if not case.get("copy")]
     if not chosen:
         raise ValueError(f"{origin} has no cases for {section}: give {remedy}.")
     return chosen

@@ -40,7 +40,13 @@ def largest_total(ratio: float, minority: int, majority: int) -> int:
 
 
 def imbalanced_subset(
-    minority: Sequence[str], majority: Sequence[str], *, ratio: float, total: int, seed: int = 0
+    minority: Sequence[str],
+    majority: Sequence[str],
+    *,
+    ratio: float,
+    total: int,
+    seed: int = 0,
+    copies: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Choose a training set of ``total`` images (or patients) with ``ratio`` of minority to majority.
 
@@ -52,6 +58,7 @@ def imbalanced_subset(
         ratio: r, in (0, 1].
         total: N.
         seed: another seed, another choice.
+        copies: names of copies of the minority, which are taken where all of that do not suffice.
 
     Returns:
         Names, sorted.
@@ -62,9 +69,11 @@ def imbalanced_subset(
     if both := sorted(set(minority) & set(majority)):
         raise ValueError(f"`{both[0]}` is in both `minority` and `majority`.")
     few, many = imbalance_counts(ratio, total)
-    _check_enough("minority", few, len(minority), ratio, total)
+    _check_enough("minority", few, len(minority) + len(copies), ratio, total)
     _check_enough("majority", many, len(majority), ratio, total)
-    return tuple(sorted((*_choose(minority, few, seed), *_choose(majority, many, seed))))
+    originals = min(few, len(minority))
+    chosen = (*_choose(minority, originals, seed), *_choose(copies, few - originals, seed))
+    return tuple(sorted((*chosen, *_choose(majority, many, seed))))
 
 
 class MeanResampler(Sampler[int]):

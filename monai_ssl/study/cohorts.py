@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from monai_ssl.data.cases import Case, patient_of, pick_patients
+from monai_ssl.data.copies import with_copies
 from monai_ssl.data.imbalance import imbalanced_subset, largest_total
 from monai_ssl.files import read_json, write_json
 from monai_ssl.io.listing import files_at, source_at
@@ -73,7 +75,7 @@ def read_cohort(task: StudyTask, dataset_dir: Path) -> Cohort:
 
 
 def subsets(
-    cohort: Cohort, sizes: Sequence[int | float | str], seed: int, name: str, imbalance: float | None = None
+    cohort: Cohort, sizes: Sequence[int | float | str], seed: int, task: StudyTask
 ) -> dict[int, tuple[Case, ...]]:
     """Return training cases by their number of patients; each larger choice contains the smaller ones.
 
@@ -81,35 +83,44 @@ def subsets(
         cohort: of the task.
         sizes: numbers, shares or ``"all"``.
         seed: another one is another choice.
-        name: of the task, for messages.
-        imbalance: ratio of the rare class to the other one; sizes then count images, and ``"all"`` are as many as the
-            ratio allows.
+        task: where it has a ratio of the rare class to the other one, sizes count images, and ``"all"`` are as many as
+            the ratio allows; copies of images are with them, which count as images then, and as no patients.
 
     Raises:
         ValueError: when there are fewer than asked for, or the task has not two classes to choose by.
     """
     try:
-        if imbalance is not None:
-            return _imbalanced(cohort.training, sizes, seed, imbalance)
+        if task.imbalance is not None:
+            return _imbalanced(with_copies(cohort.training, task.copies), sizes, seed, task.imbalance)
         chosen = label_fractions(cohort.patients()["training"], sizes, seed)
     except ValueError as error:
-        raise ValueError(f"`labels` for `tasks#{name}`: {error}") from error
-    return {len(of): tuple(c for c in cohort.training if patient_of(c) in of) for of in map(set, chosen.values())}
+        raise ValueError(f"`labels` for `tasks#{task.name}`: {error}") from error
+    cases = with_copies(cohort.training, task.copies) if task.copies else cohort.training
+    return {len(of): tuple(c for c in cases if patient_of(c) in of) for of in map(set, chosen.values())}
 
 
 def _imbalanced(
     training: Sequence[Case], sizes: Sequence[int | float | str], seed: int, ratio: float
 ) -> dict[int, tuple[Case, ...]]:
     images: dict[Any, list[str]] = defaultdict(list)
+    copies: dict[Any, list[str]] = defaultdict(list)
     for case in training:
-        images[str(case["label"])].append(str(case["image"]))
+        (copies if "copy" in case else images)[str(case["label"])].append(_entry_name(case))
     if len(images) != 2:
         raise ValueError(f"`imbalance` is for classifications of two classes, the training cases have {len(images)}.")
-    few, many = sorted(images.values(), key=len)
-    largest = largest_total(ratio, len(few), len(many))
+    rare, frequent = sorted(images, key=lambda label: len(images[label]))
+    if copies[frequent]:
+        raise ValueError("`copies` beside `imbalance` are of the rare class, not of the frequent one.")
+    few, many, spare = images[rare], images[frequent], copies[rare]
+    largest = largest_total(ratio, len(few) + len(spare), len(many))
     totals = [len(numbers) for numbers in label_fractions(map(str, range(largest)), sizes).values()]
-    chosen = {total: set(imbalanced_subset(few, many, ratio=ratio, total=total, seed=seed)) for total in totals}
-    return {total: tuple(c for c in training if str(c["image"]) in of) for total, of in chosen.items()}
+    pick = partial(imbalanced_subset, few, many, ratio=ratio, seed=seed, copies=spare)
+    chosen = {total: set(pick(total=total)) for total in totals}
+    return {total: tuple(c for c in training if _entry_name(c) in of) for total, of in chosen.items()}
+
+
+def _entry_name(case: Case) -> str:
+    return f"{case['image']} copy {case['copy']}" if "copy" in case else str(case["image"])
 
 
 def write_list(
@@ -185,7 +196,12 @@ class ContentHashes:
 def fingerprint(cohort: Cohort, training: Sequence[Case], hashes: ContentHashes) -> str:
     """Return a hash of what a training with some of the training cases reads: contents and sections, no paths."""
     sections = (training, cohort.validation, cohort.test)
-    return digest([sorted([patient_of(c), hashes.of(c["image"]), _truth(c, hashes)] for c in of) for of in sections])
+    return digest([sorted(_identity(case, hashes) for case in of) for of in sections])
+
+
+def _identity(case: Case, hashes: ContentHashes) -> list[str]:
+    copy = [str(case["copy"])] if "copy" in case else []
+    return [patient_of(case), hashes.of(case["image"]), _truth(case, hashes), *copy]
 
 
 def _truth(case: Case, hashes: ContentHashes) -> str:

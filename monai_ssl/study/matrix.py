@@ -201,7 +201,7 @@ class CellMaker:
 
     def _of_arm(self, arm: Arm, seed: int, trained: Trained) -> Iterator[CellJob]:
         cohort = self.cohorts[arm.task.name]
-        sets = subsets(cohort, self.study.labels, seed, arm.task.name, arm.task.imbalance)
+        sets = subsets(cohort, self.study.labels, seed, arm.task)
         for count, training in sets.items():
             data = fingerprint(cohort, training, self.hashes)
             listed = self.folder.datalist(arm.task.name, count, seed)

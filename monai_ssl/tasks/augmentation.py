@@ -1,4 +1,4 @@
-"""Augmentation levels S1 to S6 for fine-tuning, as in "Dive into SSL".
+"""Augmentation levels S1 to S6 for fine-tuning, and augmented copies of images, as in "Dive into SSL".
 
 Zhang and Gu, "Dive into Self-Supervised Learning for Medical Image Analysis", 2022, https://arxiv.org/abs/2209.12157,
 table 1 of the appendix. Angles are in degrees and turn about the long axis of the body; the authors' code passes
@@ -7,11 +7,24 @@ degrees to a transform that takes radians, and its only flip is a half turn.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from monai.transforms import RandFlipd, RandRotate90d, RandRotated, RandZoomd, Transform
+from monai.config import KeysCollection
+from monai.transforms import (
+    Compose,
+    MapTransform,
+    RandAffined,
+    RandFlipd,
+    RandRotate90d,
+    RandRotated,
+    RandZoomd,
+    Transform,
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +96,49 @@ def augmentations(level: str | None, roi_size: Sequence[int], label_key: str | N
     return steps
 
 
+class AugmentedCopyd(MapTransform):
+    """Make of a sample that is an augmented copy an image of its own, the same one each time; others stay as they are.
+
+    A copy is shifted by up to a voxel along each axis, and then mirrored and turned as on level S5, or S3 where
+    the first two sides differ.
+
+    Args:
+        keys: of images (C, *spatial), each with the name of its file.
+        image_size: of the images.
+
+    >>> import torch
+    >>> from monai.data import MetaTensor
+    >>> sample = {"image": MetaTensor(torch.rand(1, 8, 8), meta={"filename_or_obj": "a.png"})}
+    >>> copied = AugmentedCopyd("image", (8, 8))
+    >>> torch.equal(copied(sample)["image"], sample["image"])
+    True
+    >>> first, again, other = (copied({**sample, "copy": number})["image"] for number in (1, 1, 2))
+    >>> torch.equal(first, again), torch.equal(first, other)
+    (True, False)
+    """
+
+    def __init__(self, keys: KeysCollection, image_size: Sequence[int]) -> None:
+        super().__init__(keys)
+        self.image_size = tuple(image_size)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        out = dict(data)
+        if not out.get("copy"):
+            return out
+        for key in self.key_iterator(out):
+            name = Path(str(out[key].meta["filename_or_obj"])).name
+            seed = int.from_bytes(hashlib.sha256(f"{name}:{out['copy']}".encode()).digest()[:4], "big")
+            # anew each time: several threads fill a cache
+            steps = Compose(self._steps(key)).set_random_state(seed)
+            out[key] = steps({key: out[key]})[key]
+        return out
+
+    def _steps(self, key: Hashable) -> list[Transform]:
+        shift = RandAffined(key, prob=1.0, translate_range=(1.0,) * len(self.image_size), padding_mode="border")
+        level = "S5" if self.image_size[0] == self.image_size[1] else "S3"
+        return [shift, *augmentations(level, self.image_size, None)]
+
+
 def _rotation(keys: Sequence[str], level: AugmentationLevel, dims: int) -> Transform:
     angle = math.radians(level.degrees)
     # of a plane there is one angle, MONAI's first; of a volume the third turns the first two axes
@@ -98,4 +154,4 @@ def _rotation(keys: Sequence[str], level: AugmentationLevel, dims: int) -> Trans
     )
 
 
-__all__ = ["AUGMENTATION_LEVELS", "AugmentationLevel", "augmentations"]
+__all__ = ["AUGMENTATION_LEVELS", "AugmentationLevel", "AugmentedCopyd", "augmentations"]

@@ -36,7 +36,8 @@ class Classification(Task):
 
     Cases come from one folder a class, perhaps below ``train``, ``val`` and ``test``, or from a data list with
     ``label``, or with ``multilabel`` one column of 0/1 for each class. ``label`` of a case is the index of its class,
-    or a list of 0.0 and 1.0.
+    or a list of 0.0 and 1.0. An entry of a list with a number as ``copy`` is an augmented copy of its image,
+    to train on.
 
     Args:
         classes: names, in the order of the network's outputs.
@@ -71,7 +72,7 @@ class Classification(Task):
         return {name: [self._case(entry) for entry in entries] for name, entries in sections.items()}
 
     def _case(self, entry: Case) -> Case:
-        case: Case = {key: entry[key] for key in ("image", "patient") if key in entry}
+        case: Case = {key: entry[key] for key in ("image", "patient") if key in entry} | _copy(entry)
         if "label" in entry:
             if self.multilabel:
                 raise ValueError(f"`{entry['image']}` is listed with one `label`: leave `multilabel` off.")
@@ -83,14 +84,14 @@ class Classification(Task):
             raise ValueError(f"`{entry['image']}` has no `label` but a column for each class: set `multilabel`.")
         unknown = [name for name in self.classes if name not in entry]
         if unknown:
-            columns = [name for name in entry if name not in ("image", "patient", "section")]
+            columns = [name for name in entry if name not in ("image", "patient", "section", "copy")]
             raise ValueError(f"The data list has no column for the class {unknown[0]!r}, only {columns}.")
         return {**case, "label": [_truth(entry, name) for name in self.classes]}
 
     def entry(self, case: Case) -> dict[str, Any]:
         if self.multilabel:
-            return {"image": case["image"], **dict(zip(self.classes, case["label"], strict=True))}
-        return {"image": case["image"], "label": self.classes[case["label"]]}
+            return {"image": case["image"], **dict(zip(self.classes, case["label"], strict=True)), **_copy(case)}
+        return {"image": case["image"], "label": self.classes[case["label"]], **_copy(case)}
 
     def network(
         self,
@@ -176,6 +177,13 @@ def decisions(output: Sequence[Mapping[str, Tensor]], multilabel: bool = False) 
     """
     predicted, truth = stacked(output)
     return ((predicted > 0.5).long(), truth.long()) if multilabel else (predicted, truth.argmax(1))
+
+
+def _copy(entry: Case) -> Case:
+    number = str(entry.get("copy") or 0)
+    if not number.isdecimal():
+        raise ValueError(f"`copy` of `{entry['image']}` must be a number, 0 for the image itself, got {number!r}.")
+    return {"copy": int(number)} if int(number) else {}
 
 
 def _truth(entry: Case, name: str) -> float:

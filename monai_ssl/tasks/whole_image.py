@@ -20,6 +20,7 @@ from monai.transforms import (
 from torch import Tensor
 
 from monai_ssl.io.monai_reader import ScanReader
+from monai_ssl.tasks.augmentation import AugmentedCopyd
 from monai_ssl.transfer.preprocess import ScaleIntensityByPresetd, SetChannelsd
 
 
@@ -50,6 +51,7 @@ def load_whole_image(
         ScaleIntensityByPresetd("image", modality, intensity),
         SetChannelsd("image", in_channels),
         resize_image(image_size),
+        AugmentedCopyd("image", image_size),
         EnsureTyped(keys, dtype=[dtype[key] for key in keys]),
     ]
 

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -237,35 +238,60 @@ def test_a_patient_in_two_sections_is_refused(volumes, prepared, tmp_path):
 def test_too_few_patients(prepared, volumes):
     study, _, ready = prepared
     with pytest.raises(ValueError, match=r"`labels` for `tasks#lungs`: .* patients from 1 to 4"):
-        subsets(ready.cohorts["lungs"], [5], 0, "lungs")
+        subsets(ready.cohorts["lungs"], [5], 0, study.tasks[0])
     (task,) = study.tasks
     with pytest.raises(ValueError, match="has too few patients to keep 6 for the test and 2 for validation"):
         read_cohort(replace(task, test_share=0.8), volumes)
 
 
+def said(**task):
+    """What a study file says of a task."""
+    return SimpleNamespace(**{"name": "t", "imbalance": None, "copies": {}} | task)
+
+
 @settings(max_examples=30, deadline=None)
 @given(sizes=st.lists(st.integers(1, 12) | st.floats(0.05, 0.95) | st.just("all"), min_size=1), seed=st.integers(0, 99))
-def test_subsets_are_nested(sizes, seed):
-    cohort = Cohort(tuple({"image": f"{i}.nii", "label": "x"} for i in range(12)), (), ())
-    found = subsets(cohort, sizes, seed, "t")
+def test_subsets_are_nested_and_copies_go_with_their_patient(sizes, seed):
+    cohort = Cohort(tuple({"image": f"{i}.nii", "label": i % 2} for i in range(12)), (), ())
+    found = subsets(cohort, sizes, seed, said(copies={1: 2}))
+    numbers = [sorted(case.get("copy", 0) for case in cases if case["label"]) for cases in found.values()]
+    assert all(of == sorted([0, 1, 2] * (len(of) // 3)) for of in numbers)
+    assert not any("copy" in case for cases in found.values() for case in cases if not case["label"])
     assert all(len({case["image"] for case in cases}) == count for count, cases in found.items())
     ordered = [{case["image"] for case in found[count]} for count in sorted(found)]
     assert all(small <= large for small, large in pairwise(ordered))
 
 
+def test_copies_make_up_for_rare_images_that_are_too_few_and_only_then():
+    cases = tuple({"image": f"{i}.png", "label": int(i < 3)} for i in range(23))
+    found = subsets(Cohort(cases, (), ()), [8, 16, 24, "all"], 0, said(imbalance=0.5, copies={1: 2}))
+    picked = {n: [case.get("copy", 0) for case in chosen if case["label"]] for n, chosen in found.items()}
+    assert {n: (len(of), sum(number == 0 for number in of)) for n, of in picked.items()} == {
+        8: (3, 3),  # of the originals alone
+        16: (5, 3),
+        24: (8, 3),
+        28: (9, 3),  # all there are: 3 of the images, and 6 copies
+    }
+    names = [{(case["image"], case.get("copy", 0)) for case in found[n]} for n in sorted(found)]
+    assert all(small < large for small, large in pairwise(names))
+    assert all(len(of) == n for n, of in zip(sorted(found), names, strict=True))
+    with pytest.raises(ValueError, match="are of the rare class"):
+        subsets(Cohort(cases, (), ()), [8], 0, said(imbalance=0.5, copies={0: 2}))
+
+
 def test_imbalanced_subsets_have_their_ratio_count_images_and_nest():
     """Of 6 rare and 34 other images, three a patient; at a ratio of 0.25 at most 32 fit, with 6 rare ones (6.4)."""
     cases = [{"image": f"{i}.png", "label": int(i < 6), "patient": f"p{i // 3}"} for i in range(40)]
-    found = subsets(Cohort(tuple(cases), (), ()), [5, 0.5, "all"], 0, "t", imbalance=0.25)
+    found = subsets(Cohort(tuple(cases), (), ()), [5, 0.5, "all"], 0, said(imbalance=0.25))
     assert sorted(found) == [5, 16, 32]
     assert [sum(case["label"] for case in found[n]) for n in (5, 16, 32)] == [1, 3, 6]
     images = [{case["image"] for case in found[n]} for n in (5, 16, 32)]
     assert images[0] < images[1] < images[2]
-    assert found != subsets(Cohort(tuple(cases), (), ()), [5, 0.5, "all"], 1, "t", imbalance=0.25)
+    assert found != subsets(Cohort(tuple(cases), (), ()), [5, 0.5, "all"], 1, said(imbalance=0.25))
     with pytest.raises(ValueError, match="`labels` for `tasks#t`: A size must be a number of patients from 1 to 32"):
-        subsets(Cohort(tuple(cases), (), ()), [33], 0, "t", imbalance=0.25)
+        subsets(Cohort(tuple(cases), (), ()), [33], 0, said(imbalance=0.25))
     with pytest.raises(ValueError, match=r"`imbalance` is for classifications of two classes, .* have 1"):
-        subsets(Cohort(tuple(cases[6:]), (), ()), [5], 0, "t", imbalance=0.25)
+        subsets(Cohort(tuple(cases[6:]), (), ()), [5], 0, said(imbalance=0.25))
 
 
 @pytest.mark.parametrize(

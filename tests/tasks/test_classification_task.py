@@ -1,7 +1,12 @@
 """Classification: cases of folders and lists, decisions."""
 
+from itertools import combinations
+
+import numpy as np
 import pytest
 import torch
+from monai.transforms import Compose
+from PIL import Image
 
 from monai_ssl.tasks import Classification
 from monai_ssl.tasks.classification import decisions
@@ -36,6 +41,30 @@ def test_table_with_patients_sections_and_names(tmp_path):
     train, val = (Classification(["no", "yes"]).cases(s, tmp_path, val_share=0.3) for s in ("training", "validation"))
     assert len(train) + len(val) == 5 and len(val) in (1, 2)
     assert len(Classification(["no", "yes"]).cases("test", tmp_path)) == 1
+
+
+def test_copies_of_images_are_images_of_their_own_to_train_on(tmp_path):
+    for i in range(3):
+        Image.fromarray(np.random.default_rng(i).integers(0, 255, (16, 16), np.uint8)).save(tmp_path / f"{i}.png")
+    rows = [f"{i}.png,{'yes' if i else 'no'},P{i},{copy}" for i in range(3) for copy in ("", "1", "2")]
+    (tmp_path / "datalist.csv").write_text("image,label,patient,copy\n" + "\n".join(rows))
+    task = Classification(["no", "yes"])
+    train, val = (task.cases(section, tmp_path) for section in ("training", "validation"))
+    assert [case.get("copy", 0) for case in train] == [0, 1, 2] * 2 and ["copy" in case for case in val] == [False]
+    task.write_list({"training": train}, tmp_path / "again.json")
+    assert task.cases("training", tmp_path, "again.json", val_share=0.01)[0].keys() == {"image", "label", "patient"}
+    load = Compose(task.loading("xray", (16, 16)))
+    first, again = ([load(case) for case in train] for _ in range(2))
+    assert all(
+        torch.equal(a["image"], b["image"]) and a["label"] == b["label"] for a, b in zip(first, again, strict=True)
+    )
+    looks = [sample["image"].flatten() for sample in first]
+    assert not any(torch.equal(a, b) for a, b in combinations(looks, 2))
+    plain = load({key: train[0][key] for key in ("image", "label")})["image"]
+    assert torch.equal(plain, first[0]["image"]), "the image itself stays as it is"
+    (tmp_path / "bad.csv").write_text("image,label,copy\n0.png,no,first\n1.png,yes,\n")
+    with pytest.raises(ValueError, match=r"`copy` of .* must be a number"):
+        task.cases("training", tmp_path, "bad.csv")
 
 
 def test_multilabel_table(tmp_path):

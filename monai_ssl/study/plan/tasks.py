@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from monai_ssl.study.plan.places import named_bundle, patients_said, place
 from monai_ssl.tasks import Task
 
 _TASK = {"bundle", "dataset_dir", "overrides", "metric", "higher_is_better", "test_share", "val_share"}
-_TASK |= {"imbalance", "hard_cutoff", "patients"}
+_TASK |= {"imbalance", "hard_cutoff", "patients", "copies"}
 _DOWNSTREAM = ("task", "metric", "spatial_dims")
 """Keys by which a bundle says that it trains on labels, and what."""
 
@@ -40,6 +40,7 @@ class StudyTask:
         normalize: of images, ``"card"`` for what each method's model card says; ``None``: its bundle has no such key.
         imbalance: ratio of the rare class to the other one among the training images; ``labels`` then count images.
         patients: who is a patient where a list does not tell, see :func:`monai_ssl.io.patient_rule.patient_rule`.
+        copies: augmented copies of each training image of a class, by the number of the class.
         hard_cutoff: score up to which a test patient is hard for scratch; the report then tells gains on hard ones.
     """
 
@@ -56,6 +57,7 @@ class StudyTask:
     channels: int | None = None
     normalize: str | None = None
     imbalance: float | None = None
+    copies: Mapping[int, int] = field(default_factory=dict)
     hard_cutoff: float | None = None
     patients: str | None = None
 
@@ -114,6 +116,7 @@ def read_task(
         channels=parser.get("in_channels", None),
         normalize=str(parser["normalize"] or "none") if "normalize" in parser else None,
         imbalance=checks.share(entry["imbalance"], f"{key}#imbalance") if "imbalance" in entry else None,
+        copies=_copies(entry.get("copies", {}), task, f"{key}#copies"),
         hard_cutoff=checks.share(entry["hard_cutoff"], f"{key}#hard_cutoff") if "hard_cutoff" in entry else None,
         patients=patients_said(entry, patients, base, key),
     )
@@ -123,6 +126,18 @@ def read_task(
     if found.hard_cutoff is not None and not higher:
         raise ValueError(f"`{key}#hard_cutoff` is for metrics of which more is better; leave it out for {metric}.")
     return found
+
+
+def _copies(said: Any, task: Task, key: str) -> dict[int, int]:
+    """Return the numbers of copies by class, whose names the study says."""
+    classes = [] if getattr(task, "multilabel", True) else list(task.collections)
+    if not isinstance(said, Mapping) or not all(type(count) is int and count > 0 for count in said.values()):
+        raise ValueError(f"`{key}` must be numbers of copies by class, such as {{'positive': 10}}, got {said!r}.")
+    if unknown := [name for name in said if name not in classes]:
+        raise ValueError(
+            f"`{key}` names {unknown[0]!r}, which is none of the classes {classes} that images have one of."
+        )
+    return {classes.index(name): count for name, count in said.items()}
 
 
 def _downstream_bundle(named: str, base: Path, key: str) -> Path:
