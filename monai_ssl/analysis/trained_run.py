@@ -139,7 +139,7 @@ def fine_tuned_run(
     trained, untrained = _ready(trained, card, device), _ready(untrained, card, device)
     classifier = None
     if name == "Classification":
-        classifier = EncoderClassifier(trained, len(classes), dropout=0.0).to(device).eval()
+        classifier = EncoderClassifier(trained, len(classes), 0.0, int(task.get("parts", 1))).to(device).eval()
         load_weights(classifier, model, "head")
     return TrainedRun(
         path,

@@ -18,6 +18,7 @@ from monai.metrics import compute_roc_auc
 from monai.transforms import Transform
 from torch import Tensor, nn
 
+from monai_ssl.arguments import check_interval
 from monai_ssl.data.cases import Case, read_list
 from monai_ssl.evaluation.auc_pseudo_values import auc_pseudo_values
 from monai_ssl.io.listing import images_below
@@ -42,6 +43,11 @@ class Classification(Task):
     Args:
         classes: names, in the order of the network's outputs.
         multilabel: whether an image may have several classes or none.
+        parts: pictures beside each other along the first axis of an image that belong together, such as two patches;
+            see :class:`monai_ssl.networks.EncoderClassifier`.
+
+    Raises:
+        ValueError: when ``parts`` is below 1.
 
     >>> task = Classification(["benign", "malignant"])
     >>> list(task.metrics), task.entry({"image": "a.png", "label": 1})
@@ -50,10 +56,14 @@ class Classification(Task):
 
     classes: Sequence[str]
     multilabel: bool = False
+    parts: int = 1
 
     lists: ClassVar[tuple[str, ...]] = ("datalist.csv",)
     columns: ClassVar[str] = "`label` or one column for each class"
     remedy: ClassVar[str] = "a folder of images for each class, or a table as `datalist`, of at least two patients"
+
+    def __post_init__(self) -> None:
+        check_interval("[1, inf)", parts=self.parts)
 
     @property
     def collections(self) -> Sequence[str]:
@@ -113,9 +123,11 @@ class Classification(Task):
         Raises:
             ValueError: for another ``norm`` or ``normalize``, or an ``image_size`` that cannot be halved often enough.
         """
-        check_sizes("image_size", image_size, encoder)
+        if image_size and image_size[0] % self.parts:
+            raise ValueError(f"{self.parts} pictures share the first side of `image_size`, got {list(image_size)}.")
+        check_sizes("image_size", [*(side // self.parts for side in image_size[:1]), *image_size[1:]], encoder)
         normalize_inputs(encoder, normalize)
-        return with_norm(EncoderClassifier(encoder, len(self.classes), dropout), norm)
+        return with_norm(EncoderClassifier(encoder, len(self.classes), dropout, self.parts), norm)
 
     def loading(
         self,

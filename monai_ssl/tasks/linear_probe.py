@@ -122,7 +122,7 @@ class LinearProbe:
                 sample: dict[str, Any] = self.dataset[number]
                 image, label = (torch.as_tensor(sample[key]).as_subclass(Tensor) for key in ("image", "label"))
                 if isinstance(self.network, EncoderClassifier):
-                    vectors.append(encoder.pooled(image[None].to(device_of(encoder))).float().cpu())
+                    vectors.append(self.network.vectors(image[None].to(device_of(encoder))).float().cpu())
                     classes.append(label[None].cpu())
                     continue
                 label = label[0].long().cpu()

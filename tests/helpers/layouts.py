@@ -156,7 +156,10 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "montgomery": pictures(),
     "msd_liver": decathlon,
     "nih_chestxray14": findings(NIH),
-    "nih_chestxray14_rotated": classes("r0", "r90", "r180", "r270"),
+    "nih_chestxray14_pairs": listed_classes(
+        *("top_left", "top", "top_right", "left", "right", "bottom_left", "bottom", "bottom_right")
+    ),
+    "nih_chestxray14_rotated": listed_classes("r0", "r90", "r180", "r270"),
     "pe_cad": classes("negative", "positive", dims=3),
     "shenzhen": classes("normal", "tuberculosis"),
     "siim_acr": pictures(),
