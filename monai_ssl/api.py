@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from monai_ssl import stock_runs
 from monai_ssl.bundle_folders import bundle_folder, config_file, shipped_bundles
+from monai_ssl.places import place_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +76,7 @@ def pretrain(method: str, data: _Path, out: _Path | None = None, *, config: str 
 
     Args:
         method: one of :func:`list_methods`, or the folder of a bundle.
-        data: a store, or any tree of scans.
+        data: a store, its URL, or any tree of scans.
         out: folder of the run; ``runs/METHOD`` by default.
         config: ``"pretrain"``, or ``"pretrain_2d"``, which a store without volumes or a folder of pictures takes; a
             bundle's ``"cpu"`` is laid over it.
@@ -137,7 +138,7 @@ def embed(weights: _Path, data: _Path, *, regions: str = "scan", window: Sequenc
 
     Args:
         weights: ``encoder.safetensors``, or the folder of a run.
-        data: a store, any tree of scans, or a list of images.
+        data: a store, its URL, any tree of scans, or a list of images.
         regions: a vector for each ``"scan"``, ``"window"``, or ``"label"`` of label maps.
         window: voxels along each axis; as in training by default.
 
@@ -152,7 +153,7 @@ def embed(weights: _Path, data: _Path, *, regions: str = "scan", window: Sequenc
     from monai_ssl.analysis.trained_run import read_run
 
     with TemporaryDirectory(prefix="embed-") as folder:
-        table = embed_data(read_run(weights), Path(data), Path(folder), regions=regions, window=window)
+        table = embed_data(read_run(weights), place_of(data), Path(folder), regions=regions, window=window)
     if not table.rows:
         raise ValueError(f"No image of {data} could be read: {'; '.join(list(table.left_out.values())[:3])}")
     return as_frame(table)

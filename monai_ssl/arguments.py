@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,23 @@ def check_choices(allowed: Collection[Any], **arguments: Collection[Any]) -> Non
     for name, values in arguments.items():
         for value in values:
             check_choice(allowed, **{name: value})
+
+
+def byte_size(**arguments: str) -> int:
+    """Return the bytes that one argument says, as ``500MB`` or ``1.5TB``; a thousand of each make one of the next.
+
+    Raises:
+        ValueError: when it is no size, or below one byte.
+
+    >>> byte_size(cache="1.5GB")
+    1500000000
+    """
+    ((name, text),) = arguments.items()
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)B?", text.strip().upper())
+    size = int(float(match[1]) * 1000 ** " KMGT".index(match[2] or " ")) if match else 0
+    if size < 1:
+        raise ValueError(f"`{name}` must be a size, such as 500MB or 1.5TB, got {text!r}.")
+    return size
 
 
 def check_weights(weights: Sequence[float], terms: Sequence[str]) -> tuple[float, ...]:

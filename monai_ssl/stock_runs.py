@@ -10,6 +10,7 @@ from typing import Any
 from monai_ssl.bundle_folders import bundle_folder, config_file, shipped_bundles
 from monai_ssl.config_texts import path_text
 from monai_ssl.files import read_json
+from monai_ssl.places import place_of
 
 ENCODER, MODEL, DESCRIPTION = "encoder.safetensors", "model.pt", "model.json"
 """What a pre-training leaves for others, and what a fine-tuning does."""
@@ -50,7 +51,7 @@ def pretraining(method: str, data: str | Path, out: str | Path | None = None, co
         ValueError: when there is no such bundle, or it has no such configuration.
     """
     folder = bundle_folder(method)
-    configs: tuple[str, ...] = (pretraining_config(Path(data)),)
+    configs: tuple[str, ...] = (pretraining_config(place_of(data)),)
     if config is not None:
         configs = (config,) if _is_whole(folder, config) else (*configs, config)
     return StockRun("pretrain", folder, configs, _places(data, out or Path("runs") / folder.name))
@@ -90,7 +91,7 @@ def weights_of(place: str | Path) -> Path:
     return Path(place) / ENCODER if Path(place).is_dir() else Path(place)
 
 
-def pretraining_config(data: Path) -> str:
+def pretraining_config(data: str | Path) -> str:
     """Return ``"pretrain_2d"`` for a store without volumes or a folder whose first image is a picture.
 
     Raises:
@@ -100,9 +101,9 @@ def pretraining_config(data: Path) -> str:
     from monai_ssl.io.walk import visible_files
     from monai_ssl.store import Store
 
-    if not data.exists():
+    if isinstance(data, Path) and not data.exists():
         raise FileNotFoundError(f"There is no data {data}: give a store or a folder of scans.")
-    if Store.is_store(data):
+    if isinstance(data, str) or Store.is_store(data):
         flat = not Store(data).select(spatial_dims=3)
     else:
         formats = (format_of(path.name) for path in visible_files(data, []))

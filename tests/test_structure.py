@@ -10,7 +10,7 @@ PACKAGE = ROOT / "monai_ssl"
 TREES = {path: ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
 NEVER = {"torchvision", "lightly", "timm", "pytorch_lightning", "lightning"}
 ANYBODY = {"arguments", "files", "former_paths", "machine", "errors", "process_lock"}
-ANYBODY |= {"config_texts", "dask_client", "extras", "mlflow_place"}
+ANYBODY |= {"config_texts", "dask_client", "extras", "mlflow_place", "places"}
 """What every room may import."""
 ALLOWED = {
     "bundle_folders": set(),
@@ -24,6 +24,7 @@ ALLOWED = {
     "dask_client": set(),
     "former_paths": set(),
     "files": set(),
+    "places": set(),
     "machine": set(),
     "process_lock": set(),
     "overrides": set(),

@@ -10,6 +10,7 @@ from pathlib import Path
 from monai_ssl.data import LabeledImages, PretrainingScans
 from monai_ssl.data.cases import Case as ListedCase
 from monai_ssl.data.cases import is_there, list_file, patient_of, read_list
+from monai_ssl.places import place_of
 from monai_ssl.store import Scan, Store
 from monai_ssl.tasks import Classification, Segmentation
 from monai_ssl.tasks.classification import class_folders
@@ -56,9 +57,9 @@ def list_cases(data: str | Path, spatial_dims: int, store_dir: str | Path) -> Ca
     """List the images of a folder or list.
 
     Args:
-        data: a store; a table or a folder with ``datalist.csv``; one folder of images a class, five or more on average
-            in each; images with label maps, listed in a JSON file or in ``imagesTr`` and ``labelsTr``; a list of a
-            probe (``[{"image": path, "label": number}]``); any other tree of scans, which is prepared first.
+        data: a store, its URL; a table or a folder with ``datalist.csv``; one folder of images a class, five or more on
+            average in each; images with label maps, listed in a JSON file or in ``imagesTr`` and ``labelsTr``; a list
+            of a probe (``[{"image": path, "label": number}]``); any other tree of scans, which is prepared first.
         spatial_dims: of the images wanted; a store may hold others, too.
         store_dir: where the store of a raw tree goes.
 
@@ -66,7 +67,9 @@ def list_cases(data: str | Path, spatial_dims: int, store_dir: str | Path) -> Ca
         FileNotFoundError: when there is no such data, or a listed file is missing.
         ValueError: when a list is damaged, or holds no image of these dimensions.
     """
-    data = Path(data)
+    data = place_of(data)
+    if isinstance(data, str):
+        return _scans(data, spatial_dims, store_dir, "an uploaded store")
     if not data.exists():
         raise FileNotFoundError(f"There is no data {data}: give a store, a folder of images, or a list of them.")
     if data.suffix.lower() == ".json" and _is_probe_list(data):
@@ -87,7 +90,7 @@ def list_cases(data: str | Path, spatial_dims: int, store_dir: str | Path) -> Ca
     return _scans(data, spatial_dims, store_dir, "a tree of scans")
 
 
-def _scans(data: Path, spatial_dims: int, store_dir: str | Path, kind: str) -> CaseList:
+def _scans(data: str | Path, spatial_dims: int, store_dir: str | Path, kind: str) -> CaseList:
     scans = PretrainingScans(data, store_dir, spatial_dims, validation=0.0)
     return CaseList([Case(scan, scan.patient) for scan in scans.train], (), kind, scans.thin)
 

@@ -198,18 +198,18 @@ def _pool(x: Tensor, cells: Sequence[int]) -> Tensor:
 _VECTORS = {"scan": _of_scan, "window": _of_windows, "label": _of_labels}
 
 
-def embed_data(run: TrainedRun, data: Path, work_dir: Path, **how: Any) -> FeatureTable:
+def embed_data(run: TrainedRun, data: str | Path, work_dir: Path, **how: Any) -> FeatureTable:
     """Return the features of what is in a folder or list.
 
     Args:
         run: has the encoder.
-        data: a store, any tree of scans, or a list of images.
+        data: a store, its URL, any tree of scans, or a list of images.
         work_dir: where the store of a raw tree goes.
         **how: see :func:`embed`.
     """
     listed = list_cases(data, run.spatial_dims, work_dir)
     sources = source_names(work_dir / "store")
-    root = data if data.is_dir() else data.parent
+    root = Path(data) if Path(data).is_dir() else Path(data).parent
     table = embed(run, listed, [_name(case.image, root, sources) for case in listed.cases], **how)
     for scan in listed.thin:
         table.left_out[_name(scan, root, sources)] = f"too thin: {' x '.join(map(str, scan.shape[1:]))} voxels"

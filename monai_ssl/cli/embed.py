@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.places import place_of
+
 _EXAMPLES = """examples:
   python -m monai_ssl embed --weights RUN/encoder.safetensors --data /data/ct --out features.csv
       a vector for each scan below /data/ct: DICOM, NIfTI, pictures, whatever `prepare` reads, or a store
@@ -30,7 +32,13 @@ def add_parser(subparsers: Any) -> None:
     )
     add = parser.add_argument
     add("--weights", type=Path, required=True, metavar="FILE|RUN", help="`encoder.safetensors`, or a run's folder")
-    add("--data", type=Path, required=True, metavar="DATA", help="a store, any tree of scans, or a list of images")
+    add(
+        "--data",
+        type=place_of,
+        required=True,
+        metavar="DATA",
+        help="a store or its URL, a tree of scans, or a list",
+    )
     add("--out", type=Path, required=True, metavar="FILE", help="features.csv, .npy or .parquet")
     add("--regions", choices=("scan", "window", "label"), default="scan", help="a vector for each; default: scan")
     add("--window", type=int, nargs="+", metavar="N", help="voxels along each axis; default: as in training")

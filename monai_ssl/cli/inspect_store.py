@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
+
+from monai_ssl.places import place_of
 
 
 def add_parser(subparsers: Any) -> None:
@@ -17,7 +18,7 @@ def add_parser(subparsers: Any) -> None:
         epilog="example:\n  python -m monai_ssl inspect store --scans 40\n      the sheet is store/sheet.png",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("store", type=Path, metavar="STORE", help="folder written by `prepare`")
+    parser.add_argument("store", type=place_of, metavar="STORE", help="folder written by `prepare`, or URL by `upload`")
     parser.add_argument("--scans", type=int, default=24, help="scans on the sheet at most; 0: no sheet; default: 24")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         print(inspection.table())
         for name, reason in failed:
             print(f"FAILED          {name}: {reason}")
-    if args.scans:
+    if args.scans and not store.read_only:
         shown = write_sheet(store.scans, store.path / "sheet.png", args.scans)
         if shown and not args.json:
             print(f"pictures        {store.path / 'sheet.png'} ({shown} scans)")

@@ -15,6 +15,7 @@ from monai_ssl.errors import printable
 COMMANDS = (
     "prepare",
     "inspect_store",
+    "upload",
     "preview",
     "pretrain",
     "finetune",

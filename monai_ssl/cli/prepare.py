@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl.io.formats import TITLES
+from monai_ssl.places import place_of
 
 _EXAMPLES = """examples:
   python -m monai_ssl prepare /data/ct_archive store
@@ -64,8 +65,9 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prepare; return 1 when nothing could be prepared, or anything failed under ``--strict``."""
     from monai_ssl.store.prepare import PrepareOptions, prepare
+    from monai_ssl.store.remote.opening import local_folder
 
-    src, store = _places(args)
+    src, store = (local_folder(place_of(place)) for place in _places(args))
     options = PrepareOptions(
         modality=args.modality,
         spacing=parse_spacing(args.spacing),
@@ -127,7 +129,7 @@ def _is_spacing(word: str) -> bool:
     return True
 
 
-def _places(args: argparse.Namespace) -> tuple[Path, Path]:
+def _places(args: argparse.Namespace) -> tuple[str, str]:
     paths = list(args.paths)
     if args.samples not in (None, *_SAMPLE_SETS):
         # `--samples SRC STORE`: the first path was taken for the name of the set
@@ -142,4 +144,4 @@ def _places(args: argparse.Namespace) -> tuple[Path, Path]:
         paths.insert(0, f"{paths[0].rstrip('/')}_source")
     if len(paths) != 2:
         args.parser.error(f"give the folder of the scans and the folder to write: SRC STORE (got {len(paths)} paths)")
-    return Path(paths[0]), Path(paths[1])
+    return paths[0], paths[1]

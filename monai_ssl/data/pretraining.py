@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl.former_paths import former_keyword, moved_to
+from monai_ssl.places import place_of
 from monai_ssl.store.exclusion import excluded_patients
 from monai_ssl.store.intensity import Intensity
 from monai_ssl.store.layout import PRIVATE, SOURCES
@@ -28,7 +29,7 @@ class PretrainingScans:
     ``torchrun`` the first process prepares it for all.
 
     Args:
-        dataset_dir: a store, or any tree of scans.
+        dataset_dir: a store, the URL of an uploaded one, or any tree of scans.
         output_dir: where the store of a raw tree goes (``store`` in it).
         spatial_dims: 2 for images, 3 for volumes; scans of another kind are left out, with a word.
         validation: fraction of the patients that is not trained on; 0 for none. Below four patients nobody is.
@@ -63,7 +64,7 @@ class PretrainingScans:
         intensity: Intensity | None = None,
         seed: int = 0,
     ) -> None:
-        self.store = Store(_prepared(Path(dataset_dir), Path(output_dir)), intensity)
+        self.store = Store(_prepared(place_of(dataset_dir), Path(output_dir)), intensity)
         scans = self.store.select(spatial_dims=spatial_dims)
         if not scans:
             found = [f"{dims}-D" for dims in (2, 3) if self.store.select(spatial_dims=dims)] or ["nothing"]
@@ -114,8 +115,8 @@ class PretrainingScans:
         }
 
 
-def _prepared(dataset_dir: Path, output_dir: Path) -> Path:
-    if Store.is_store(dataset_dir):
+def _prepared(dataset_dir: str | Path, output_dir: Path) -> str | Path:
+    if isinstance(dataset_dir, str) or Store.is_store(dataset_dir):
         return dataset_dir
     if not dataset_dir.exists():
         raise FileNotFoundError(

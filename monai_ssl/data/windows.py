@@ -111,11 +111,12 @@ class WindowLoader(DataLoader):
 
     def _reason(self) -> str:
         scans = (getattr(scan, "scan", scan) for scan in getattr(self.dataset, "data", ()))
-        found = {scan.key: damage for scan in scans if hasattr(scan, "damage") and (damage := scan.damage())}
+        damaged = [(scan, damage) for scan in scans if hasattr(scan, "damage") and (damage := scan.damage())]
+        found = {scan.key: damage for scan, damage in damaged}
         if not found:
             return "mostly for want of memory; lower `num_workers` or `batch_size`, then continue with `--resume true`."
         told = ", ".join(f"scan {key} {damage}" for key, damage in list(found.items())[:5])
-        return f"{told}; run `python -m monai_ssl prepare SRC STORE` again, then continue with `--resume true`."
+        return f"{told}; {damaged[0][0].files.advice}, then continue with `--resume true`."
 
 
 def endless_loader(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from monai_ssl.places import cache_root
 from monai_ssl.samples.packages import SamplePackage
 from monai_ssl.samples.unpack import check_sha256
 
@@ -24,8 +24,7 @@ class DownloadError(RuntimeError):
 
 def cache_folder() -> Path:
     """Return where downloads are kept: ``$MONAI_SSL_CACHE`` if set, else ``~/.cache/monai_ssl``."""
-    root = os.environ.get("MONAI_SSL_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "monai_ssl") / "packages"
+    return cache_root() / "packages"
 
 
 def archive_of(package: SamplePackage, cache: Path, download: Download | None) -> tuple[Path, int]:

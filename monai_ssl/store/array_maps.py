@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from monai_ssl.store.compressed import CompressedArray, Windows
+from monai_ssl.store.layout import array_path
 
 _MOST = 16
 
@@ -23,7 +25,45 @@ class _Map(NamedTuple):
 _maps: OrderedDict[Path, _Map] = OrderedDict()
 
 
-def array_map(path: Path, shape: tuple[int, ...], dtype: np.dtype, size: int) -> Windows:
+class ArrayFiles(Protocol):
+    """Where the arrays of a store lie, by the records of their scans."""
+
+    advice: str
+    """What to do when a file is damaged."""
+
+    def path(self, record: Mapping[str, Any]) -> Path:
+        """Return the file of an array."""
+
+    def get(self, record: Mapping[str, Any]) -> None:
+        """Let the file be there; raises ``ValueError`` where it cannot be had."""
+
+    def damage(self, record: Mapping[str, Any]) -> str | None:
+        """Say in what a file is not whole, by its size alone; ``None`` when it is."""
+
+
+class LocalFiles:
+    """Arrays of a store in a folder.
+
+    Args:
+        store: the folder.
+    """
+
+    advice = "run `python -m monai_ssl prepare SRC STORE` again, which restores what is missing"
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+
+    def path(self, record: Mapping[str, Any]) -> Path:
+        return array_path(self.store, record)
+
+    def get(self, record: Mapping[str, Any]) -> None:
+        pass
+
+    def damage(self, record: Mapping[str, Any]) -> str | None:
+        return size_problem(self.path(record), record["bytes"])
+
+
+def array_map(path: Path, shape: tuple[int, ...], dtype: np.dtype, size: int, get: Callable[[], None]) -> Windows:
     """Return the memory map of an array; a few stay open, since opening costs more than reading a window.
 
     What is cut off under an open map would end the process by a signal, without a word, so the size is looked at each
@@ -34,9 +74,10 @@ def array_map(path: Path, shape: tuple[int, ...], dtype: np.dtype, size: int) ->
         shape: that it must have.
         dtype: that it must have.
         size: bytes of the whole file.
+        get: lets the file be there; called before it is opened.
 
     Raises:
-        ValueError: when it is another array, damaged or cut short.
+        ValueError: when it cannot be had, or is another array, damaged or cut short.
     """
     stat = path.stat() if path.exists() else None
     if stat is not None and (problem := _shortness(stat.st_size, size)):
@@ -45,7 +86,13 @@ def array_map(path: Path, shape: tuple[int, ...], dtype: np.dtype, size: int) ->
     if known is not None and (stat is None or known.inode == stat.st_ino):
         _maps.move_to_end(path)
         return known.array
-    array = _opened(path, shape, dtype)
+    get()
+    try:
+        array = _opened(path, shape, dtype)
+    except FileNotFoundError:
+        # of a cache, in which another process made room in between
+        get()
+        array = _opened(path, shape, dtype)
     _maps[path] = _Map(array, 0 if stat is None else stat.st_ino)
     while len(_maps) > _MOST:
         _maps.popitem(last=False)
@@ -71,6 +118,8 @@ def _opened(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Windows:
             if path.suffix == ".b2nd"
             else np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
         )
+    except FileNotFoundError:
+        raise
     except Exception as error:  # NumPy parses the header as Python, and a damaged one breaks that in many ways
         raise ValueError(f"cannot be opened ({error})") from error
     if array.shape != shape or array.dtype != dtype:
@@ -78,4 +127,4 @@ def _opened(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Windows:
     return array
 
 
-__all__ = ["array_map", "size_problem"]
+__all__ = ["ArrayFiles", "LocalFiles", "array_map", "size_problem"]

@@ -30,7 +30,7 @@ def excluded_patients(store: Store, split: str | Path) -> set[str]:
     strangers = sorted(patient for patient in test - here if not known[patient])
     if strangers:
         raise ValueError(
-            f"{len(strangers)} of {len(test)} test patients of `exclude` {split} are not in {store.path}: it was made "
+            f"{len(strangers)} of {len(test)} test patients of `exclude` {split} are not in {store.place}: it was made "
             "for another store, whose pseudonyms mean nothing here, so nobody knows whom to leave out. Pre-train on "
             "that store, or make the split with `split_by_patient(Store(PATH), ...)`, which keeps what their scans "
             "are known by."
@@ -38,14 +38,14 @@ def excluded_patients(store: Store, split: str | Path) -> set[str]:
     unmarked = sum(not scan.content for scan in store)
     if unmarked and test - here:
         raise ValueError(
-            f"{unmarked} scans of {store.path} have no hash of their voxels, so test patients of `exclude` {split} "
+            f"{unmarked} scans of {store.place} have no hash of their voxels, so test patients of `exclude` {split} "
             "cannot be found in it: run `python -m monai_ssl prepare SRC STORE` again, which adds them."
         )
     contents = [scan for scans in known.values() for scan in scans]
     found = patients_with(store, (content for content, _ in contents)) | (test & here)
     warn_of_near(store, found, [look for _, look in contents], str(split))
     if test and not found:
-        logger.warning("None of the %d test patients of `exclude` %s is in %s.", len(test), split, store.path)
+        logger.warning("None of the %d test patients of `exclude` %s is in %s.", len(test), split, store.place)
     return found
 
 

@@ -26,7 +26,7 @@ class Inspection:
     """The content of a store.
 
     Args:
-        store: folder.
+        store: folder or URL.
         fingerprint: identifies the content.
         scans: number of scans.
         patients: number of patients.
@@ -36,12 +36,12 @@ class Inspection:
         spacings: likewise, millimeters.
         body_fraction: least, median and greatest share of the scan that its body box holds.
         notes: how many scans have a note.
-        megabytes: on disk.
+        megabytes: of all arrays.
         same_voxels: groups of scans, by key, that hold the same voxels.
         nearly_same: pairs of scans of different patients, by key, that look the same.
     """
 
-    store: Path
+    store: str | Path
     fingerprint: str
     scans: int
     patients: int
@@ -84,7 +84,7 @@ def inspect_store(store: Store) -> Inspection:
     groups = {f"{d}-D": [scan for scan in scans if scan.spatial_dims == d] for d in dims}
     fractions = [_body_fraction(scan) for scan in scans if scan.spatial_dims == 3]
     return Inspection(
-        store=store.path,
+        store=store.place,
         fingerprint=store.fingerprint,
         scans=len(scans),
         patients=len(store.patients),
@@ -94,7 +94,7 @@ def inspect_store(store: Store) -> Inspection:
         spacings={name: _spread([scan.spacing for scan in group]) for name, group in groups.items()},
         body_fraction=np.percentile(fractions, _QUANTILES).tolist() if fractions else [],
         notes=_count(note for scan in scans for note in scan.notes),
-        megabytes=sum(scan.path.stat().st_size for scan in scans if scan.path.exists()) / 1e6,
+        megabytes=sum(scan.size for scan in scans) / 1e6,
         same_voxels=same_content((scan.key, scan.content) for scan in scans),
         nearly_same=_nearly_same(scans[:_COMPARED]),
     )

@@ -24,6 +24,8 @@ _HASHES = ("content", "look", "session", "frame")
 _HEX = re.compile(r"[0-9a-f]{1,4096}")
 _TEXTS = ("modality", "patient", "source_hash")
 _COMPRESSIONS = (None, BLOSC2)
+_PLACE = {"shard": re.compile(r"[0-9a-f]{16}"), "sha256": re.compile(r"[0-9a-f]{64}")}
+"""Of uploaded stores: which shard holds the bytes of a scan, and their hash; both become names of files."""
 _BASES = {"modality_from": ("option", "file", "values"), "patient_from": ("path", "dicom", "user")}
 
 
@@ -79,6 +81,8 @@ def record_problem(record: Any) -> str | None:
         "statistics": not _are_statistics(record.get("statistics")),
         "notes": not _all(record.get("notes"), lambda note: isinstance(note, str)),
         "parts": not _is_size(record.get("parts")),
+        **{name: not _is_named(record, name, known) for name, known in _PLACE.items()},
+        "offset": "shard" in record and not _is_size(record.get("offset")),
         "compression": record.get("compression") not in _COMPRESSIONS,
         **{name: not isinstance(record.get(name), str) for name in _TEXTS},
         **{name: not _is_hash(record.get(name, "0")) for name in _HASHES},
@@ -103,6 +107,12 @@ def _is_number(value: Any) -> bool:
 
 def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**48
+
+
+def _is_named(record: Mapping[str, Any], name: str, known: re.Pattern[str]) -> bool:
+    if "shard" not in record:
+        return name not in record
+    return isinstance(record.get(name), str) and bool(known.fullmatch(record[name]))
 
 
 def _is_hash(value: Any) -> bool:

@@ -50,6 +50,7 @@ from monai_ssl.store.manifest import listed_keys
 from monai_ssl.store.patients import basis_of, settled
 from monai_ssl.store.prepare_options import PrepareOptions
 from monai_ssl.store.records import write_manifest
+from monai_ssl.store.remote.opening import local_folder
 from monai_ssl.store.report import Report, mixed_modalities
 from monai_ssl.store.selection import refusal
 
@@ -72,7 +73,7 @@ def prepare(src: str | Path, store: str | Path, options: PrepareOptions | None =
         ValueError: when ``src`` holds no image, ``store`` was prepared with other options, is being prepared now, or
             is not empty and no store.
     """
-    src, store, options = Path(src), Path(store), options or PrepareOptions()
+    src, store, options = local_folder(src), local_folder(store), options or PrepareOptions()
     if options.backend == "dask":
         # its workers may have another working directory
         src, store = src.absolute(), store.absolute()

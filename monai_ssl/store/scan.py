@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from monai_ssl.store.array_maps import array_map, size_problem
+from monai_ssl.store.array_maps import ArrayFiles, array_map
 from monai_ssl.store.body_box import Box
 from monai_ssl.store.intensity import Intensity
-from monai_ssl.store.layout import array_path
 
 Slices = tuple[slice | int, ...]
 
@@ -23,14 +21,15 @@ class Scan:
     be pickled and holds no file open.
 
     Args:
-        store: folder of the store.
+        files: of the arrays of its store.
         record: the entry of the manifest.
         intensity: how stored values become [0, 1].
     """
 
-    def __init__(self, store: Path, record: Mapping[str, Any], intensity: Intensity) -> None:
+    def __init__(self, files: ArrayFiles, record: Mapping[str, Any], intensity: Intensity) -> None:
         self.key: str = record["key"]
-        self.path = array_path(store, record)
+        self.path = files.path(record)
+        self.files = files
         self.intensity = intensity
         # pseudonyms of the visit and of its frame of coordinates; empty where nothing tells
         self.session = str(record.get("session", "")), str(record.get("frame", ""))
@@ -116,7 +115,12 @@ class Scan:
 
     def damage(self) -> str | None:
         """Say in what the array's file is not as it was prepared, by its size alone; ``None`` when it is."""
-        return size_problem(self.path, self._record["bytes"])
+        return self.files.damage(self._record)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the array's file."""
+        return int(self._record["bytes"])
 
     @property
     def compression(self) -> str | None:
@@ -127,16 +131,18 @@ class Scan:
         """Return a window, as a view of the memory map where there is one.
 
         Raises:
-            ValueError: when the array cannot be opened, its file was cut short, or it cannot be decoded.
+            ValueError: when the array cannot be had or opened, its file was cut short, or it cannot be decoded.
         """
         try:
-            array = array_map(self.path, self.shape, self.dtype, self._record["bytes"])
+            array = array_map(self.path, self.shape, self.dtype, self.size, lambda: self.files.get(self._record))
             return array[slices]
+        except FileNotFoundError as error:
+            raise ValueError(self._problem(f"cannot be opened ({error})")) from error
         except (ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"Scan {self.key} of the store {error}: run `python -m monai_ssl prepare SRC STORE` again, which "
-                "restores what is missing, then continue with `--resume true`."
-            ) from error
+            raise ValueError(self._problem(str(error))) from error
+
+    def _problem(self, problem: str) -> str:
+        return f"Scan {self.key} of the store {problem}: {self.files.advice}, then continue with `--resume true`."
 
 
 __all__ = ["Scan"]

@@ -9,17 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from monai_ssl.places import place_of
+from monai_ssl.store.array_maps import ArrayFiles, LocalFiles
 from monai_ssl.store.intensity import Intensity, default_intensity
 from monai_ssl.store.layout import MANIFEST
 from monai_ssl.store.records import Records
+from monai_ssl.store.remote.opening import is_uploaded, open_uploaded
 from monai_ssl.store.scan import Scan
 
 
 class Store(Sequence[Scan]):
-    """The scans of a folder written by ``python -m monai_ssl prepare``.
+    """The scans of a folder written by ``python -m monai_ssl prepare``, or of an uploaded store.
 
     Args:
-        path: folder of the store.
+        path: folder of the store; folder or URL that ``python -m monai_ssl upload`` wrote to.
         intensity: how stored values become [0, 1]: one preset for all scans, or one for each modality; modalities
             without one take :func:`default_intensity`.
 
@@ -28,20 +31,26 @@ class Store(Sequence[Scan]):
     """
 
     def __init__(self, path: str | Path, intensity: Intensity | Mapping[str, Intensity] | None = None) -> None:
-        self.path = Path(path)
-        if not self.is_store(self.path):
+        self.place = place_of(path)
+        if not self.is_store(self.place):
             raise ValueError(
-                f"{self.path} is not a store (it has no {MANIFEST}): "
-                f"make one with `python -m monai_ssl prepare SRC {self.path}`."
+                f"{self.place} is not a store (it has no {MANIFEST}): "
+                f"make one with `python -m monai_ssl prepare SRC {self.place}`."
             )
+        self.path, self.files = _opened(self.place)
         self._records = Records(self.path)
         self.options = self._records.options
         self._intensity = intensity
 
     @staticmethod
     def is_store(path: str | Path) -> bool:
-        """Tell whether a folder is a store."""
-        return (Path(path) / MANIFEST).is_file()
+        """Tell whether a folder is a store; a URL is taken for an uploaded one, and opening it tells."""
+        return is_uploaded(place_of(path)) or (Path(path) / MANIFEST).is_file()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it is an uploaded one."""
+        return is_uploaded(self.place)
 
     @property
     def scans(self) -> list[Scan]:
@@ -78,7 +87,9 @@ class Store(Sequence[Scan]):
         """
         unknown = sorted(set(patients or ()) - set(self.patients))
         if unknown:
-            raise KeyError(f"The store {self.path} has no patient {', '.join(unknown[:3])}: was the split made for it?")
+            raise KeyError(
+                f"The store {self.place} has no patient {', '.join(unknown[:3])}: was the split made for it?"
+            )
         rows = self._records.columns
         taken = rows["least"] > thicker_than
         if patients is not None:
@@ -105,10 +116,10 @@ class Store(Sequence[Scan]):
         return self._records.columns[index]
 
     def __repr__(self) -> str:
-        return f"Store({str(self.path)!r}, {len(self)} scans of {len(self.patients)} patients)"
+        return f"Store({str(self.place)!r}, {len(self)} scans of {len(self.patients)} patients)"
 
     def _scan(self, record: dict[str, Any]) -> Scan:
-        return Scan(self.path, record, self.intensity_of(record["modality"]))
+        return Scan(self.files, record, self.intensity_of(record["modality"]))
 
     def intensity_of(self, modality: str) -> Intensity:
         """Return how stored values of a modality become [0, 1]."""
@@ -167,7 +178,14 @@ class Scans(Sequence[Scan]):
         return self.store[int(self.index_in_store[index])]
 
     def __repr__(self) -> str:
-        return f"{len(self)} scans of {self.store.path}"
+        return f"{len(self)} scans of {self.store.place}"
+
+
+def _opened(place: str | Path) -> tuple[Path, ArrayFiles]:
+    """Return the folder of the manifest, and the files of the arrays."""
+    if is_uploaded(place):
+        return open_uploaded(place)
+    return Path(place), LocalFiles(Path(place))
 
 
 def _among(column: np.ndarray, names: Iterable[str]) -> np.ndarray:

@@ -1,0 +1,56 @@
+"""Places of data: paths of this machine, its cache, and URLs of object storage, which hold no credentials."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_NAMED_BEFORE_HOST = ("abfs", "abfss", "az", "sftp", "ssh")
+"""Schemes whose URLs name a container or a user before an ``@``, which is no secret."""
+
+
+def is_url(place: str | Path) -> bool:
+    """Tell a URL, such as ``s3://bucket/prefix``, from a path.
+
+    >>> is_url("s3://bucket/ct"), is_url("store"), is_url(Path("store"))
+    (True, False, False)
+    """
+    return isinstance(place, str) and _URL.match(place) is not None
+
+
+def place_of(text: str | Path) -> str | Path:
+    """Return a URL without the slash at its end, and anything else as a path.
+
+    Raises:
+        ValueError: for a URL with a password, token or query, which would get into logs.
+
+    >>> place_of("s3://bucket/ct/"), place_of("store/")
+    ('s3://bucket/ct', PosixPath('store'))
+    >>> place_of("https://me:secret@host/ct")
+    Traceback (most recent call last):
+    ValueError: The URL `https://host/ct` came with a password, token, query or fragment: give it without; ...
+    """
+    if isinstance(text, Path) or not is_url(text):
+        return Path(text)
+    parts = urlsplit(text)
+    before, at, host = parts.netloc.rpartition("@")
+    secret = at and (":" in before or parts.scheme not in _NAMED_BEFORE_HOST)
+    if secret or parts.query or parts.fragment:
+        raise ValueError(
+            f"The URL `{parts.scheme}://{host}{parts.path}` came with a password, token, query or fragment: give it "
+            "without; credentials are taken from the environment, as the library of the storage reads them "
+            "(`AWS_ACCESS_KEY_ID`, `FSSPEC_S3_KEY`, ...)."
+        )
+    return text.rstrip("/")
+
+
+def cache_root() -> Path:
+    """Return the folder of all that is fetched: ``$MONAI_SSL_CACHE`` if set, else ``~/.cache/monai_ssl``."""
+    root = os.environ.get("MONAI_SSL_CACHE")
+    return Path(root).absolute() if root else Path.home() / ".cache" / "monai_ssl"
+
+
+__all__ = ["cache_root", "is_url", "place_of"]

@@ -1,0 +1,1 @@
+"""Uploaded stores: read-only shards on object storage, of which single scans are fetched into a local cache."""
