@@ -51,7 +51,7 @@ def pretraining(method: str, data: str | Path, out: str | Path | None = None, co
         ValueError: when there is no such bundle, or it has no such configuration.
     """
     folder = bundle_folder(method)
-    configs: tuple[str, ...] = (pretraining_config(place_of(data)),)
+    configs: tuple[str, ...] = (pretraining_config(data),)
     if config is not None:
         configs = (config,) if _is_whole(folder, config) else (*configs, config)
     return StockRun("pretrain", folder, configs, _places(data, out or Path("runs") / folder.name))
@@ -101,6 +101,7 @@ def pretraining_config(data: str | Path) -> str:
     from monai_ssl.io.walk import visible_files
     from monai_ssl.store import Store
 
+    data = place_of(data)
     if isinstance(data, Path) and not data.exists():
         raise FileNotFoundError(f"There is no data {data}: give a store or a folder of scans.")
     if isinstance(data, str) or Store.is_store(data):
@@ -122,7 +123,7 @@ def _is_whole(folder: Path, config: str) -> bool:
 
 
 def _places(data: str | Path, out: str | Path) -> dict[str, str]:
-    return {"dataset_dir": path_text(data), "output_dir": path_text(out)}
+    return {"dataset_dir": path_text(place_of(data)), "output_dir": path_text(out)}
 
 
 def _bundle_of(run_dir: Path) -> Path:

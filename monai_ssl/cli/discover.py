@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from monai_ssl.places import place_of
-
 _EXAMPLES = """examples:
   python -m monai_ssl discover STORE --weights AE/encoder.safetensors --words 45 --out words.json
       patients compared by an encoder, as in the paper; any weights of this package will do
@@ -33,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("store", type=place_of, metavar="STORE", help="folder written by `prepare`, or URL by `upload`")
+    add("store", metavar="STORE", help="folder written by `prepare`, or URL by `upload`")
     add("--out", type=Path, required=True, metavar="JSON", help="the list to write")
     add("--weights", type=Path, help="encoder that compares patients; default: none, their intensity profile")
     add("--words", type=int, default=45, help="classes; default: 45")

@@ -8,8 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from monai_ssl.places import place_of
-
 _EXAMPLES = """examples:
   python -m monai_ssl embed --weights RUN/encoder.safetensors --data /data/ct --out features.csv
       a vector for each scan below /data/ct: DICOM, NIfTI, pictures, whatever `prepare` reads, or a store
@@ -34,7 +32,6 @@ def add_parser(subparsers: Any) -> None:
     add("--weights", type=Path, required=True, metavar="FILE|RUN", help="`encoder.safetensors`, or a run's folder")
     add(
         "--data",
-        type=place_of,
         required=True,
         metavar="DATA",
         help="a store or its URL, a tree of scans, or a list",

@@ -6,8 +6,6 @@ import argparse
 import json
 from typing import Any
 
-from monai_ssl.places import place_of
-
 
 def add_parser(subparsers: Any) -> None:
     """Add the command to the parser of the program."""
@@ -18,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
         epilog="example:\n  python -m monai_ssl inspect store --scans 40\n      the sheet is store/sheet.png",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("store", type=place_of, metavar="STORE", help="folder written by `prepare`, or URL by `upload`")
+    parser.add_argument("store", metavar="STORE", help="folder written by `prepare`, or URL by `upload`")
     parser.add_argument("--scans", type=int, default=24, help="scans on the sheet at most; 0: no sheet; default: 24")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

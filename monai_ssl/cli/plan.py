@@ -10,8 +10,6 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from monai_ssl.places import place_of
-
 _EXAMPLES = """example:
   python -m monai_ssl plan store --bundle mae --gpu-memory 24 --out plan.json
   python -m monai.bundle run pretrain --config_file bundles/mae/configs/pretrain.json --bundle_root bundles/mae \\
@@ -33,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("store", type=place_of, metavar="STORE", help="folder written by `prepare`, or URL by `upload`")
+    parser.add_argument("store", metavar="STORE", help="folder written by `prepare`, or URL by `upload`")
     parser.add_argument("--bundle", default="mae", help="its name, as mae (default), or its folder")
     parser.add_argument(
         "--gpu-memory", type=float, metavar="GB", help="of one GPU; default: that of the one here, or 24"

@@ -187,7 +187,7 @@ def test_a_manifest_that_was_changed_is_refused(local, tmp_path):
 
 def _fill(folder, seed):
     cache = Cache(folder, 1000)
-    for number in np.random.default_rng(seed).integers(0, 40, 60):
+    for number in np.random.default_rng(seed).integers(0, 40, 25):
         with cache.adding(str(number), 90) as file:
             file.write(bytes([number]) * 90)
         held = sum(path.stat().st_size for path in folder.glob("[0-9]*"))
