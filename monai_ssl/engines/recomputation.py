@@ -31,8 +31,7 @@ def recompute_blocks(network: nn.Module) -> int:
     Raises:
         ValueError: when the network has none.
     """
-    kinds = tuple({DoubleConv}.union(*(m.blocks for m in network.modules() if isinstance(m, Encoder))))
-    blocks = [module for module in network.modules() if isinstance(module, kinds)]
+    blocks = blocks_of(network)
     if not blocks:
         raise ValueError(
             f"`checkpoint_activations` found no block of convolutions in {type(network).__name__}: leave it out."
@@ -41,6 +40,12 @@ def recompute_blocks(network: nn.Module) -> int:
         # a partial is copied with its module by `deepcopy`, so that a momentum encoder runs its own weights
         block.forward = partial(_run, block)
     return len(blocks)
+
+
+def blocks_of(network: nn.Module) -> list[nn.Module]:
+    """Return the blocks that encoders name as such, and the convolutions of decoders; outer ones come first."""
+    kinds = tuple({DoubleConv}.union(*(m.blocks for m in network.modules() if isinstance(m, Encoder))))
+    return [module for module in network.modules() if isinstance(module, kinds)]
 
 
 def _run(block: nn.Module, *inputs: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from ignite import distributed as idist
@@ -12,6 +12,7 @@ from monai.engines.trainer import Trainer
 from monai.engines.utils import IterationEvents
 from monai.engines.workflow import Workflow
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
@@ -20,6 +21,7 @@ from monai_ssl.engines.precision import autocast_dtype, needs_scaler
 from monai_ssl.engines.prefetcher import Prefetcher
 from monai_ssl.engines.randomness import seed_iteration
 from monai_ssl.engines.recomputation import recompute_blocks
+from monai_ssl.engines.sharding import check_shardable, shard
 from monai_ssl.losses import FeatureQueue, MemoryBank
 from monai_ssl.methods.base import Method
 from monai_ssl.schedules import iteration_progress
@@ -53,6 +55,8 @@ class SSLTrainer(Trainer):
         channels_last: memory format of images and convolutions.
         checkpoint_activations: compute the insides of blocks again in the backward pass instead of keeping them: less
             memory, about a third more time, the same result. Not together with ``compile``.
+        sharded: of several processes each keeps a part of parameters, gradients and optimizer state only (FSDP), from
+            :meth:`run` on; one process alone keeps all.
 
     Raises:
         ValueError: when the optimizers do not fit the method's steps, ``accumulation_steps`` is below 1, or options
@@ -86,6 +90,7 @@ class SSLTrainer(Trainer):
         compile: bool = False,
         channels_last: bool = False,
         checkpoint_activations: bool = False,
+        sharded: bool = False,
     ) -> None:
         device = torch.device(device)
         if compile and checkpoint_activations:
@@ -104,13 +109,16 @@ class SSLTrainer(Trainer):
         self.optimizer = self.optimizers[method.steps[0]]
         self.accumulation_steps, self.clip_norm = accumulation_steps, clip_norm
         self.memory_format = _memory_format(method) if channels_last else torch.contiguous_format
-        if channels_last:
+        self.sharded, self.mesh = sharded and idist.get_world_size() > 1, cast(DeviceMesh | None, None)
+        if sharded:
+            check_shardable(method, compile=compile, scaler=amp and needs_scaler(device))
+        if channels_last and not self.sharded:  # whose parts are rows
             _convert_convolutions(self.method, self.memory_format)
         if checkpoint_activations:
             recompute_blocks(self.method)
         if device.type == "cuda":
             self.data_loader = Prefetcher(train_data_loader, self.to_device, device)
-        self.network = _distributed(self.method, device)
+        self.network = self.method if self.sharded else _distributed(self.method, device)
         self._forward: Callable[..., Any] = torch.compile(self.network) if compile else self.network
         self.dtype = autocast_dtype(device)
         self.scaler: torch.amp.GradScaler = torch.amp.GradScaler(  # type: ignore[assignment]
@@ -123,6 +131,9 @@ class SSLTrainer(Trainer):
 
     def run(self) -> None:  # type: ignore[override]
         """Train until ``max_epochs``."""
+        if self.sharded and self.mesh is None:
+            # not before handlers are attached: those that start from earlier weights copy them into whole parameters
+            self.mesh = shard(self.method, self.optimizers, torch.device(self.state.device))
         # MONAI's trainer would put a gradient scaler for CUDA in the place of ours, whatever the device
         Workflow.run(self)
 
@@ -152,6 +163,15 @@ class SSLTrainer(Trainer):
                 self.method.after_step()
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return output
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether this process runs the network when the first one looks at it; all do that share it."""
+        return self.sharded or idist.get_rank() == 0
+
+    def first_decides(self, decision: bool) -> bool:
+        """Return what the first process says, on all that take part."""
+        return bool(idist.broadcast(float(decision))) if self.sharded else decision
 
     def to_device(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Move the tensors of a batch; images get the trainer's memory format."""

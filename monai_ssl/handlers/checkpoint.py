@@ -23,7 +23,9 @@ from monai_ssl.engines.ssl_trainer import SSLTrainer
 from monai_ssl.files import atomic
 from monai_ssl.handlers.recipe_changes import changes, check_changes
 from monai_ssl.handlers.run_folder import CHECKPOINT, RunFolder
-from monai_ssl.transfer.weights_file import read_checkpoint
+from monai_ssl.handlers.sharding import as_held, new_folder, remove_unnamed
+from monai_ssl.transfer.sharded_state import KEY, write_shards
+from monai_ssl.transfer.weights_file import read_checkpoint, read_head
 
 logger = logging.getLogger(__name__)
 FORMAT = 1
@@ -37,7 +39,8 @@ class Checkpoint:
     ``checkpoint.pt`` is the newest state: method, optimizers, gradient scaler, generators, position in the data, best
     score, configuration and versions, as tensors and plain values only (it loads with ``weights_only=True``). It is
     written aside, flushed to the disk and renamed, so that a kill leaves the one before. ``best.pt`` is a copy of the
-    state with the best ``key_metric``.
+    state with the best ``key_metric``. Of a sharded run both are small, and each names a folder ``shards-*`` beside it,
+    where every process has written its part, as safetensors.
 
     Args:
         output_dir: where the files go.
@@ -145,11 +148,13 @@ class Checkpoint:
         """
         if not path.is_file():
             raise FileNotFoundError(f"`resume` names {path}, but there is no such file.")
-        saved = read_checkpoint(path, trainer.state.device)
+        saved = read_checkpoint(path, trainer.state.device, trainer.mesh)
         if saved.get("format") != FORMAT:
             raise ValueError(f"{path} is no checkpoint of monai_ssl; to start from weights use `weights` instead.")
         changed = changes(saved["config"], self.config)
         check_changes(changed, path, on_purpose=self.resume is not True)
+        if trainer.sharded:
+            saved = as_held(trainer, saved)
         try:
             trainer.method.load_state_dict(saved["method"])
         except RuntimeError as e:
@@ -163,7 +168,7 @@ class Checkpoint:
         set_rng_state(saved["rng"])
         self.best = _best_of(saved)
         self._set_position(trainer, saved, path)
-        self._repair_best(saved)
+        self._repair_best(saved, path)
         if saved["seed"] != trainer.seed:
             logger.warning(
                 "`seed` was %s and is now %s: the run continues, but not bit for bit.", saved["seed"], trainer.seed
@@ -186,13 +191,15 @@ class Checkpoint:
             stream.start = state.iteration * batch
         logger.info("Continuing %s after iteration %d (epoch %d).", path, state.iteration, state.epoch)
 
-    def _repair_best(self, saved: Mapping[str, Any]) -> None:
+    def _repair_best(self, saved: Mapping[str, Any], source: Path) -> None:
         """Write ``best.pt`` if a run was killed after the checkpoint that is the best, and before its copy."""
         path = self.directory / BEST
         if idist.get_rank() != 0 or not self.best or self.best["epoch"] != saved["epoch"]:
             return
-        if not path.is_file() or read_checkpoint(path)["iteration"] != saved["iteration"]:
-            save_atomically(dict(saved), path)
+        if KEY in saved and source.parent != self.directory:  # whose parts lie elsewhere
+            return
+        if not path.is_file() or read_head(path)["iteration"] != saved["iteration"]:
+            save_atomically(read_head(source), path)
 
     def _improved(self, trainer: SSLTrainer) -> bool:
         name = next((n for n in self.key_metric if n in trainer.state.metrics), None)
@@ -216,12 +223,15 @@ class Checkpoint:
 
     def _write(self, trainer: SSLTrainer, best: bool) -> None:
         state = self.state(trainer)
+        if trainer.sharded:
+            state = write_shards(state, new_folder(self.directory, trainer.state.iteration))
         if idist.get_rank() != 0:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
         save_atomically(state, self.path)
         if best:
             save_atomically(state, self.directory / BEST)
+        remove_unnamed(self.directory, (self.path, self.directory / BEST))
 
 
 def save_atomically(state: Any, path: Path) -> None:

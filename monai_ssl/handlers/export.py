@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ignite import distributed as idist
-from ignite.engine import Engine, Events
+from ignite.engine import Events
 from torch import Tensor
 
 from monai_ssl.engines.ssl_trainer import SSLTrainer
@@ -16,7 +16,9 @@ from monai_ssl.files import atomic, write_json
 from monai_ssl.handlers.checkpoint import save_atomically
 from monai_ssl.methods import Method
 from monai_ssl.networks import MonaiEncoder, recipe_of
-from monai_ssl.transfer import ModelCard, export_weights, read_card
+from monai_ssl.transfer import ModelCard, read_card
+from monai_ssl.transfer.export import collect_weights, write_weights
+from monai_ssl.transfer.shards import gathered, whole_state
 
 _logger = logging.getLogger(__name__)
 _NETWORK = "monai_network.safetensors"
@@ -61,10 +63,11 @@ class Export:
         self.facts, self.every_epochs, self.data_license = facts, every_epochs, data_license
         self.window_size = window_size
 
-    def attach(self, engine: Engine) -> None:
-        if idist.get_rank() == 0:
+    def attach(self, engine: SSLTrainer) -> None:
+        if engine.takes_part:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._write_in_turn)
             engine.add_event_handler(Events.COMPLETED, self._write_missing)
+        if idist.get_rank() == 0:
             engine.add_event_handler(Events.COMPLETED, self._tell)
 
     def _write_in_turn(self, trainer: SSLTrainer) -> None:
@@ -72,7 +75,7 @@ class Export:
             self(trainer)
 
     def _write_missing(self, trainer: SSLTrainer) -> None:
-        if trainer.state.epoch and not self._is_whole(trainer):
+        if trainer.state.epoch and not trainer.first_decides(self._is_whole(trainer)):
             self(trainer)
 
     def _is_whole(self, trainer: SSLTrainer) -> bool:
@@ -90,9 +93,28 @@ class Export:
         return all(card is not None and card.iterations == trainer.state.iteration for card in cards)
 
     def __call__(self, trainer: SSLTrainer) -> None:
-        """Write all files."""
+        """Write all files; of a method that processes share, all must call it, and the first writes."""
+        parts: dict[str, tuple[str, ...]] = {_UNET: ("encoder", "decoder"), _ENCODER: ("encoder",)}
+        if trainer.method.decoder is None:
+            del parts[_UNET]
+        weights = {name: collect_weights(trainer.method, kept) for name, kept in parts.items()}
+        method, encoder = whole_state(trainer.method), trainer.method.encoder
+        plain = gathered(encoder.own_state(trainer.method.decoder)) if isinstance(encoder, MonaiEncoder) else None
+        if idist.get_rank() != 0:
+            return
+        card = self._card(trainer)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for name, tensors in weights.items():
+            write_weights(tensors, self.directory / name, card)
+        if plain is not None:
+            self._publish_plain(plain)
+        save_atomically(method, self.directory / _METHOD)
+        if self.window_size:
+            write_json(self.directory / _DESCRIPTION, self._described(trainer.method))
+
+    def _card(self, trainer: SSLTrainer) -> ModelCard:
         state = trainer.state
-        card = ModelCard(
+        return ModelCard(
             method=self.method,
             preset=self.preset,
             encoder=self.encoder,
@@ -103,15 +125,6 @@ class Export:
             earlier_data=tuple(data for data in trainer.data_seen if data != self.facts.get("data_fingerprint")),
             **self.facts,
         )
-        self.directory.mkdir(parents=True, exist_ok=True)
-        if trainer.method.decoder is not None:
-            export_weights(trainer.method, self.directory / _UNET, card, ("encoder", "decoder"))
-        export_weights(trainer.method, self.directory / _ENCODER, card)
-        if isinstance(trainer.method.encoder, MonaiEncoder):
-            self._publish_plain(trainer.method.encoder.own_state(trainer.method.decoder))
-        save_atomically(trainer.method.state_dict(), self.directory / _METHOD)
-        if self.window_size:
-            write_json(self.directory / _DESCRIPTION, self._described(trainer.method))
 
     def _publish_plain(self, tensors: Mapping[str, Tensor]) -> None:
         from safetensors.torch import save

@@ -34,8 +34,8 @@ class Pictures:
     sheets of different epochs compare, also after a continuation. Columns are panels, rows the middle slices of each
     sample: axial, coronal and sagittal in 3-D. The panels of a sample share the gray scale of its target (or first
     panel), but for those in other units. The files hold no metadata. A sheet of the last epoch that is missing when a
-    run ends, or is continued, is made up for. What fails here is said once and does not end the run. Active on rank 0
-    only.
+    run ends, or is continued, is made up for. What fails here is said once and does not end the run. Active on rank 0;
+    of a method that processes share all of them make the panels.
 
     Args:
         output_dir: folder of the training run.
@@ -61,7 +61,7 @@ class Pictures:
 
     def attach(self, engine: SSLTrainer) -> None:
         """Keep the first batch of ``engine.state.views`` and draw at the end of epochs."""
-        if idist.get_rank() != 0:
+        if not engine.takes_part:
             return
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._keep)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._draw_in_turn)
@@ -77,7 +77,7 @@ class Pictures:
             self._guard(engine, lambda: self._draw(engine))
 
     def _draw_missing(self, engine: SSLTrainer) -> None:
-        if engine.state.epoch and not self._path(engine).is_file():
+        if engine.state.epoch and not engine.first_decides(self._path(engine).is_file()):
             self._guard(engine, lambda: self._draw(engine))
 
     def _path(self, engine: SSLTrainer) -> Path:
@@ -89,6 +89,8 @@ class Pictures:
                 # of a run that was continued
                 self._batch = first_samples(first_batch(engine), self.samples)
             panels = method.panels(engine.to_device(self._batch))
+        if idist.get_rank() != 0:
+            return
         path = self._path(engine)
         write_sheet(panels, path, self.samples)
         if self.tracking is not None:

@@ -68,12 +68,12 @@ class Probe:
 
     def _evaluate_start(self, engine: SSLTrainer) -> None:
         if engine.state.iteration == 0:
-            found = self._shared(self._scores(engine) if idist.get_rank() == 0 else None)
+            found = self._shared(self._scores(engine) if engine.takes_part else None)
             engine.state.metrics |= {f"{name}_at_start": score for name, score in found.items()}
 
     def _evaluate(self, engine: SSLTrainer) -> None:
         if engine.state.epoch % self.every == 0 or engine.state.epoch == engine.state.max_epochs:
-            found = self._guard(engine, lambda: self._scores(engine)) if idist.get_rank() == 0 else None
+            found = self._guard(engine, lambda: self._scores(engine)) if engine.takes_part else None
             for name in _NAMES:
                 # the last score is not that of this network
                 engine.state.metrics.pop(name, None)

@@ -15,6 +15,7 @@ from monai_ssl.files import sweep
 from monai_ssl.handlers.failure import at_failure
 from monai_ssl.handlers.pictures import PICTURES
 from monai_ssl.process_lock import acquire, release
+from monai_ssl.transfer.sharded_state import SHARDS
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
@@ -25,6 +26,7 @@ _RESULTS = (
     # first, so that nobody continues a run of which a part is already elsewhere
     CHECKPOINT,
     "best.pt",
+    f"{SHARDS}*",
     "model.pt",
     "model.json",
     "encoder.safetensors*",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from monai_ssl.files import atomic
 from monai_ssl.transfer.card import ModelCard
+from monai_ssl.transfer.shards import whole_state
 
 
 def export_weights(
@@ -38,15 +39,19 @@ def export_weights(
     Raises:
         ValueError: when ``module`` lacks a part or ``path`` has another suffix.
     """
-    from safetensors.torch import save
-
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"Weights are published as safetensors: name the file `*.safetensors`, not `{path.name}`.")
-    tensors = _collect(module, parts)
+    return write_weights(collect_weights(module, parts), path, card)
+
+
+def write_weights(tensors: Mapping[str, Tensor], path: Path, card: ModelCard) -> Path:
+    """Write tensors, by part and name, with their card, as :func:`export_weights` does."""
+    from safetensors.torch import save
+
     card = dataclasses.replace(card, tensors_sha256=hash_tensors(tensors))
     with atomic(path) as file:
-        file.write(_ordered(save(tensors, metadata={"format": "pt", "card": card.to_json()})))
+        file.write(_ordered(save(dict(tensors), metadata={"format": "pt", "card": card.to_json()})))
     with atomic(path.with_name(f"{path.name}.card.json")) as file:
         file.write(card.to_json().encode())
     with atomic(path.with_name("MODEL_CARD.md")) as file:
@@ -75,13 +80,18 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _collect(module: nn.Module, parts: Sequence[str]) -> dict[str, Tensor]:
+def collect_weights(module: nn.Module, parts: Sequence[str]) -> dict[str, Tensor]:
+    """Return copies of the tensors of ``parts`` on the CPU, by part and name; of a sharded module all must ask.
+
+    Raises:
+        ValueError: when ``module`` lacks a part.
+    """
     tensors = {}
     for part in parts:
         kept = getattr(module, part, None)
         if not isinstance(kept, nn.Module):
             raise ValueError(f"{type(module).__name__} has no `{part}` to export; leave it out of `parts`.")
-        for name, tensor in kept.state_dict().items():
+        for name, tensor in whole_state(kept).items():
             # clones: safetensors refuses tensors that share memory
             tensors[f"{part}.{name}"] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     return tensors

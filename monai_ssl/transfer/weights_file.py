@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
 
 from monai_ssl.transfer.authors_keys import translate
 from monai_ssl.transfer.card import ModelCard, read_card
 from monai_ssl.transfer.export import hash_tensors
 from monai_ssl.transfer.primus_names import with_grid
+from monai_ssl.transfer.sharded_state import KEY, with_shards
 
 Weights = str | Path | Mapping[str, Any]
 
@@ -75,8 +77,25 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], ModelCard | None]:
     return tensors, card
 
 
-def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> Mapping[str, Any]:
-    """Return what ``torch.save`` wrote, if it is tensors and plain values only.
+def read_checkpoint(
+    path: Path, device: torch.device | str = "cpu", mesh: DeviceMesh | None = None
+) -> Mapping[str, Any]:
+    """Return what ``torch.save`` wrote, if it is tensors and plain values only, and what it says to lie beside it.
+
+    Args:
+        path: of the file.
+        device: of the tensors in it.
+        mesh: processes that share what several have written in parts; ``None`` reads that whole.
+
+    Raises:
+        ValueError: when it holds more than that, is cut off, or is no dictionary.
+    """
+    head = read_head(path, device)
+    return with_shards(head, path, mesh) if KEY in head else head
+
+
+def read_head(path: Path, device: torch.device | str = "cpu") -> Mapping[str, Any]:
+    """Return what :func:`read_checkpoint` does, without what lies beside the file.
 
     Raises:
         ValueError: when it holds more than that, is cut off, or is no dictionary.

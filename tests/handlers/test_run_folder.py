@@ -18,7 +18,7 @@ SHARED = ("mlruns.db", "words.json", "store/manifest.json", "notes of mine.txt")
 
 @pytest.fixture
 def used(tmp_path):
-    for name in (*RESULTS, "pictures/epoch_0001.png", "mlflow_run.txt", *SHARED):
+    for name in (*RESULTS, "shards-1/part.safetensors", "pictures/epoch_0001.png", "mlflow_run.txt", *SHARED):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     return tmp_path

@@ -47,6 +47,10 @@ class CollapseMonitor(Diagnostic):
         self._highest = 0.0
         self._bad = 0
 
+    def attach(self, engine: SSLTrainer) -> None:
+        self.all_ranks = engine.sharded  # all run the network that they share
+        super().attach(engine)
+
     def looks(self) -> dict[Events, Look]:
         return {Events.ITERATION_COMPLETED: self._check}
 

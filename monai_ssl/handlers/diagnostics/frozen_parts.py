@@ -9,6 +9,7 @@ from ignite.engine import Events
 from torch import Tensor, nn
 
 from monai_ssl.handlers.diagnostics.base import Diagnostic, Look
+from monai_ssl.transfer.shards import own_part
 
 if TYPE_CHECKING:
     from monai_ssl.engines import SSLTrainer
@@ -20,7 +21,7 @@ class FrozenParts(Diagnostic):
     """Name modules that want a gradient and whose parameters are all what they were so many iterations ago.
 
     The optimizer may not hold them, no loss may reach them, or the learning rate is 0, which is said instead. Two sums
-    stand for each parameter, so this costs no memory.
+    stand for each parameter, so this costs no memory. Of sharded ones the part of the first process stands for all.
 
     Args:
         after: iterations to wait after the start or continuation of a run.
@@ -87,7 +88,7 @@ def _sums(method: nn.Module) -> dict[str, Tensor]:
     sums = {}
     for name, module in method.named_modules():
         # by module: a bias before batch norm may stand still in good health
-        own = [p.detach().double() for p in module.parameters(recurse=False) if p.requires_grad]
+        own = [own_part(p.detach()).double() for p in module.parameters(recurse=False) if p.requires_grad]
         if own:
             sums[name] = torch.stack([s for p in own for s in (p.sum(), p.square().sum())])
     return sums

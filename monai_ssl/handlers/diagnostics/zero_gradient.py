@@ -20,7 +20,7 @@ class ZeroGradient(Diagnostic):
 
     Such a term looks healthy in a curve: a detached output, a weight of 0, a contrastive loss without negatives. At a
     few iterations the terms are computed once more and each is differentiated by itself; a term that moved nothing at
-    any of them is named.
+    any of them is named. Of a method that processes share it does not look: each would need all gradients at once.
 
     Args:
         at: iterations after the start or continuation of a run, several, since a step may draw a part of the method.
@@ -46,7 +46,7 @@ class ZeroGradient(Diagnostic):
 
     def _check(self, engine: SSLTrainer) -> str | None:
         self._passed += 1
-        if self._passed not in self.at:
+        if self._passed not in self.at or engine.sharded:
             return None
         found = _dead_terms(engine)
         self._dead = found if self._dead is None else {k: v for k, v in found.items() if k in self._dead}
