@@ -26,6 +26,7 @@ GUIDES = (
     "properties",
     "fidelity",
     "evidence",
+    "small_presets",
 )
 
 

@@ -9,7 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode, UnsupportedFakeTensorException
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    FakeCopyMode,
+    FakeTensorMode,
+    UnsupportedFakeTensorException,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -90,7 +95,7 @@ def step_memory(trainer: SSLTrainer, batch: Mapping[str, Any], *, amp: bool) -> 
                 optimizers[step].step()
                 if trainer.accumulation_steps == 1:
                     optimizers[step].zero_grad(set_to_none=True)
-    except UnsupportedFakeTensorException as error:
+    except (DataDependentOutputException, UnsupportedFakeTensorException) as error:
         raise ValueError(f"The memory of {type(method).__name__} cannot be told without values ({error}).") from error
     return held + counted.peak
 

@@ -108,9 +108,10 @@ class C2L(Method):
         ratio, order = self._draw(len(x1), x1.device)
         return {"view1": x1, "view2": x2, "mixed1": mix(x1, ratio, order), "mixed2": mix(x2, ratio, order)}
 
-    def _draw(self, count: int, device: torch.device) -> tuple[float, Tensor]:
-        share = torch.distributions.Beta(self.alpha, self.alpha).sample().item()
-        return max(share, 1 - share), torch.randperm(count).to(device)
+    def _draw(self, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        # one number, which stays on the CPU; checking the arguments would read values
+        share = torch.distributions.Beta(self.alpha, self.alpha, validate_args=False).sample()
+        return torch.maximum(share, 1 - share), torch.randperm(count).to(device)
 
     def _contrast(self, query: Tensor, key: Tensor) -> Tensor:
         return info_nce(query, key, self.queue.features, self.temperature)
@@ -125,7 +126,7 @@ class C2L(Method):
         return unshuffle_batch(self.teacher(dealt), order)
 
 
-def mix(x: Tensor, ratio: float, order: Tensor) -> Tensor:
+def mix(x: Tensor, ratio: float | Tensor, order: Tensor) -> Tensor:
     """Return ``ratio`` of each sample (B, ...) and the rest of its partner."""
     return ratio * x + (1 - ratio) * x[order]
 
