@@ -76,13 +76,16 @@ class PretrainingScans:
         if others:
             logger.warning("%d scans that are not %d-D are left out.", others, spatial_dims)
         thick = self.store.select(spatial_dims=spatial_dims, thicker_than=_THINNEST - 1)
-        self.thin = [scan for scan in scans if min(scan.shape[1:]) < _THINNEST]
+        # records are built for nothing where there are none
+        some = len(thick) < len(scans)
+        self.thin = [scan for scan in scans if min(scan.shape[1:]) < _THINNEST] if some else []
         if self.thin:
             logger.warning(
-                "%d scans thinner than %d voxels are left out; %s names the files of these keys: %s.",
+                "%d scans thinner than %d voxels are left out; %s/%s names the files of these keys: %s.",
                 len(self.thin),
                 _THINNEST,
-                self.store.path / PRIVATE / SOURCES,
+                PRIVATE if self.store.read_only else self.store.path / PRIVATE,
+                SOURCES,
                 ", ".join(scan.key for scan in self.thin[:5]),
             )
         excluded = set() if exclude is None else excluded_patients(self.store, exclude)
