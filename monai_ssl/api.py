@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -198,8 +199,14 @@ def _run(stock: stock_runs.StockRun, settings: Mapping[str, Any]) -> Path:
 
     given = {key: literal(value) for key, value in {**stock.settings, **settings}.items()}
     refuse_unknown_keys({"config_file": str(stock.files), **{key: str(value) for key, value in given.items()}})
+    logging.getLogger("monai.bundle.workflows").addFilter(_is_news)
     run(run_id=stock.run_id, config_file=stock.files, bundle_root=literal(str(stock.bundle)), **given)
     return stock.output_dir
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a record is not MONAI's "Default logging file ... does not exist", of which bundles here have no need."""
+    return not str(record.msg).startswith("Default logging file")
 
 
 __all__ = ["embed", "evaluate", "finetune", "list_methods", "list_networks", "list_tasks"]

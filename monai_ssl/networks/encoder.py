@@ -63,9 +63,11 @@ class Encoder(nn.Module):
         owner, size = type(self).__name__, tuple(x.shape[2:])
         check_channels(x, self.in_channels, owner)
         if (nearest := self.nearest_size(size)) != size:
+            wanted = f"each side must be divisible by {self.strides[-1]}"
+            if self.needs_two_voxels and size == (self.strides[-1],) * len(size):
+                wanted = "its norm needs more than one voxel in the coarsest map"
             raise ValueError(
-                f"{owner} cannot take images of {size}: each side must be divisible by {self.strides[-1]}, and the "
-                f"nearest size that it can take is {nearest}."
+                f"{owner} cannot take images of {size}: {wanted}; the nearest size that it can take is {nearest}."
             )
 
     def layers(self) -> list[list[nn.Parameter]]:

@@ -105,7 +105,7 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 @pytest.mark.slow
-def test_from_scans_to_scores_in_one_process(labeled, tmp_path):
+def test_from_scans_to_scores_in_one_process(labeled, tmp_path, caplog):
     run = monai_ssl.pretrain("simclr", labeled / "imagesTr", tmp_path / "run", max_epochs=1, **SMALL)
     monai_ssl.pretrain("simclr", labeled / "imagesTr", run, max_epochs=2, resume=True, **SMALL)
     with pytest.raises(ValueError, match="`epochs`"):
@@ -117,3 +117,4 @@ def test_from_scans_to_scores_in_one_process(labeled, tmp_path):
     tuned = monai_ssl.finetune("segmentation", labeled, tmp_path / "tuned", weights=run, **how)
     scores = monai_ssl.evaluate(tuned, labeled, section="validation")
     assert 0 <= scores["val_mean_dice"] <= 1 and (tuned / "validation" / "metrics.csv").is_file()
+    assert "logging file" not in caplog.text, "MONAI misses a file that bundles here do without"
