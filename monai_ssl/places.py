@@ -29,7 +29,7 @@ def place_of(text: str | Path) -> str | Path:
 
     >>> place_of("s3://bucket/ct/"), place_of("store/")
     ('s3://bucket/ct', PosixPath('store'))
-    >>> place_of("https://me:secret@host/ct")
+    >>> place_of("https://me:secret@host/ct")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ValueError: The URL `https://host/ct` came with a password, token, query or fragment: give it without; ...
     """

@@ -284,6 +284,7 @@ def test_only_our_own_mistakes_become_sentences():
 def test_the_end_of_a_run_names_the_encoder(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(Export, "__call__", lambda self, engine: (tmp_path / "encoder.safetensors").touch())
     engine = Engine(lambda engine, batch: None)
+    engine.takes_part, engine.first_decides = True, bool
     monkeypatch.setattr(Export, "_is_whole", lambda self, engine: True)
     Export(tmp_path, "byol", "paper", {}, {}).attach(engine)
     with caplog.at_level("INFO"):

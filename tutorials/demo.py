@@ -122,6 +122,7 @@ def pretrain(method: str, out: Path, store: Path) -> list[Path]:
         *(PYTHON, "-m", "monai_ssl", "preview", "--out", out / "preview.png"),
         *("--config_file", *(f"bundles/{method}/configs/{config}" for config in configs)),
         *("--bundle_root", f"bundles/{method}", "--dataset_dir", store, "--output_dir", out / "preview"),
+        *options(WINDOWS[method]),
     )
     folders = [out / f"pretrain_{seed}" for seed in SEEDS]
     run_together(
