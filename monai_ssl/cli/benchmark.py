@@ -36,13 +36,14 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a table and a verdict, and record them in MLflow; with ``--json`` the figures alone are the output."""
     with redirect_stdout(sys.stderr if args.json else sys.stdout):
-        result = _measure(args)
+        result = measured(args)
     if args.json:
         print(json.dumps(result, indent=1))
     return 0
 
 
-def _measure(args: argparse.Namespace) -> dict[str, Any]:
+def measured(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the figures of a bundle; print them with a verdict, and record them in MLflow."""
     from monai_ssl.bundle_folders import bundle_folder, config_file
     from monai_ssl.cli.preview import build, parse_overrides, read_bundle
     from monai_ssl.engines.benchmark import measure
