@@ -1,4 +1,4 @@
-# make demo    what pre-training on sample scans teaches, beside networks without, in about ten minutes
+# make demo    what pre-training on sample scans teaches, beside networks without, in about eight minutes
 # make docs   the site, in build/docs/html; `make tutorials` executes the tutorials and writes them as notebooks
 # make test    the test suite; `make test-slow` runs what takes longer, `make lint` style and types
 # make torture kills and starves runs 200 times and continues them, damages 100,000 files; see docs/reliability.md

@@ -27,8 +27,7 @@ import torch
 from monai.transforms import Compose, CropForegroundd
 from torch import Tensor, nn
 
-from monai_ssl.evaluation.probes import knn_predict, linear_scores
-from monai_ssl.evaluation.voxel_probe import draw_points, voxel_features
+from monai_ssl.evaluation.voxel_probe import draw_points, voxel_features, voxel_recalls
 from monai_ssl.files import read_json, write_json
 from monai_ssl.networks import build
 from monai_ssl.tasks import Segmentation
@@ -110,12 +109,16 @@ def probe(weights: Path, labeled: Sequence[Case], test: Sequence[Case]) -> dict[
             load_weights(encoder, weights)
         normalize_inputs(encoder, card.normalize)
         known, asked = (voxels(encoder.eval(), cases) for cases in (labeled, test))
-        test_x, test_y = (torch.cat(parts) for parts in zip(*asked, strict=True))
         draws = [known[draw * LABELED : (draw + 1) * LABELED] for draw in range(DRAWS)]
-        scores = [recalls(*map(torch.cat, zip(*draw, strict=True)), test_x, test_y) for draw in draws]
+        scores = [voxel_recalls(together(draw), together(asked)) for draw in draws]
         for measure, lists in found[kind].items():
-            lists.append([round(score[measure], 4) for score in scores])
+            lists.append([round(score[f"{measure}/macro"], 4) for score in scores])
     return found
+
+
+def together(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return the vectors and classes of several cases as one."""
+    return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
 
 
 def voxels(encoder: nn.Module, cases: Sequence[Case]) -> list[tuple[Tensor, Tensor]]:
@@ -125,17 +128,6 @@ def voxels(encoder: nn.Module, cases: Sequence[Case]) -> list[tuple[Tensor, Tens
         points = draw_points(label, POINTS, np.random.default_rng(number))
         found.append((voxel_features(encoder, image, points, ROI), label[tuple(points.T)]))
     return found
-
-
-def recalls(x: Tensor, y: Tensor, test_x: Tensor, test_y: Tensor) -> dict[str, float]:
-    """Return the mean recall of the classes in ``test_y`` by logistic regression and by five neighbors."""
-    mean, std = x.mean(0), x.std(0).clamp_min(1e-6)
-    x, test_x = (x - mean) / std, (test_x - mean) / std
-    predicted = {"linear": linear_scores(x, y, test_x, 0.01).argmax(1), "knn": knn_predict(x, y, test_x)}
-    return {
-        name: torch.stack([(p == test_y)[test_y == c].double().mean() for c in test_y.unique()]).mean().item()
-        for name, p in predicted.items()
-    }
 
 
 def main() -> None:

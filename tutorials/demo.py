@@ -33,8 +33,8 @@ RECORD = "mlruns.db"
 """All runs on one page of MLflow."""
 SEEDS, UNTRAINED = (0, 1, 2), 8
 FINETUNED = SEEDS[:2]
-EPOCHS = {"simclr": 150, "pcrlv2": 75}
-"""Of 64 windows each, by method: 600 optimizer steps."""
+EPOCHS = {"simclr": 110, "pcrlv2": 55}
+"""Of 64 windows each, by method: 440 optimizer steps."""
 PRETRAIN = {"windows_per_scan": 16, "validation": 0}
 WINDOWS = {"simclr": {"roi_size": "[24,24,24]", "crops#0#sizes": "[[18,18,18],[24,24,24],[36,36,36]]"}, "pcrlv2": {}}
 """By method, where the presets for a CPU have larger ones."""
@@ -43,10 +43,10 @@ FINETUNE = {
     "labels": "{'lungs': [1, 2], 'spine': 3}",
     "width": 8,
     "roi_size": "[40,40,24]",
-    # alike for both: 180 steps are too few for the smaller rate that pre-trained weights have by default
+    # alike for both: 150 steps are too few for the smaller rate that pre-trained weights have by default
     "lr": 1e-3,
     "spacing": f"[{SPACING},{SPACING},{SPACING}]",
-    "max_epochs": 6,
+    "max_epochs": 5,
     "iterations_per_epoch": 30,
     "num_workers": 0,
     "validate#inferer#overlap": 0.0,

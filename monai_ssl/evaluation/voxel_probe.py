@@ -48,8 +48,20 @@ def voxel_probe(
     Raises:
         ValueError: when image and label differ in shape, or a part has no labeled voxel of two classes.
     """
-    train_x, train_y = _part(encoder, train, points_per_class, roi_size, seed)
-    test_x, test_y = _part(encoder, test, points_per_class, roi_size, seed + len(train))
+    trained = _part(encoder, train, points_per_class, roi_size, seed)
+    tested = _part(encoder, test, points_per_class, roi_size, seed + len(train))
+    return voxel_recalls(trained, tested, k=k, strength=strength)
+
+
+def voxel_recalls(
+    trained: tuple[Tensor, Tensor], tested: tuple[Tensor, Tensor], *, k: int = 5, strength: float = 0.01
+) -> dict[str, float]:
+    """Return what :func:`voxel_probe` does, of vectors (N, D) and classes (N,) of voxels on both sides.
+
+    Raises:
+        ValueError: when a part has no labeled voxel of two classes.
+    """
+    (train_x, train_y), (test_x, test_y) = trained, tested
     if len(train_y.unique()) < 2 or len(test_y) == 0:
         raise ValueError("A voxel probe needs labeled voxels of at least two classes to learn and some to test.")
     mean, std = train_x.mean(0), train_x.std(0).clamp_min(1e-6)
@@ -138,4 +150,4 @@ def _part(
     return torch.cat(vectors), torch.cat(classes)
 
 
-__all__ = ["draw_points", "voxel_features", "voxel_probe"]
+__all__ = ["draw_points", "voxel_features", "voxel_probe", "voxel_recalls"]

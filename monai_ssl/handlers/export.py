@@ -94,12 +94,13 @@ class Export:
 
     def __call__(self, trainer: SSLTrainer) -> None:
         """Write all files; of a method that processes share, all must call it, and the first writes."""
-        parts: dict[str, tuple[str, ...]] = {_UNET: ("encoder", "decoder"), _ENCODER: ("encoder",)}
-        if trainer.method.decoder is None:
-            del parts[_UNET]
-        weights = {name: collect_weights(trainer.method, kept) for name, kept in parts.items()}
-        method, encoder = whole_state(trainer.method), trainer.method.encoder
-        plain = gathered(encoder.own_state(trainer.method.decoder)) if isinstance(encoder, MonaiEncoder) else None
+        encoder, decoder = trainer.method.encoder, trainer.method.decoder
+        # once: of a method that processes share, each tensor is sent around
+        network = collect_weights(trainer.method, ("encoder",) if decoder is None else ("encoder", "decoder"))
+        weights = {} if decoder is None else {_UNET: network}
+        weights[_ENCODER] = {name: tensor for name, tensor in network.items() if name.startswith("encoder.")}
+        method = whole_state(trainer.method)
+        plain = gathered(encoder.own_state(decoder)) if isinstance(encoder, MonaiEncoder) else None
         if idist.get_rank() != 0:
             return
         card = self._card(trainer)

@@ -46,7 +46,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def ranks(folder):
     checkpointed(folder / "one", 2)
-    (folder / "found").mkdir()
     return both(on_a_rank, folder / "found", folder)
 
 

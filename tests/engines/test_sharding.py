@@ -76,7 +76,6 @@ def folder(tmp_path_factory):
 def ranks(folder):
     torch.save(built("simmim").state_dict(), folder / "start.pt")
     trained("mae_vit", batches("mae_vit"), 2, [Checkpoint(folder / "one")])
-    (folder / "found").mkdir()
     return both(on_a_rank, folder / "found", folder)
 
 

@@ -35,6 +35,7 @@ def _start(rank: int, folder: Path, function: Callable[..., Any], arguments: tup
 
 def both(function: Callable[..., Any], folder: Path, *arguments: Any) -> list[Any]:
     """What ``function(rank, *arguments)`` of a test module returns on rank 0 and on rank 1; they talk by gloo."""
+    folder.mkdir(exist_ok=True)
     mp.spawn(_start, (folder, function, arguments), nprocs=2)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
