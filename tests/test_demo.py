@@ -25,6 +25,15 @@ def test_the_patient_asked_about_is_left_out_of_the_store_and_is_not_the_one_tha
     assert all((tmp_path / case[key]).is_file() for case in cases.values() for key in ("image", "label"))
 
 
+def test_the_preview_shows_the_windows_that_are_trained_on(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(demo, "run", lambda *words: said.append(list(map(str, words))))
+    monkeypatch.setattr(demo, "run_together", lambda commands: said.extend(list(map(str, c)) for c, _ in commands))
+    demo.pretrain("simclr", tmp_path, tmp_path / "store")
+    windows = [{word: words[at + 1] for at, word in enumerate(words) if "size" in word} for words in said]
+    assert len(windows) == 1 + len(demo.SEEDS) and windows[0] and all(of == windows[0] for of in windows)
+
+
 @pytest.mark.parametrize(
     ("pretrained", "tuned", "told"),
     [

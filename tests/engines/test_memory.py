@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from monai_ssl.engines.memory import LiveBytes, step_memory
-from monai_ssl.methods import MAE, SimCLR
+from monai_ssl.methods import C2L, MAE, SimCLR
 from monai_ssl.networks import ConvEncoder, ResidualEncoder, RestorationUNet
 
 
@@ -89,3 +89,24 @@ def test_what_an_optimizer_keeps_lives_beside_the_activations_of_the_next_step()
     trainer.optimizers = {"losses": torch.optim.SGD(trained, 0.01)}
     alone = step_memory(trainer, batch, amp=False)
     assert with_momentum - alone == pytest.approx(2 * sum(p.nbytes for p in trained), rel=0.01)
+
+
+def step_of(method):
+    trained = [p for p in method.parameters() if p.requires_grad]
+    optimizers = {"losses": torch.optim.SGD(trained, 0.01)}
+    return SimpleNamespace(method=method, optimizers=optimizers, accumulation_steps=1)
+
+
+def test_a_method_that_draws_on_the_cpu_is_counted():
+    trainer = step_of(C2L(ConvEncoder(widths=(4, 8)), dim=4, queue_size=64))
+    assert step_memory(trainer, contrast()[1], amp=False) > held(trainer, {})
+
+
+class Reads(SimCLR):
+    def losses(self, batch):
+        return super().losses(batch) if batch["view1"].mean().item() > 0 else {}
+
+
+def test_a_method_that_reads_values_back_is_named():
+    with pytest.raises(ValueError, match=r"The memory of Reads cannot be told without values"):
+        step_memory(step_of(Reads(ConvEncoder(widths=(4, 8)))), contrast()[1], amp=False)

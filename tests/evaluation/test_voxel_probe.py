@@ -42,6 +42,12 @@ def patient(seed, shape=(24, 20, 18)):
     return 0.3 * label[None] + 0.05 * torch.randn((1, *shape), generator=g), label
 
 
+def test_it_is_the_test_patients_that_are_asked_about():
+    renamed = [(image, (label + 1) % 3) for image, label in (patient(5), patient(6))]
+    result = voxel_probe(Pyramid(), [patient(1)], renamed, points_per_class=50, roi_size=(16, 12, 10))
+    assert result["linear/macro"] < 0.1 and result["knn/macro"] < 0.1
+
+
 @pytest.mark.parametrize("roi", [(8, 8, 8), (16, 12, 10), (32, 32, 32)])
 def test_features_are_read_where_the_voxel_is(roi):
     image = coordinates((20, 17, 11))
