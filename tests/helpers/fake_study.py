@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from fabricated_study import cell, result
+from safetensors.numpy import save_file
 
 from monai_ssl.study.execution import execute
 from monai_ssl.study.folder import StudyFolder
@@ -36,7 +38,7 @@ def work(job, folder, aside):
         with steps.open("a") as out:
             out.write(".")
     if isinstance(job, PretrainingJob):
-        aside.encoder.touch()
+        save_file({"weight": np.zeros(1)}, aside.encoder)
     return {"score": int(hashlib.sha256(job.key.encode()).hexdigest()[:6], 16) / 2**24}
 
 
