@@ -44,6 +44,10 @@ class AnotherRunError(ValueError):
     """A checkpoint is that of another run than the one that was to continue it."""
 
 
+class ScanError(ValueError):
+    """A scan of a store is missing, cut short or damaged."""
+
+
 def explain_mistakes() -> None:
     """Under ``python -m monai.bundle``, print the sentence of our own errors instead of MONAI's chain of traces.
 

@@ -3,11 +3,14 @@
 import shutil
 
 import pytest
+import torch
 from ignite.engine import Events
 from method_cases import BUNDLES, empty_database, parsed, small
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
+from monai_ssl.data import PretrainingScans
+from monai_ssl.errors import ScanError, sentence_of
 from monai_ssl.handlers import StartFrom
 from monai_ssl.samples.phantom import phantom_xray
 from monai_ssl.store.prepare import PrepareOptions, prepare
@@ -77,6 +80,21 @@ def test_the_pictures_of_a_continued_run_show_the_batch_of_its_beginning(store, 
     trainer_of(store, tmp_path, resume=True).run()
     sheets = [(folder / "pictures" / "epoch_0002.png").read_bytes() for folder in (tmp_path, finished)]
     assert sheets[0] == sheets[1]
+
+
+def test_a_missing_validation_scan_ends_the_run_and_its_continuation_has_the_same_best(store, tmp_path):
+    copied = shutil.copytree(store, tmp_path / "store")
+    scan = PretrainingScans(copied, tmp_path / "scans", 2, validation=0.34).validation[0]
+    away = scan.path.rename(tmp_path / "away.npy")
+    with pytest.raises(ScanError, match=f"Scan {scan.key} of the store cannot be opened") as caught:
+        trainer_of(copied, tmp_path / "run", validation=0.34).run()
+    assert "--resume true" in sentence_of(caught.value)
+    away.rename(scan.path)
+    trainer_of(copied, tmp_path / "run", validation=0.34, resume=True).run()
+    trainer_of(copied, tmp_path / "alone", validation=0.34).run()
+    continued, alone = (torch.load(tmp_path / run / "best.pt", weights_only=True) for run in ("run", "alone"))
+    assert continued["best"] == alone["best"]
+    assert all(value.equal(alone["method"][name]) for name, value in continued["method"].items())
 
 
 def test_another_run_is_refused_and_leaves_no_trace(store, run, tmp_path):

@@ -18,6 +18,7 @@ class Guard:
 
     Args:
         name: of the monitor, as a user knows it.
+        ends: kinds of exceptions that end the run all the same.
 
     >>> from types import SimpleNamespace
     >>> engine = SimpleNamespace(state=SimpleNamespace(iteration=7))
@@ -26,8 +27,9 @@ class Guard:
     (None, True, 'drawn')
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, ends: tuple[type[Exception], ...] = ()) -> None:
         self.name = name
+        self.ends = ends
         self.failed = False
         """Whether a call has raised."""
 
@@ -35,6 +37,8 @@ class Guard:
         """Return what ``look`` returns, ``None`` when it raises."""
         try:
             return look()
+        except self.ends:
+            raise
         except Exception as error:  # whatever a monitor stumbles over
             if not self.failed:
                 logger.warning(

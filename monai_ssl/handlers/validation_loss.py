@@ -12,6 +12,7 @@ import torch
 from ignite.engine import Events
 
 from monai_ssl.engines.randomness import seed_iteration
+from monai_ssl.errors import ScanError
 from monai_ssl.handlers.guard import Guard
 from monai_ssl.handlers.preserving_state import preserving_state
 from monai_ssl.handlers.running_mean import RunningMeans
@@ -28,7 +29,8 @@ class ValidationLoss:
     training was started or resumed. Views and the method draw the same random numbers every time, so values of
     different epochs compare; nothing of the method or its generators is changed. Under distributed training every
     rank sees its own loader, and the mean of all is taken. An evaluation that fails does not end the run: a warning
-    says so once, and the epoch has no such metrics.
+    says so once, and the epoch has no such metrics. A scan that cannot be read ends it, as in training: until it is
+    back, no checkpoint can be chosen.
 
     Args:
         loader: batches of validation samples, the same ones each time it is iterated.
@@ -39,6 +41,7 @@ class ValidationLoss:
 
     Raises:
         ValueError: when ``every`` is below 1; in training, when the loader has no batch.
+        ScanError: in training, when a validation scan of the store is missing, cut short or damaged.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class ValidationLoss:
         self.batches = batches
         self.seed = seed
         self.best = float("inf")
-        self._guard = Guard("ValidationLoss")
+        self._guard = Guard("ValidationLoss", ends=(ScanError,))
 
     def attach(self, engine: SSLTrainer) -> None:
         """Evaluate at the end of epochs."""

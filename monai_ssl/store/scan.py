@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_ssl.errors import ScanError
 from monai_ssl.store.array_maps import ArrayFiles, array_map
 from monai_ssl.store.body_box import Box
 from monai_ssl.store.intensity import Intensity
@@ -131,15 +132,15 @@ class Scan:
         """Return a window, as a view of the memory map where there is one.
 
         Raises:
-            ValueError: when the array cannot be had or opened, its file was cut short, or it cannot be decoded.
+            ScanError: when the array cannot be had or opened, its file was cut short, or it cannot be decoded.
         """
         try:
             array = array_map(self.path, self.shape, self.dtype, self.size, lambda: self.files.get(self._record))
             return array[slices]
         except FileNotFoundError as error:
-            raise ValueError(self._problem(f"cannot be opened ({error})")) from error
+            raise ScanError(self._problem(f"cannot be opened ({error})")) from error
         except (ValueError, RuntimeError) as error:
-            raise ValueError(self._problem(str(error))) from error
+            raise ScanError(self._problem(str(error))) from error
 
     def _problem(self, problem: str) -> str:
         return f"Scan {self.key} of the store {problem}: {self.files.advice}, then continue with `--resume true`."
