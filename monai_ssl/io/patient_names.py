@@ -20,6 +20,10 @@ KNOWN: tuple[tuple[str, str], ...] = (
     ("Decathlon", r"((?:BRATS|hippocampus|spleen|colon|hepaticvessel|la|liver|lung|pancreas|prostate)_\d{1,4})"),
     ("TCIA", r"(?:^|.*_)(TCGA-[0-9A-Z]{2}-[0-9A-Z]{4}|P_\d{5})"),
     ("ADNI", r"(?:^|.*_)(\d{3}_S_\d{4,5})"),
+    ("Kermany", r"(?:CNV|DME|DRUSEN|NORMAL|BACTERIA|VIRUS)-(\d{4,})-\d+"),
+    ("Kermany", r"(person\d+)_(?:bacteria|virus)_\d+"),
+    ("Kermany", r"(?:NORMAL\d-)?(IM-\d{4})-\d{4}"),
+    ("INbreast", r"\d{8}_([0-9a-f]{16})_MG"),
     ("ISBI 2015", r"((?:training|test)\d{2})_\d{2}_[a-z0-9]+_pp"),
     ("CT-RATE", r"((?:train|valid)_\d+)_[a-z]_\d+"),
 )

@@ -55,6 +55,22 @@ LAYOUTS = {
     "spelling": [(f"{s}_t{i}.nii.gz", p) for p in range(6) for i, s in enumerate((f"Pat{p}", f"pat{p:03d}"))],
     "numbered folders of series": [(f"scan{p}/{s}.nii.gz", p) for p in range(6) for s in ("t1", "brain_mask")],
     "only series": [(f"{s}.nii.gz", 0) for s in ("t1", "T2", "flair")],
+    "Kermany, radiographs": [
+        (f"train/{c}/{name}.jpeg", p)
+        for p in range(30)
+        for s in (1, 2)
+        for c, name in (("PNEUMONIA", f"person{p}_bacteria_{p * 2 + s}"), ("PNEUMONIA", f"person{p}_virus_{p + s}"))
+    ]
+    + [(f"train/NORMAL/IM-{p:04d}-000{s}.jpeg", ("IM", p)) for p in range(30) for s in (1, 2)]
+    + [(f"train/NORMAL/NORMAL2-IM-{p:04d}-000{s}.jpeg", p) for p in range(30, 60) for s in (1, 2)],
+    "Kermany, retinas": [
+        (f"train/{c}/{c}-{1016000 + p}-{s}.jpeg", p) for p in range(30) for c in ("CNV", "DME") for s in (1, 2)
+    ],
+    "INbreast": [
+        (f"{20586908 + 9 * p + s}_{p + 7919:016x}_MG_{v}_ANON.png", p)
+        for p in range(9)
+        for s, v in enumerate(("R_CC", "L_ML"))
+    ],
     "ISBI": [(f"training0{p}/preprocessed/training0{p}_0{s}_t2_pp.nii", p) for p in range(5) for s in (1, 2)],
     "letter and number": [(f"b{p}_{s}.nii.gz", p) for p in range(11, 20) for s in ("t1", "t2")],
     "folders of letter and number": [(f"b{p}/{s}.nii.gz", p) for p in range(11, 20) for s in ("t1", "t2")],
