@@ -50,3 +50,12 @@ def test_data_that_is_laid_out_in_another_way_is_named(data, capsys):
     (root / "empty").mkdir(exist_ok=True)
     assert main(["study", str(copy), "--dry-run", "--tasks#LiTS#dataset_dir", "data/empty"]) == 1
     assert "task LiTS CANNOT START" in capsys.readouterr().out
+
+
+def test_the_page_counts_what_each_file_asks():
+    rows = re.findall(r"^\| `(\w+\.json)` \|.*\| ([\d x]+) \|$", (STUDIES / "README.md").read_text(), re.MULTILINE)
+    assert {name for name, _ in rows} == {path.name for path in STUDIES.glob("*.json")}
+    for name, counts in rows:
+        study = json.loads((STUDIES / name).read_text())
+        axes = study["pretraining"], study["tasks"], study["labels"], study["seeds"]
+        assert counts == " x ".join(str(len(axis)) for axis in axes), name
