@@ -10,6 +10,7 @@ memory (`Private_Clean` + `Private_Dirty` of Linux), which other processes do no
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -28,7 +29,7 @@ def write_store(folder: Path, scans: int) -> None:
     """Write a store of so many scans of 16 x 16 x 16 voxels."""
     from monai_ssl.samples.phantom import write_phantom_cohort
     from monai_ssl.store import PrepareOptions, prepare
-    from monai_ssl.store.layout import array_path
+    from monai_ssl.store.layout import array_path, folder_of
     from monai_ssl.store.manifest import read_manifest
     from monai_ssl.store.records import write_manifest
 
@@ -40,9 +41,12 @@ def write_store(folder: Path, scans: int) -> None:
         if number % _LINKS == 0:
             base = folder / f"array{number}.npy"
             base.write_bytes(source.read_bytes())
-        key = f"{number:016x}"
-        os.link(base, array_path(folder / "store", {"key": key}))
-        records.append({**record, "key": key, "patient": f"{number // 3:012x}", "content": f"{number:064x}"})
+        key = hashlib.sha256(str(number).encode()).hexdigest()[:16]
+        own = {"key": key, "folder": folder_of(key), "patient": f"{number // 3:012x}", "content": f"{number:064x}"}
+        records.append({**record, **own})
+        link = array_path(folder / "store", records[-1])
+        link.parent.mkdir(exist_ok=True)
+        os.link(base, link)
     write_manifest(folder / "store", options, records)
 
 

@@ -27,11 +27,43 @@ SOURCES, REPORT = "sources.json", "report.json"
 
 def array_path(store: Path, record: Mapping[str, Any]) -> Path:
     """Return the file of a scan's array, by the scan's record."""
-    return store / SCANS / f"{record['key']}{'.b2nd' if record.get('compression') == BLOSC2 else '.npy'}"
+    ending = ".b2nd" if record.get("compression") == BLOSC2 else ".npy"
+    return store / SCANS / record.get("folder", "") / f"{record['key']}{ending}"
 
 
-def record_path(store: Path, key: str) -> Path:
-    return store / SCANS / f"{key}.json"
+def record_path(store: Path, record: Mapping[str, Any]) -> Path:
+    """Return the file of a scan's record, which lies beside its array."""
+    return store / SCANS / record.get("folder", "") / f"{record['key']}.json"
+
+
+def folder_of(key: str) -> str:
+    """Return the folder in ``scans`` of a new scan: the first two digits of its key, so that 256 share them all.
+
+    >>> folder_of("3fa0c5d1e2b4a697")
+    '3f'
+    """
+    return key[:2]
+
+
+def place_of_new(store: Path, key: str) -> dict[str, str]:
+    """Return what the record of a scan says of its place, before its array is written.
+
+    In stores of earlier versions all lay in ``scans`` itself. What lies there is mended there, since runs may be
+    reading it; whatever else is new gets a folder.
+    """
+    there = any((store / SCANS / f"{key}{ending}").exists() for ending in (".json", ".npy", ".b2nd"))
+    return {} if there else {"folder": folder_of(key)}
+
+
+def possible_records(store: Path, key: str) -> list[Path]:
+    """Return where the record of a scan may lie."""
+    return [record_path(store, {"key": key, "folder": folder}) for folder in (folder_of(key), "")]
+
+
+def scan_folders(store: Path) -> list[Path]:
+    """Return the folders that hold scans."""
+    scans = store / SCANS
+    return [scans, *sorted(path for path in scans.iterdir() if path.is_dir())]
 
 
 def create_store(store: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from monai_ssl.files import read_json
 from monai_ssl.store.compressed import BLOSC2
-from monai_ssl.store.layout import FORMAT, MANIFEST
+from monai_ssl.store.layout import FORMAT, MANIFEST, folder_of
 from monai_ssl.store.statistics import PERCENTILES
 
 _KEY = re.compile(r"[0-9a-zA-Z_][0-9a-zA-Z_-]{0,79}")
@@ -84,6 +84,7 @@ def record_problem(record: Any) -> str | None:
         **{name: not _is_named(record, name, known) for name, known in _PLACE.items()},
         "offset": "shard" in record and not _is_size(record.get("offset")),
         "compression": record.get("compression") not in _COMPRESSIONS,
+        "folder": record.get("folder", "") not in ("", folder_of(key)),
         **{name: not isinstance(record.get(name), str) for name in _TEXTS},
         **{name: not _is_hash(record.get(name, "0")) for name in _HASHES},
         **{name: record.get(name) not in known for name, known in _BASES.items()},

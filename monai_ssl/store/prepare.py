@@ -36,12 +36,12 @@ from monai_ssl.store.layout import (
     MANIFEST,
     PRIVATE,
     REPORT,
-    SCANS,
     SOURCES,
     create_store,
     locked,
     pseudonym,
     record_path,
+    scan_folders,
     source_key,
     source_names,
     store_secret,
@@ -86,7 +86,7 @@ def prepare(src: str | Path, store: str | Path, options: PrepareOptions | None =
     create_store(store)
     with locked(store, shared=options.shard is not None):
         if options.shard is None:
-            sweep(store, store / SCANS, store / PRIVATE)
+            sweep(store, *scan_folders(store), store / PRIVATE)
         return _Preparation(src, store, options, found).run()
 
 
@@ -252,7 +252,7 @@ class _Preparation:
         return ", ".join((now.get(key) or known.get(key) or [key])[0] for key in keys)
 
     def _write(self, record: dict[str, Any]) -> None:
-        write_json(record_path(self.store, record["key"]), record)
+        write_json(record_path(self.store, record), record)
         self.records[record["key"]] = record
 
     def _pseudonym(self, name: str) -> str:

@@ -71,7 +71,7 @@ def test_volumes_of_a_file_are_a_visit_and_stores_prepared_before_learn_their_se
     save(g.random((12, 10, 9, 3), np.float32), tmp_path / "raw/case1.nii.gz")
     (visit,) = Visits(prepared(tmp_path, four_d="split").select())
     assert len(visit.scans) == 3
-    for record in (tmp_path / "store/scans").glob("*.json"):
+    for record in (tmp_path / "store/scans").glob("*/*.json"):
         text = record.read_text()
         assert '"session"' in text
 

@@ -56,6 +56,9 @@ def test_a_key_cannot_lead_out_of_the_store(store, key):
         ("patient", None),
         ("modality_from", "a guess"),
         ("patient_from", []),
+        ("folder", "../.."),
+        ("folder", "zz"),
+        ("folder", None),
     ],
 )
 def test_forged_entries_are_named(store, entry, value):
@@ -99,7 +102,7 @@ def test_an_array_that_is_a_program_is_not_run(store, tmp_path):
 
 def test_a_record_under_the_name_of_another_scan_is_not_taken_for_its_own(store):
     wanted = {scan.key: scan.raw() for scan in Store(store)}
-    one, two = sorted((store / "scans").glob("*.json"))
+    one, two = sorted((store / "scans").glob("*/*.json"))
     two.write_bytes(one.read_bytes())
     report = prepare(store.parent / SRC, store, HERE)
     assert not report.failed and report.prepared == [two.stem]
@@ -111,7 +114,7 @@ def test_a_record_under_the_name_of_another_scan_is_not_taken_for_its_own(store)
 @pytest.mark.parametrize("content", ["", "{", "[1]", "null", '{"scans": NaN}', "\udcff", "[" * 5000])
 def test_preparing_again_mends_a_damaged_store(store, name, content):
     wanted = [scan.raw() for scan in Store(store)]
-    path = next((store / "scans").glob("*.json")) if name == "record" else store / name
+    path = next((store / "scans").glob("*/*.json")) if name == "record" else store / name
     path.write_bytes(content.encode(errors="surrogateescape"))
     report = prepare(store.parent / SRC, store, HERE)
     assert not report.failed and report.scans == 2

@@ -14,6 +14,7 @@ from monai_ssl.io.session_hints import Session
 from monai_ssl.samples.phantom import phantom_ct
 from monai_ssl.store import PrepareOptions, Store, inspect_store, prepare, save_split, split_by_patient
 from monai_ssl.store.content import NEAR, content_of, difference
+from monai_ssl.store.layout import record_path
 from monai_ssl.store.patients import settled
 
 CONTENTS = (("k1", "1"), ("k2-0", "2"), ("k2-1", "2"), ("k3", "3"))
@@ -60,7 +61,7 @@ def test_a_split_that_the_store_cannot_know_is_refused(tmp_path):
     manifest = json.loads((second.path / "manifest.json").read_text())
     for record in manifest["scans"]:
         del record["content"], record["look"]
-        (second.path / "scans" / f"{record['key']}.json").write_text(json.dumps(record))
+        record_path(second.path, record).write_text(json.dumps(record))
     (second.path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ValueError, match="prepare SRC STORE` again"):
         PretrainingScans(second.path, tmp_path, 3, validation=0, exclude=path)

@@ -81,7 +81,7 @@ def test_again_only_what_is_new(tmp_path, monkeypatch):
     for i in range(3):
         nifti(src / f"p{i}.nii.gz", ct(i))
     prepare(src, store, HERE)
-    before = {path: path.stat().st_mtime_ns for path in (store / "scans").iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in (store / "scans").glob("*/*")}
     nifti(src / "p3.nii.gz", ct(3))
     hashed = []
     real = convert_module.content_hash
@@ -170,7 +170,7 @@ def test_four_d_is_split_on_request(tmp_path):
     assert len(first.prepared) == 3 and first.patients == 1
     again = prepare(tmp_path / "src", tmp_path / "store", options)
     assert again.already == 3 and again.scans == 3
-    (tmp_path / "store" / "scans" / f"{first.prepared[1]}.npy").unlink()
+    Store(tmp_path / "store")[1].path.unlink()
     assert len(prepare(tmp_path / "src", tmp_path / "store", options).prepared) == 3
 
 
@@ -266,14 +266,15 @@ def test_a_damaged_store_is_repaired(tmp_path):
         nifti(tmp_path / "src" / f"{i}.nii.gz", ct(i))
     first = prepare(tmp_path / "src", tmp_path / "store", HERE)
     before = manifest(tmp_path / "store")
-    scans = tmp_path / "store" / "scans"
-    cut(scans / f"{first.prepared[0]}.npy")
-    (scans / f"{first.prepared[1]}.json").unlink()
+    one, two, _ = (scan.path for scan in Store(tmp_path / "store"))
+    cut(one)
+    two.with_suffix(".json").unlink()
     (tmp_path / "store" / "manifest.json").unlink()
-    (scans / ".aside-1-x.npy").write_text("half")
+    for folder in (one.parent, one.parents[1]):
+        (folder / ".aside-1-x.npy").write_text("half")
     again = prepare(tmp_path / "src", tmp_path / "store", HERE)
     assert again.prepared == first.prepared[:2] and again.already == 1
-    assert manifest(tmp_path / "store") == before and not list(scans.glob(".*"))
+    assert manifest(tmp_path / "store") == before and not list(one.parents[1].rglob(".*"))
 
 
 def test_a_store_inside_the_source_is_not_prepared_into_itself(tmp_path):
@@ -309,7 +310,7 @@ def several(src):
 
 
 def content_of_store(store):
-    kept = [*(store / "scans").iterdir(), store / "manifest.json"]
+    kept = [*(store / "scans").glob("*/*"), store / "manifest.json"]
     kept += [store / "private" / name for name in ("hashes.json", "sources.json", "secret")]
     return {path.relative_to(store).as_posix(): path.read_bytes() for path in kept}
 
@@ -496,7 +497,7 @@ def test_killed_and_run_again_gives_the_same_store(tmp_path):
     (killed / "private" / "secret").write_bytes((tmp_path / "whole" / "private" / "secret").read_bytes())
     process = subprocess.Popen([*command, str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while len(list((killed / "scans").glob("[!.]*.json"))) < 6:
+    while len(list((killed / "scans").glob("*/[!.]*.json"))) < 6:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.005)
     family = descendants(process.pid)
@@ -506,17 +507,17 @@ def test_killed_and_run_again_gives_the_same_store(tmp_path):
     while any(running(pid) for pid in family):
         assert time.monotonic() < deadline, "workers outlive the process that they work for"
         time.sleep(0.01)
-    done = len(list((killed / "scans").glob("[!.]*.json")))
+    done = len(list((killed / "scans").glob("*/[!.]*.json")))
     assert 6 <= done < 24
-    for record in (killed / "scans").glob("[!.]*.json"):
+    for record in (killed / "scans").glob("*/[!.]*.json"):
         json.loads(record.read_text())
         assert np.load(record.with_suffix(".npy"), mmap_mode="r").shape == (1, 64, 64, 48)
     again = subprocess.run([*command, str(killed)], check=True, capture_output=True)
     report = json.loads(again.stdout)
     assert report["already"] >= done and report["already"] + len(report["prepared"]) == 24
     assert manifest(killed) == manifest(tmp_path / "whole")
-    for path in (tmp_path / "whole" / "scans").glob("*.npy"):
-        assert path.read_bytes() == (killed / "scans" / path.name).read_bytes()
+    for path in (tmp_path / "whole" / "scans").glob("*/*"):
+        assert path.read_bytes() == (killed / "scans" / path.parent.name / path.name).read_bytes()
 
 
 @pytest.mark.slow

@@ -123,7 +123,7 @@ def trained_on(study, folder, ready):
 def left_in(options, root):
     """Hashes of the files that a pre-training sees."""
     scans = PretrainingScans(options["dataset_dir"], root, 3, validation=0, exclude=options["exclude"])
-    sources = {json.loads(p.read_text())["source_hash"] for p in Path(options["dataset_dir"]).glob("scans/*.json")}
+    sources = {json.loads(p.read_text())["source_hash"] for p in Path(options["dataset_dir"]).glob("scans/*/*.json")}
     kept = {scan.key for scan in scans.train}
     records = json.loads((Path(options["dataset_dir"]) / "manifest.json").read_text())["scans"]
     assert sources

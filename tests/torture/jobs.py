@@ -70,7 +70,7 @@ class Prepare:
 
     def result(self, place: Path) -> Any:
         manifest = json.loads((place / "out" / "manifest.json").read_text())
-        arrays = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in (place / "out" / "scans").glob("*.npy")}
+        arrays = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in (place / "out" / "scans").rglob("*.npy")}
         return manifest, arrays
 
     def data(self, place: Path) -> list[Path]:
@@ -109,7 +109,7 @@ class Pretrain:
         return _plain({**whole, "encoder": encoder, "model": torch.load(place / "out" / "model.pt", weights_only=True)})
 
     def data(self, place: Path) -> list[Path]:
-        return sorted((place / "source" / "scans").glob("*.npy"))
+        return sorted((place / "source" / "scans").rglob("*.npy"))
 
     def lost(self, place: Path) -> str | None:
         return lost_iterations(place)

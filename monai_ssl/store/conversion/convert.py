@@ -14,7 +14,15 @@ from monai_ssl.io.discovery import Source
 from monai_ssl.io.volume import ReadError
 from monai_ssl.store.conform import conform
 from monai_ssl.store.content import content_of
-from monai_ssl.store.layout import FORMAT, SCANS, array_path, record_path, source_key, write_array
+from monai_ssl.store.layout import (
+    FORMAT,
+    array_path,
+    place_of_new,
+    possible_records,
+    scan_folders,
+    source_key,
+    write_array,
+)
 from monai_ssl.store.manifest import record_problem
 from monai_ssl.store.selection import holds_labels
 
@@ -117,7 +125,7 @@ def finished(store: Path, key: str) -> list[dict[str, Any]]:
 
 def all_records(store: Path) -> dict[str, dict[str, Any]]:
     """Read the records of every scan that is wholly there."""
-    keys = {source_key(path.stem) for path in (store / SCANS).glob("*.json")}
+    keys = {source_key(path.stem) for folder in scan_folders(store) for path in folder.glob("*.json")}
     return {record["key"]: record for key in sorted(keys) for record in finished(store, key)}
 
 
@@ -128,14 +136,17 @@ def is_complete(records: Sequence[Mapping[str, Any]]) -> bool:
 
 def _record(store: Path, key: str) -> dict[str, Any] | None:
     """Return the record of a scan if it and the array are whole; what is damaged is made again."""
-    try:
-        record = read_json(record_path(store, key))
-    except ValueError:
-        return None
-    if record_problem(record) or record["key"] != key:
-        return None
-    path = array_path(store, record)
-    return record if path.exists() and path.stat().st_size == record["bytes"] else None
+    for place in possible_records(store, key):
+        try:
+            record: dict[str, Any] | None = read_json(place)
+        except ValueError:
+            continue
+        if record is None or record_problem(record) or record["key"] != key:
+            continue
+        path = array_path(store, record)
+        if path.exists() and path.stat().st_size == record["bytes"]:
+            return record
+    return None
 
 
 def _convert(conversion: Conversion, content: str, key: str) -> Converted:
@@ -150,7 +161,8 @@ def _convert(conversion: Conversion, content: str, key: str) -> Converted:
             raise ReadError("looks like a label map by its values; --include GLOB prepares it nevertheless")
         array, record = conform(volume, options["modality"], options["spacing"])
         own = key if len(volumes) == 1 else f"{key}-{part}"
-        record = {"key": own, "parts": len(volumes), "source_hash": content, **record}
+        place = place_of_new(conversion.store, own)
+        record = {"key": own, **place, "parts": len(volumes), "source_hash": content, **record}
         if conversion.compression:
             record["compression"] = conversion.compression
         path = array_path(conversion.store, record)

@@ -78,7 +78,9 @@ def upload(store: str | Path, target: str | Path, shard_size: int = 10**9) -> Up
             for record, offset, sha256 in zip(shard, offsets(shard), hashes, strict=True):
                 placed.append({**record, "shard": name, "offset": offset, "sha256": sha256})
             bar.update(sum(record["bytes"] for record in shard))
-    content = json.dumps({"format": FORMAT, "options": options, "scans": placed}, allow_nan=False).encode()
+    # folders of the store mean nothing there
+    scans = [{name: value for name, value in record.items() if name != "folder"} for record in placed]
+    content = json.dumps({"format": FORMAT, "options": options, "scans": scans}, allow_nan=False).encode()
     manifest = hashlib.sha256(content).hexdigest()
     _write(manifest_path(root, manifest), content)
     _write(f"{root}/{HEAD}", head_text(manifest))
