@@ -116,7 +116,7 @@ def _hounsfield(array: np.ndarray, notes: list[str]) -> np.ndarray:
     if low >= 0:
         notes.append("no value below 0 HU: perhaps stored without its offset of -1024")
     if array.dtype == np.int16:
-        return array.clip(*HU_RANGE)
+        return array if HU_RANGE[0] <= low and high <= HU_RANGE[1] else array.clip(*HU_RANGE)
     return np.rint(array.clip(*HU_RANGE)).astype(np.int16)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from monai_ssl.store.statistics import slabs
 
 T = TypeVar("T")
 _LEVELS = 1 << 16
@@ -38,14 +40,14 @@ def content_of(array: NDArray[Any]) -> dict[str, str]:
     if len(array) > 1 and all(np.array_equal(array[0], channel) for channel in array[1:]):
         # a gray picture that was saved in color
         array = array[:1]
-    levels, scale = _levels(array)
-    digest = hashlib.sha256(repr((sorted(array.shape[1:]), scale)).encode())
-    for channel in levels:
-        counts = sum(np.bincount(part.ravel(), minlength=int(channel.max()) + 1) for part in channel)
-        digest.update(np.asarray(counts, "<i8").tobytes())
-        for profile in sorted(_profiles(channel)):
+    levels = _levels(array)
+    digest = hashlib.sha256(repr((sorted(array.shape[1:]), levels.scale)).encode())
+    for channel in levels.array:
+        counts, profiles = _sums(channel, levels)
+        digest.update(counts.astype("<i8").tobytes())
+        for profile in sorted(profiles):
             digest.update(profile)
-    return {"content": digest.hexdigest()[:32], "look": _look(levels[0])}
+    return {"content": digest.hexdigest()[:32], "look": _look(levels.array[0], levels)}
 
 
 def same_content(scans: Iterable[tuple[T, str]]) -> list[list[T]]:
@@ -67,44 +69,85 @@ def difference(look: str, other: str) -> float:
     return (a ^ b).bit_count() / (a | b).bit_count() if a and b and len(look) == len(other) else 1.0
 
 
-def _levels(array: NDArray[Any]) -> tuple[NDArray[np.uint16], tuple[str, str]]:
-    """Return the values as whole numbers from 0, and what these stand for."""
+class _Levels(NamedTuple):
+    """How values become whole numbers from 0: slab by slab, since memory of a scan's size costs more than all else.
+
+    Args:
+        array: of finite values.
+        clipped: whether the values are HU, of which those beyond the range of CT are padding and metal.
+        low: becomes 0.
+        step: between two numbers; 0 where the values are whole numbers themselves.
+        scale: what the numbers stand for.
+    """
+
+    array: NDArray[Any]
+    clipped: bool
+    low: float
+    step: float
+    scale: tuple[str, str]
+
+    def of(self, part: NDArray[Any]) -> NDArray[np.uint16]:
+        part = part.clip(*_HU_RANGE) if self.clipped else part
+        if self.step:
+            return np.rint((part.astype(np.float64) - self.low) * self.step).astype(np.uint16)
+        if part.dtype.kind == "f":
+            part = part.astype(np.int32)
+        # differences of 16 bits are right, whatever the bits above
+        return part.astype(np.uint16) - np.uint16(int(self.low) % _LEVELS)
+
+
+def _levels(array: NDArray[Any]) -> _Levels:
     if array.dtype.kind == "f":
         finite = np.isfinite(array)
         if not finite.all():
             array = np.where(finite, array, array[finite].min() if finite.any() else 0)
     low, high = float(array.min()), float(array.max())
     whole = array.dtype.kind in "iu" or all(np.array_equal(part, np.rint(part)) for part in array[0])
-    if whole and low <= _AIR:
-        array = array.clip(*_HU_RANGE)
-        low, high = float(array.min()), float(array.max())
+    clipped = whole and low <= _AIR
+    if clipped:
+        low, high = (min(max(end, _HU_RANGE[0]), _HU_RANGE[1]) for end in (low, high))
     if whole and high - low < _LEVELS:
-        return (array.astype(np.int32) - int(low)).astype(np.uint16), (f"{low:.0f}", "whole")
-    scaled = np.rint((array.astype(np.float64) - low) * ((_LEVELS - 1) / max(high - low, 1e-30)))
-    return scaled.astype(np.uint16), (f"{low:.3g}", f"{high:.3g}")
+        return _Levels(array, clipped, low, 0, (f"{low:.0f}", "whole"))
+    return _Levels(array, clipped, low, (_LEVELS - 1) / max(high - low, 1e-30), (f"{low:.3g}", f"{high:.3g}"))
 
 
-def _profiles(channel: NDArray[np.uint16]) -> list[bytes]:
-    """Return the sums over all but one axis, each in the direction that comes first."""
-    flat = channel.sum(0, dtype=np.int64)
-    rest = [flat.sum(tuple(set(range(flat.ndim)) - {axis})) for axis in range(flat.ndim)]
-    sums = [channel.sum(tuple(range(1, channel.ndim)), dtype=np.int64), *rest]
-    return [min(s.astype("<i8").tobytes(), s[::-1].astype("<i8").tobytes()) for s in sums]
+def _sums(channel: NDArray[Any], levels: _Levels) -> tuple[NDArray[np.int64], list[bytes]]:
+    """Return how often each level occurs, and the sums over all but one axis, in the direction that comes first."""
+    counts, along, across = np.zeros(_LEVELS, np.int64), [], np.zeros(channel.shape[1:], np.int64)
+    for slab in map(levels.of, slabs(channel)):
+        counts += np.bincount(slab.ravel(), minlength=_LEVELS)
+        along.append(slab.sum(tuple(range(1, slab.ndim)), dtype=np.int64))
+        across += slab.sum(0, dtype=np.int64)
+    rest = [across.sum(tuple(set(range(across.ndim)) - {axis})) for axis in range(across.ndim)]
+    sums = [np.concatenate(along), *rest]
+    profiles = [min(s.astype("<i8").tobytes(), s[::-1].astype("<i8").tobytes()) for s in sums]
+    return counts[: int(np.flatnonzero(counts)[-1]) + 1], profiles
 
 
-def _look(channel: NDArray[np.uint16]) -> str:
+def _look(channel: NDArray[Any], levels: _Levels) -> str:
     """Say of each cell of a grid whether it is brighter than all, and than the bright ones, on average."""
     step = tuple(slice(None, None, max(1, size // _VOXELS)) for size in channel.shape)
-    cells = channel[step].astype(np.float64)
+    cells: NDArray[Any] = levels.of(channel[step])
     for axis in range(cells.ndim):
-        size, count = cells.shape[axis], _CELLS[cells.ndim]
-        edges = np.linspace(0, size, count + 1)
-        # a mean between any two places, also between voxels: the integral, interpolated
-        total = np.concatenate([np.zeros_like(cells.take([0], axis)), cells.cumsum(axis)], axis)
-        below = np.floor(edges).astype(int).clip(0, size - 1)
-        part = (edges - below).reshape([-1 if other == axis else 1 for other in range(cells.ndim)])
-        at = total.take(below, axis) * (1 - part) + total.take(below + 1, axis) * part
-        cells = np.diff(at, axis=axis) * (count / size)
+        lines = np.moveaxis(cells, axis, 0)
+        cells = np.moveaxis(_means(lines, _CELLS[cells.ndim]), 0, axis)
     bright = cells > cells.mean()
     brightest = cells > (cells[bright].mean() if bright.any() else 0)
     return np.packbits([bright.ravel(), brightest.ravel()]).tobytes().hex()
+
+
+def _means(lines: NDArray[Any], count: int) -> NDArray[np.float64]:
+    """Return the means of ``count`` equal cells along the first axis; their borders may lie between two voxels.
+
+    They are differences of the integral at the borders, which is all of it that is kept.
+    """
+    borders = np.linspace(0, len(lines), count + 1)
+    below = np.floor(borders).astype(int).clip(0, len(lines) - 1)
+    total, done, integrals = np.zeros(lines.shape[1:]), 0, []
+    for place, part in zip(below, borders - below, strict=True):
+        for line in lines[done:place]:
+            total = total + line
+        done = place
+        integrals.append(total * (1 - part) + (total + lines[place]) * part)
+    means: NDArray[np.float64] = np.diff(integrals, axis=0) * (count / len(lines))
+    return means

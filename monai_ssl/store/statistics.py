@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 PERCENTILES = (0.5, 1.0, 50.0, 99.0, 99.5)
-OFFSET, _BINS = 32768, 32768 + 65536
+OFFSET, _VALUES = 32768, 65536
 """The histogram covers every int16 and uint16; its entry of that number counts zeros."""
+_AT_ONCE = 1 << 18
+"""Voxels, about, which a cache holds."""
 
 
 def intensity_statistics(array: np.ndarray, foreground_above: float | None) -> dict[str, float]:
@@ -28,13 +31,26 @@ def intensity_statistics(array: np.ndarray, foreground_above: float | None) -> d
 
 
 def histogram(array: np.ndarray) -> np.ndarray:
-    """Count each integer value; entry ``i`` counts the value ``i - 32768``."""
-    counts = np.zeros(_BINS, np.int64)
-    # slab by slab: bincount works on 64-bit copies, eight times an 8-bit scan
+    """Count each value of 8- or 16-bit integers (C, *spatial); entry ``i`` counts the value ``i - 32768``."""
+    counts = np.zeros(_VALUES, np.int64)
     for channel in array:
-        for slab in channel:
-            counts += np.bincount(slab.ravel().astype(np.int64) + OFFSET, minlength=_BINS)
-    return counts
+        for slab in slabs(channel):
+            flat = slab.ravel()
+            counts += np.bincount(flat.view(f"u{flat.itemsize}"), minlength=_VALUES)
+    whole = np.zeros(OFFSET + _VALUES, np.int64)
+    if array.dtype.kind == "i":
+        negative = 1 << (8 * array.itemsize - 1)
+        whole[OFFSET : OFFSET + negative] = counts[:negative]
+        whole[OFFSET - negative : OFFSET] = counts[negative : 2 * negative]
+    else:
+        whole[OFFSET:] = counts
+    return whole
+
+
+def slabs(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield an array in pieces along its first axis, so that what is computed of them needs no memory of its size."""
+    step = max(1, _AT_ONCE // array[0].size)
+    yield from (array[first : first + step] for first in range(0, len(array), step))
 
 
 def _of_histogram(counts: np.ndarray, foreground_above: float | None) -> dict[str, float]:
@@ -87,4 +103,4 @@ def _of_floats(array: np.ndarray, foreground_above: float | None) -> dict[str, f
     }
 
 
-__all__ = ["OFFSET", "PERCENTILES", "histogram", "intensity_statistics"]
+__all__ = ["OFFSET", "PERCENTILES", "histogram", "intensity_statistics", "slabs"]

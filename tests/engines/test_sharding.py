@@ -17,7 +17,7 @@ from monai_ssl.handlers import Checkpoint, Diagnostics, Export, Pictures, Probe,
 from monai_ssl.transfer.shards import own_part, whole_state
 from monai_ssl.transfer.weights_file import read_checkpoint, read_head
 
-ALIKE = ("mae_vit", "dinov2")
+ALIKE = ("mae_vit", "dinov2", "smit")
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 FACTS = {"data_fingerprint": "batches", "scans": 1, "patients": 1, "modality": "CT"}
 RECIPE = {"_target_": "monai_ssl.networks.VisionTransformer"}
@@ -53,6 +53,8 @@ def on_a_rank(rank, folder):
         data = [part(b, rank, 2) for b in batches(name)]
         for how in ("whole", "sharded"):
             found[f"{name} {how}"] = trained(name, data, sharded=how == "sharded")
+    data = [part(b, rank, 2) for b in batches("mae_vit")]
+    found["mae_vit recomputed"] = trained("mae_vit", data, sharded=True, checkpoint_activations=True)
     data = [part(b, rank, 2) for b in batches("simmim")]
     for how in ("whole", "sharded"):
         torch.manual_seed(0)
@@ -94,6 +96,12 @@ def test_what_is_learned_is_that_of_processes_that_hold_it_whole(name, ranks):
         assert_close(sharded["state"], whole["state"])
         assert_close(sharded["terms"], whole["terms"])
         assert any(not torch.allclose(start[key], value, **TOLERANCE) for key, value in sharded["state"].items())
+
+
+@pytest.mark.slow
+def test_activations_that_are_computed_again_change_nothing(ranks):
+    for rank in ranks:
+        assert_close(rank["mae_vit recomputed"]["state"], rank["mae_vit whole"]["state"])
 
 
 @pytest.mark.slow
@@ -180,6 +188,7 @@ def vit(**options):
         (lambda: methods.MAEViT(vit()), {"compile": True}, "`compile` was not tried"),
         (lambda: methods.MAEViT(vit()), {"scaler": True}, "float16 scales gradients"),
         (lambda: with_a_number(methods.MAEViT(vit())), {}, "parameters that are a single number"),
+        (lambda: without_blocks(methods.MAEViT(vit())), {}, "VisionTransformer names no `blocks`"),
     ],
 )
 def test_what_cannot_be_sharded_is_refused(method, options, sentence):
@@ -190,4 +199,9 @@ def test_what_cannot_be_sharded_is_refused(method, options, sentence):
 
 def with_a_number(method):
     method.temperature = nn.Parameter(torch.tensor(0.1))
+    return method
+
+
+def without_blocks(method):
+    method.encoder.blocks = ()
     return method

@@ -1,5 +1,6 @@
 """A split keeps its test patients out of any store, known by pseudonym or voxels, or it is refused."""
 
+import hashlib
 import json
 from itertools import combinations
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from monai_ssl.store.layout import record_path
 from monai_ssl.store.patients import settled
 
 CONTENTS = (("k1", "1"), ("k2-0", "2"), ("k2-1", "2"), ("k3", "3"))
+RAMP = np.arange(24 * 20 * 16).reshape(1, 24, 20, 16)
 HALVES = {"train": 0.5, "test": 0.5}
 
 
@@ -95,6 +97,19 @@ def test_the_same_values_at_other_places_are_another_scan():
     moved = scan.copy()
     moved[0, 0, 0, 0], moved[0, 3, 4, 5] = scan[0, 3, 4, 5], scan[0, 0, 0, 0]
     assert content_of(scan)["content"] != content_of(moved)["content"]
+
+
+@pytest.mark.parametrize(
+    ("array", "content", "look"),
+    [
+        ((RAMP % 4500 - 1500).astype(np.int16), "0b499c4d67234e60", "9c022823082336d4"),
+        ((RAMP % 977).astype(np.uint8), "81e43c5cdfb5d101", "f2bb79060db2bfdb"),
+        (np.sqrt(RAMP[..., 0]).astype(np.float32), "bd49b28df96b7170", "6ab7336187612f09"),
+    ],
+)
+def test_a_store_of_today_knows_the_scans_of_one_that_was_prepared_before(array, content, look):
+    found = content_of(array)
+    assert (found["content"][:16], hashlib.sha256(found["look"].encode()).hexdigest()[:16]) == (content, look)
 
 
 def test_near_duplicates_look_alike_and_others_do_not():
