@@ -52,7 +52,7 @@ def test_a_scan_that_is_cut_short_is_named(scans, workers):
     said = sentence_of(caught.value)
     assert said.startswith(f"Scan {scans[1].key} of the store was cut short") and "--resume true" in said
     # prepared again it is whole
-    prepare(scans[1].path.parents[2] / "raw", scans[1].path.parents[1], PrepareOptions(workers=0))
+    prepare(scans[1].path.parents[3] / "raw", scans[1].path.parents[2], PrepareOptions(workers=0))
     assert scans[1][:].shape == scans[1].shape
 
 
