@@ -8,6 +8,7 @@ They are the very weights whose worth `docs/evidence.md` tells: their pre-traini
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -91,6 +92,7 @@ def measured(shipped: Shipped) -> dict[str, float]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for method in sorted({shipped.method for shipped in SHIPPED}):
         scores: dict[str, float] = {}
         for shipped in (s for s in SHIPPED if s.method == method):

@@ -8,8 +8,8 @@ Every figure of the page stands in ``evidence.json``, which this command alone w
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
@@ -207,8 +207,10 @@ def _rounded(value: Any) -> Any:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="*", metavar="STUDY", help="folder of a finished study")
     known = json.loads(TABLE.read_text()) if TABLE.exists() else {}
-    for folder in map(Path, sys.argv[1:]):
+    for folder in parser.parse_args().folders:
         known[folder.name] = _rounded(collected(folder))
     TABLE.write_text(json.dumps(known, indent=1) + "\n")
     PAGE.write_text(rendered(known))

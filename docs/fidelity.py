@@ -5,6 +5,7 @@ What is compared stands in ``fidelity.json`` and in ``tests/fidelity``, which th
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -84,6 +85,7 @@ def _rows(head: tuple[str, ...], rows: list[Any]) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     sys.path.insert(0, str(DOCS.parent / "tests/fidelity"))
     from cases import every_case
 

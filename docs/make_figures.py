@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -190,4 +190,6 @@ def write_visits(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    make_figures(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="folder of the pictures")
+    make_figures(parser.parse_args().out)

@@ -34,6 +34,16 @@ def test_the_preview_shows_the_windows_that_are_trained_on(tmp_path, monkeypatch
     assert len(windows) == 1 + len(demo.SEEDS) and windows[0] and all(of == windows[0] for of in windows)
 
 
+@pytest.mark.parametrize("words", [["--help"], ["out", "nosuch"], ["out", "simclr", "more"], ["--nosuch"]])
+def test_help_and_wrong_words_begin_nothing(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["demo.py", *words])
+    monkeypatch.setattr(demo, "prepare", lambda *_: pytest.fail("it begins"))
+    with pytest.raises(SystemExit) as ended:
+        demo.main()
+    assert ended.value.code == (0 if words == ["--help"] else 2) and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("pretrained", "tuned", "told"),
     [

@@ -198,3 +198,13 @@ def test_the_package_imports_alone_and_fast():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split()[1:] == ["[]"]
+
+
+def test_scripts_answer_help_and_refuse_what_they_do_not_know():
+    """A script that reads its words raw makes a folder called `--help`, and one that reads none begins its work."""
+    folders = ("tutorials", "benchmarks", "docs")
+    scripts = [path for folder in folders for path in (ROOT / folder).glob("*.py") if "__main__" in path.read_text()]
+    assert len(scripts) > 20
+    for path in scripts:
+        text = path.read_text()
+        assert "parse_args()" in text and "sys.argv" not in text, path

@@ -8,6 +8,7 @@ and without the pre-trained weights.
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
@@ -197,9 +198,11 @@ def report(out: Path, probed: demo_result.Scores, curves: demo_result.Curves, se
 
 
 def main() -> None:
-    out, method = Path((sys.argv[1:] or ["demo"])[0]).resolve(), (sys.argv[2:] or ["simclr"])[0]
-    if method not in EPOCHS:
-        sys.exit(f"The demonstration knows {' and '.join(EPOCHS)}, not {method!r}.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, nargs="?", default=Path("demo"), help="folder of the results; default: demo")
+    parser.add_argument("method", choices=EPOCHS, nargs="?", default="simclr", help="of pre-training; default: simclr")
+    args = parser.parse_args()
+    out, method = args.out.resolve(), args.method
     out.mkdir(parents=True, exist_ok=True)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{out / RECORD}"
     begin = time.monotonic()
