@@ -1,6 +1,8 @@
 """The bundles of the tasks: from labeled files and weights to predictions on disk."""
 
 import csv
+import dataclasses
+import inspect
 import json
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import RandFlipd
 from two_processes import ended, torchrun
 
+import monai_ssl.tasks
 from monai_ssl.data.fingerprint import cases_fingerprint
 from monai_ssl.evaluation import recollect_bn
 from monai_ssl.networks import LinearSegmenter, PyramidUNet
@@ -172,6 +175,39 @@ def test_classification_from_pictures_to_a_table(tmp_path, pictures, multilabel)
     rows = (tmp_path / "predictions.csv").read_text().splitlines()
     values = np.array([[float(v) for v in row.split(",")[1:]] for row in rows])
     assert values.shape == (6, 2) and (multilabel or np.allclose(values.sum(1), 1, atol=1e-5))
+
+
+def test_pictures_beside_each_other_are_trained_with_and_then_not_typed_again(tmp_path, pictures):
+    shared = {"dataset_dir": str(pictures), "classes": ["negative", "positive"], "batch_size": 4, "val_share": 0.34}
+    asked = {"image_size": [64, 32], "modality": "xray", "in_channels": 1, "task#parts": 2}
+    trained = workflow("classification", **train_options("classification", tmp_path, **shared, **asked))
+    trained.run()
+    state = torch.load(tmp_path / "models/model.pt", weights_only=True)
+    assert state["head.weight"].shape[1] == 2 * trained.parser.get_parsed_content("encoder").width
+
+    later = options("classification", tmp_path / "later", ckpt_dir=str(tmp_path / "models"), num_workers=0)
+    del later["width"]
+    evaluation = workflow("classification", ["train", "evaluate"], section="validation", **later, **shared)
+    evaluation.run()
+    inference = workflow("classification", "inference", "infer", **later, dataset_dir=str(pictures / "positive"))
+    inference.run()
+    for flow in (evaluation, inference):
+        network = flow.parser.get_parsed_content("network_def")
+        assert network.parts == 2 and torch.equal(network.head.weight, state["head.weight"])
+    assert len((tmp_path / "later/predictions.csv").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize("bundle", ["classification", "regression", "segmentation"])
+def test_what_shapes_a_network_is_told_by_its_description(bundle):
+    """Else somebody must type it again: an option that is new must be read, or taken by ``trained_task``."""
+    configs = ROOT / bundle / "configs"
+    train, evaluate = (json.loads((configs / f"{name}.json").read_text()) for name in ("train", "evaluate"))
+    task = getattr(monai_ssl.tasks, bundle.capitalize())
+    network = set(inspect.signature(task.network).parameters) - {"self", "encoder", "dropout"}
+    assert network <= train["network_def"].keys()
+    told = {name for name, value in evaluate.items() if str(value).startswith("$@described")}
+    told |= {"parts"} if bundle == "classification" else set()
+    assert {field.name for field in dataclasses.fields(task)} | network <= told
 
 
 def test_evaluation_with_batch_norm_statistics_of_the_target(tmp_path, volumes, pictures):
