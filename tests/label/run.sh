@@ -27,9 +27,14 @@ python -m monai.bundle run pretrain --config_file "$repository/bundles/pcrlv2/co
 monailabel apps --download --name monaibundle --output apps > apps.log 2>&1
 python -m monai_ssl handoff --weights pretrained/encoder.safetensors --labels lung,heart --name thorax \
     --modality ct --roi-size 32 32 16 apps/monaibundle/model
-# options are edited at the top of the file, as a user would: enough training for predictions to change
-sed -i 's/"iterations_per_epoch": null/"iterations_per_epoch": 8/; s/"lr": 0.001/"lr": 0.01/; s/"num_workers": 2/"num_workers": 0/' \
-    apps/monaibundle/model/thorax/configs/train.json
+# options are edited in the file, as a user would: enough training for predictions to change
+python - apps/monaibundle/model/thorax/configs/train.json << 'END'
+import json, pathlib, sys
+path = pathlib.Path(sys.argv[1])
+config, edits = json.loads(path.read_text()), {"iterations_per_epoch": 8, "lr": 0.01, "num_workers": 0}
+assert edits.keys() <= config.keys(), f"{path} has no longer all of {list(edits)}"
+path.write_text(json.dumps({**config, **edits}, indent=4))
+END
 
 echo "== server"
 monailabel start_server --app apps/monaibundle --studies studies --conf models thorax --conf zoo_source local \
