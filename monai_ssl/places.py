@@ -7,7 +7,11 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from monai_ssl.errors import printable
+
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_AS_PATH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""What a path makes of a URL; drives of Windows have one letter."""
 _NAMED_BEFORE_HOST = ("abfs", "abfss", "az", "sftp", "ssh")
 """Schemes whose URLs name a container or a user before an ``@``, which is no secret."""
 
@@ -47,10 +51,39 @@ def place_of(text: str | Path) -> str | Path:
     return text.rstrip("/")
 
 
+def on_disk(place: str | Path, name: str) -> Path:
+    """Return the path of something to be written.
+
+    Args:
+        place: folder or file.
+        name: of the option, for the message.
+
+    Raises:
+        ValueError: for a URL, of which a path would make a folder called ``s3:`` where one happens to be.
+
+    >>> on_disk("runs/simclr", "output_dir")
+    PosixPath('runs/simclr')
+    >>> on_disk("s3://bucket/run", "output_dir")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: `output_dir` is written to a disk, and s3://bucket/run is a URL: give a folder, ...
+    """
+    if _AS_PATH.match(str(place)):
+        raise ValueError(
+            f"`{name}` is written to a disk, and {printable(str(place))} is a URL: give a folder, such as one that the "
+            "bucket is mounted at. Only stores are kept at URLs: `python -m monai_ssl upload STORE URL`, then "
+            "`--dataset_dir URL` of a pre-training."
+        )
+    return Path(place)
+
+
 def cache_root() -> Path:
-    """Return the folder of all that is fetched: ``$MONAI_SSL_CACHE`` if set, else ``~/.cache/monai_ssl``."""
+    """Return the folder of all that is fetched: ``$MONAI_SSL_CACHE`` if set, else ``~/.cache/monai_ssl``.
+
+    Raises:
+        ValueError: when the variable names a URL.
+    """
     root = os.environ.get("MONAI_SSL_CACHE")
-    return Path(root).absolute() if root else Path.home() / ".cache" / "monai_ssl"
+    return on_disk(root, "MONAI_SSL_CACHE").absolute() if root else Path.home() / ".cache" / "monai_ssl"
 
 
-__all__ = ["cache_root", "is_url", "place_of"]
+__all__ = ["cache_root", "is_url", "on_disk", "place_of"]

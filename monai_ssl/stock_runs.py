@@ -10,7 +10,7 @@ from typing import Any
 from monai_ssl.bundle_folders import bundle_folder, config_file, shipped_bundles
 from monai_ssl.config_texts import path_text
 from monai_ssl.files import read_json
-from monai_ssl.places import place_of
+from monai_ssl.places import on_disk, place_of
 
 ENCODER, MODEL, DESCRIPTION = "encoder.safetensors", "model.pt", "model.json"
 """What a pre-training leaves for others, and what a fine-tuning does."""
@@ -123,7 +123,7 @@ def _is_whole(folder: Path, config: str) -> bool:
 
 
 def _places(data: str | Path, out: str | Path) -> dict[str, str]:
-    return {"dataset_dir": path_text(place_of(data)), "output_dir": path_text(out)}
+    return {"dataset_dir": path_text(place_of(data)), "output_dir": path_text(on_disk(out, "out"))}
 
 
 def _bundle_of(run_dir: Path) -> Path:

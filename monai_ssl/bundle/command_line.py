@@ -14,6 +14,7 @@ from monai.bundle import ConfigParser
 from monai_ssl.bundle.setting_kinds import refuse_other_kinds
 from monai_ssl.config_texts import EXPRESSION_SIGNS
 from monai_ssl.errors import nearest
+from monai_ssl.places import on_disk
 
 _OF_MONAI = {
     "run_id",
@@ -86,14 +87,17 @@ def refuse_unknown_keys(words: Mapping[str, str]) -> None:
         words: see :func:`typed`.
 
     Raises:
-        ValueError: naming the unknown keys and the nearest known ones; for a value that refers to an unknown key, or a
-            number that is none.
+        ValueError: naming the unknown keys and the nearest known ones; for a value that refers to an unknown key, a
+            number that is none, or results that shall go to a URL.
     """
     given = {key: DefaultParseValue(word) for key, word in words.items()}
     defaults = given.get("args_file")
     given = {**(ConfigParser.load_config_file(defaults) if defaults else {}), **given}
     config = ConfigParser.load_config_files(given.get("config_file") or {})
     changes = {key.replace("::", "#"): value for key, value in given.items() if key not in _OF_MONAI}
+    for key, word in words.items():
+        if key.endswith("_dir") and key != "dataset_dir":
+            on_disk(word, key)
     whole = {**config, **changes}
     refuse_unread(whole, [key.split("#")[0] for key in changes])
     for key, value in changes.items():

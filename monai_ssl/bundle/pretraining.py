@@ -31,6 +31,7 @@ from monai_ssl.handlers import (
 from monai_ssl.machine import cores
 from monai_ssl.methods import Method
 from monai_ssl.networks import Encoder, recipe_of
+from monai_ssl.places import on_disk
 from monai_ssl.transfer.export import hash_tensors
 from monai_ssl.transforms import BatchViews, ImageNetNormalized, ZScored
 from monai_ssl.transforms.intensity.normalize import normalization_of
@@ -111,6 +112,7 @@ class Pretraining:
             raise ValueError(
                 "`batch_size` must be at least 2: with one sample there is nothing to compare and batch norm fails."
             )
+        on_disk(output_dir, "output_dir")
         self.name, self.method, self.encoder, self.preset = name, method, encoder, preset
         self.scans, self.crops, self.views, self.window_size = scans, crops, views, window_size
         self.batch_size, self.num_workers, self.output_dir = batch_size, num_workers, output_dir

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.cli.outputs import output
+
 _EXAMPLES = """examples:
   python -m monai_ssl adopt resnet50.pth imagenet.safetensors --license "ImageNet, research only"
       then in a study:  "pretraining": {"imagenet": {"weights": "imagenet.safetensors"}, ...}
@@ -29,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "source", type=Path, metavar="FILE", help="checkpoint or state dict, as .pt, .pth, .safetensors"
     )
-    parser.add_argument("target", type=Path, metavar="OUT", help="file to write, ends in .safetensors")
+    parser.add_argument("target", type=output, metavar="OUT", help="file to write, ends in .safetensors")
     parser.add_argument("--release", metavar="NAME", help="whose weights: the card then says what images they saw")
     parser.add_argument("--name", help="of the method in the card; default: the release")
     parser.add_argument("--license", help="of the images or weights; default: that of the release")

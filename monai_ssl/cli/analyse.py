@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.cli.outputs import output
+
 _EXAMPLES = """examples:
   python -m monai_ssl analyse RUN
       what can be said without data: the model card and the curves of the training
@@ -36,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
     add("--probes", type=Path, metavar="DATA", help="ask frozen features for classes, labels, rotation and position")
     add("--localize", type=Path, metavar="BOXES", help="compare where the classifier looks with boxes")
     add("--data", type=Path, metavar="DATA", help="images for --cka and batch norm; default: those of another option")
-    add("--out", type=Path, metavar="DIR", help="folder of the page; default: RUN/analysis")
+    add("--out", type=output, metavar="DIR", help="folder of the page; default: RUN/analysis")
     add("--images", type=int, default=100, metavar="N", help="images of each DATA at most; default: 100")
     add("--size", type=int, nargs="+", help="voxels that images are resized to; default: what suits the run")
     add("--seed", type=int, default=0, help="default: 0")

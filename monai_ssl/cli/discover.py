@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.cli.outputs import output
+
 _EXAMPLES = """examples:
   python -m monai_ssl discover STORE --weights AE/encoder.safetensors --words 45 --out words.json
       patients compared by an encoder, as in the paper; any weights of this package will do
@@ -32,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
     )
     add = parser.add_argument
     add("store", metavar="STORE", help="folder written by `prepare`, or URL by `upload`")
-    add("--out", type=Path, required=True, metavar="JSON", help="the list to write")
+    add("--out", type=output, required=True, metavar="JSON", help="the list to write")
     add("--weights", type=Path, help="encoder that compares patients; default: none, their intensity profile")
     add("--words", type=int, default=45, help="classes; default: 45")
     add("--size", type=int, nargs="+", default=[64, 64, 32], help="voxels of a window; default: 64 64 32")

@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.cli.outputs import output
+
 _EXAMPLES = """examples:
   python -m monai_ssl embed --weights RUN/encoder.safetensors --data /data/ct --out features.csv
       a vector for each scan below /data/ct: DICOM, NIfTI, pictures, whatever `prepare` reads, or a store
@@ -36,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="DATA",
         help="a store or its URL, a tree of scans, or a list",
     )
-    add("--out", type=Path, required=True, metavar="FILE", help="features.csv, .npy or .parquet")
+    add("--out", type=output, required=True, metavar="FILE", help="features.csv, .npy or .parquet")
     add("--regions", choices=("scan", "window", "label"), default="scan", help="a vector for each; default: scan")
     add("--window", type=int, nargs="+", metavar="N", help="voxels along each axis; default: as in training")
     add("--strict", action="store_true", help="exit with 1 if any image was left out, after the others are done")

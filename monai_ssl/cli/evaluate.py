@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.cli.outputs import output
 from monai_ssl.cli.stock import run_stock
 from monai_ssl.stock_runs import evaluation
 
@@ -32,7 +33,7 @@ def add_parser(subparsers: Any) -> None:
     add("run_dir", type=Path, metavar="RUN", help="output folder of a fine-tuning")
     add("--data", type=Path, required=True, metavar="DATA", help="labeled images")
     add("--section", default="test", help="of the data list; default: test")
-    add("--out", type=Path, metavar="DIR", help="folder of the scores; default: RUN/SECTION")
+    add("--out", type=output, metavar="DIR", help="folder of the scores; default: RUN/SECTION")
     parser.set_defaults(takes_overrides=True)
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.cli.outputs import output
 from monai_ssl.cli.stock import run_stock
 from monai_ssl.stock_runs import finetuning
 
@@ -34,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
     add("task", metavar="TASK", help="segmentation, classification, regression, or the folder of another bundle")
     add("--data", type=Path, required=True, metavar="DATA", help="labeled images, see the page of the bundle")
     add("--weights", type=Path, metavar="FILE|RUN", help="of a pre-training; from scratch without")
-    add("--out", type=Path, metavar="DIR", help="folder of the run; default: finetuned/TASK")
+    add("--out", type=output, metavar="DIR", help="folder of the run; default: finetuned/TASK")
     parser.set_defaults(takes_overrides=True)
 
 

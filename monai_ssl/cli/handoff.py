@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.cli.outputs import output
+
 _EXAMPLES = """examples:
   monailabel apps --download --name monaibundle --output apps
   python -m monai_ssl handoff --weights RUN/encoder.safetensors --labels liver,tumor --name liver apps/monaibundle/model
@@ -39,7 +41,7 @@ def add_parser(subparsers: Any) -> None:
     add("--name", help="of the bundle; MONAI Label shows it as the model")
     add("--modality", help="of the images, when the weights saw several: ct or mr")
     add("--roi-size", type=int, nargs=3, default=[64, 64, 32], metavar="N", help="of a patch; default: 64 64 32")
-    parser.add_argument("target", type=Path, metavar="OUT", help="MONAI Label's APP/model; a new `.pth` for nnU-Net")
+    parser.add_argument("target", type=output, metavar="OUT", help="MONAI Label's APP/model; a new `.pth` for nnU-Net")
 
 
 def run(args: argparse.Namespace) -> int:

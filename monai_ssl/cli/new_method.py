@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from monai_ssl.places import on_disk
+
 NEXT = """
 It trains as it is: {place}python -m monai_ssl pretrain {bundle} --data STORE --max_epochs 1
 
@@ -33,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from monai_ssl.zoo import new_method
     from monai_ssl.zoo.scaffold import class_name
 
+    on_disk(args.root, "--root")
     for path in new_method(args.name, args.root, args.package):
         print(path)
     # a bundle is a path when it has a slash

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from pathlib import Path
 from typing import Any
+
+from monai_ssl.cli.outputs import output
 
 _EXAMPLES = """examples:
   python -m monai_ssl pack pcrlv2 dist/
@@ -28,7 +29,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("bundle", help="its name, or the folder of any bundle")
-    parser.add_argument("folder", type=Path, metavar="OUT", help="folder for the zip")
+    parser.add_argument("folder", type=output, metavar="OUT", help="folder for the zip")
 
 
 def run(args: argparse.Namespace) -> int:

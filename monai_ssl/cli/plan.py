@@ -10,6 +10,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.cli.outputs import output
+
 _EXAMPLES = """example:
   python -m monai_ssl plan store --bundle mae --gpu-memory 24 --out plan.json
   python -m monai.bundle run pretrain --config_file bundles/mae/configs/pretrain.json --bundle_root bundles/mae \\
@@ -36,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--gpu-memory", type=float, metavar="GB", help="of one GPU; default: that of the one here, or 24"
     )
-    parser.add_argument("--out", type=Path, default=Path("plan.json"), metavar="JSON", help="default: plan.json")
+    parser.add_argument("--out", type=output, default=Path("plan.json"), metavar="JSON", help="default: plan.json")
     parser.add_argument("--json", action="store_true", help="print the settings and what they need as JSON")
     parser.set_defaults(takes_overrides=True)
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.cli.outputs import output
 from monai_ssl.cli.stock import run_stock
 from monai_ssl.stock_runs import prediction
 
@@ -31,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
     add = parser.add_argument
     add("run_dir", type=Path, metavar="RUN", help="output folder of a fine-tuning")
     add("--data", type=Path, required=True, metavar="DATA", help="a folder of images, or one")
-    add("--out", type=Path, required=True, metavar="DIR", help="folder of the predictions")
+    add("--out", type=output, required=True, metavar="DIR", help="folder of the predictions")
     parser.set_defaults(takes_overrides=True)
 
 

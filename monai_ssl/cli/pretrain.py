@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from monai_ssl.cli.outputs import output
 from monai_ssl.cli.stock import run_stock
 from monai_ssl.stock_runs import pretraining
 
@@ -33,7 +33,7 @@ def add_parser(subparsers: Any) -> None:
     add = parser.add_argument
     add("method", metavar="METHOD", help="a bundle that comes with this package, or the folder of one")
     add("--data", required=True, metavar="DATA", help="a store, its URL, or any tree of scans")
-    add("--out", type=Path, metavar="DIR", help="folder of the run; default: runs/METHOD")
+    add("--out", type=output, metavar="DIR", help="folder of the run; default: runs/METHOD")
     add("--config", metavar="NAME", help="of the bundle: pretrain, pretrain_2d (default for pictures), cpu, ...")
     parser.set_defaults(takes_overrides=True)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.cli.outputs import output
 from monai_ssl.errors import nearest
 
 
@@ -24,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
     chosen.add_argument("--bundle", help="its name, as pcrlv2, or its folder")
     chosen.add_argument("--config_file", nargs="+", type=Path, metavar="JSON", help="its configurations")
     parser.add_argument("--config", default="pretrain", metavar="NAME", help="pretrain (default) or pretrain_2d")
-    parser.add_argument("--out", type=Path, default=Path("preview.png"), metavar="PNG", help="default: preview.png")
+    parser.add_argument("--out", type=output, default=Path("preview.png"), metavar="PNG", help="default: preview.png")
     parser.add_argument("--samples", type=int, default=4, metavar="N", help="rows of the sheet, default 4")
     parser.set_defaults(takes_overrides=True)
 

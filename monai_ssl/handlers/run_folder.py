@@ -14,6 +14,7 @@ from ignite.engine import Engine, Events
 from monai_ssl.files import sweep
 from monai_ssl.handlers.failure import at_failure
 from monai_ssl.handlers.pictures import PICTURES
+from monai_ssl.places import on_disk
 from monai_ssl.process_lock import acquire, release
 from monai_ssl.transfer.sharded_state import SHARDS
 
@@ -56,7 +57,8 @@ class RunFolder:
         overwrite: when ``False``, results that are not continued are no reason to move them, but to stop.
 
     Raises:
-        ValueError: in training, when another process trains into the folder, or it holds what may not be moved.
+        ValueError: when the folder is a URL; in training, when another process trains into it, or it holds what may
+            not be moved.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -67,7 +69,7 @@ class RunFolder:
     """
 
     def __init__(self, output_dir: str | Path, resume: bool | str | Path = False, *, overwrite: bool = True) -> None:
-        self.root, self.resume, self.overwrite = Path(output_dir), resume, overwrite
+        self.root, self.resume, self.overwrite = on_disk(output_dir, "output_dir"), resume, overwrite
 
     @property
     def source(self) -> Path | None:

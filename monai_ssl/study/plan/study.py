@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.places import on_disk
 from monai_ssl.study.plan import checks
 from monai_ssl.study.plan.bundle_files import refuse_unused
 from monai_ssl.study.plan.methods import Pretraining, read_methods
@@ -98,7 +99,7 @@ def check_study(content: Mapping[str, Any], base: Path) -> Study:
     patients = patients_said(content, None, base, "the study")
     study = Study(
         name=str(content["name"]),
-        output_dir=Path(content.get("output_dir") or f"studies/{content['name']}"),
+        output_dir=on_disk(content.get("output_dir") or f"studies/{content['name']}", "output_dir"),
         seeds=checks.seeds(content.get("seeds", [0])),
         pretraining=read_methods(methods, base, shared.get("pretraining", {}), patients),
         tasks=tuple(read_task(name, task, base, shared.get("tasks", {}), patients) for name, task in tasks.items()),
