@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import nibabel
@@ -17,6 +18,8 @@ from fire.parser import DefaultParseValue
 from ignite.engine import Engine, Events
 from method_cases import BUNDLES
 from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.transforms import Orientation
 from PIL import Image
 
 from monai_ssl import bundle
@@ -213,6 +216,16 @@ def test_words_in_parts_of_a_key_are_refused():
     for word in ("false", "a #1"):
         with pytest.raises(ValueError, match=rf"`--b#c {word}` is read as .*: write it as Python does"):
             understand_words({"b#c": word}, {})
+
+
+def test_pictures_are_turned_without_a_warning_and_nothing_else_is_silenced():
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        bundle.setup(0)
+        Orientation("RAS", labels=None)(MetaTensor(torch.zeros(1, 4, 6)))
+        assert not [str(w.message) for w in told if "axcodes" in str(w.message)]
+        Orientation("RASS", labels=None)(MetaTensor(torch.zeros(1, 4, 6, 5)))
+        assert [w for w in told if "axcodes" in str(w.message)]
 
 
 def test_setup_refuses_before_anything_runs(tmp_path):

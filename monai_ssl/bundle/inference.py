@@ -14,7 +14,6 @@ from monai.transforms import (
     Compose,
     EnsureChannelFirstd,
     EnsureTyped,
-    LoadImaged,
     Orientationd,
     SaveImaged,
     Transform,
@@ -24,7 +23,7 @@ from torch import Tensor
 from monai_ssl.engines import InferenceNetwork, WindowMeanInferer
 from monai_ssl.files import read_json
 from monai_ssl.io.listing import images_in
-from monai_ssl.io.monai_reader import ScanReader, named_below
+from monai_ssl.io.monai_reader import load_files, named_below
 from monai_ssl.methods import Method
 from monai_ssl.networks import build
 from monai_ssl.store import Store
@@ -106,7 +105,7 @@ class Inference:
     @property
     def preprocessing(self) -> Compose:
         """From a file to an image (C, *spatial) in [0, 1]; only the intensities are changed."""
-        steps: list[Transform] = [LoadImaged("image", reader=ScanReader), EnsureChannelFirstd("image")]
+        steps: list[Transform] = [load_files("image"), EnsureChannelFirstd("image")]
         if self.spatial_dims == 3:
             steps.append(Orientationd("image", "RAS", labels=None))
         steps += [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -74,6 +75,8 @@ def setup(seed: int, references: MutableMapping[str, Any] | None = None) -> None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s - %(levelname)s - %(message)s")
     for engine in ("SSLTrainer", "SupervisedTrainer", "SupervisedEvaluator"):
         logging.getLogger(f"ignite.engine.engine.{engine}").addFilter(_is_news)
+    # of every picture: MONAI turns it by the first two letters of RAS, which is what is wanted
+    warnings.filterwarnings("ignore", r"axcodes \(.*\) length is smaller than number of input spatial dimensions D=2")
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and idist.get_world_size() == 1:
         if torch.cuda.is_available():
             torch.cuda.set_device(device())

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from monai.config import KeysCollection
 from monai.data import ImageReader
+from monai.transforms import LoadImaged
 from monai.utils import ImageMetaKey, MetaKeys, SpaceKeys, ensure_tuple
 from nibabel import orientations
 from numpy.typing import NDArray
@@ -17,6 +22,38 @@ from monai_ssl.io.listing import is_readable, source_at
 from monai_ssl.io.readers import read
 from monai_ssl.io.volume import ReadError, Volume
 
+_GPU_DECODER = "monai.data.nvimgcodec_pydicom_plugin"
+
+
+def load_files(keys: KeysCollection, **options: Any) -> LoadImaged:
+    """Return MONAI's ``LoadImaged`` with :class:`ScanReader`.
+
+    MONAI makes all its readers, whether or not they will read a file, and the one that decodes DICOM on a GPU says
+    twice that its library is missing. That looks like a fault, and concerns those only who choose it by the variable
+    ``MONAI_DICOM_READER``; to all others it is not passed on.
+
+    Args:
+        keys: of paths, which become images.
+        options: further arguments of ``LoadImaged``.
+
+    >>> load_files(["image", "label"], dtype=None).keys
+    ('image', 'label')
+    """
+    if os.environ.get("MONAI_DICOM_READER", "").lower() == "nvimgcodec":
+        return LoadImaged(keys, reader=ScanReader, **options)
+    logger = logging.getLogger(_GPU_DECODER)
+    logger.addFilter(_tells_no_absence)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "NvImgCodecPydicomReader: .* did not register")
+            return LoadImaged(keys, reader=ScanReader, **options)
+    finally:
+        logger.removeFilter(_tells_no_absence)
+
+
+def _tells_no_absence(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("nvImageCodec is not available")
+
 
 class ScanReader(ImageReader):
     """Reads files of every format of :mod:`monai_ssl.io.formats`, and folders of a DICOM series.
@@ -25,7 +62,6 @@ class ScanReader(ImageReader):
     in the space of their images; volumes of a 4-D file, and several files, become channels. Other files are left to
     MONAI's own readers.
 
-    >>> from monai.transforms import LoadImaged
     >>> load = LoadImaged(keys=["image", "label"], reader="monai_ssl.io.monai_reader.ScanReader", dtype=None)
     """
 

@@ -13,7 +13,6 @@ from monai.handlers import HausdorffDistance, MeanDice, MeanIoUHandler, from_eng
 from monai.transforms import (
     EnsureChannelFirstd,
     EnsureTyped,
-    LoadImaged,
     Orientationd,
     Spacingd,
     Transform,
@@ -24,7 +23,7 @@ from monai_ssl.arguments import check_choice
 from monai_ssl.data.case_facts import CaseFacts
 from monai_ssl.data.cases import Case, read_list
 from monai_ssl.io.listing import scans_below
-from monai_ssl.io.monai_reader import ScanReader
+from monai_ssl.io.monai_reader import load_files
 from monai_ssl.networks import Encoder, LinearSegmenter, SkipUNet
 from monai_ssl.tasks.base import Metric, Scores, Task, by_patient, mean
 from monai_ssl.tasks.finding import Finding
@@ -174,7 +173,7 @@ class Segmentation(Task):
         dtype = {"image": torch.float32, "label": torch.uint8}
         labeled = "label" in keys
         return [
-            LoadImaged(keys, reader=ScanReader, dtype=None),
+            load_files(keys, dtype=None),
             EnsureChannelFirstd(keys),
             *(onto_image(label_grid) if labeled else []),
             Orientationd(keys, axcodes="RAS", labels=None),

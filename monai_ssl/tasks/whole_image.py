@@ -11,7 +11,6 @@ from monai.config import KeysCollection
 from monai.transforms import (
     EnsureChannelFirstd,
     EnsureTyped,
-    LoadImaged,
     MapTransform,
     Orientationd,
     Resized,
@@ -19,7 +18,7 @@ from monai.transforms import (
 )
 from torch import Tensor
 
-from monai_ssl.io.monai_reader import ScanReader
+from monai_ssl.io.monai_reader import load_files
 from monai_ssl.tasks.augmentation import AugmentedCopyd
 from monai_ssl.transfer.preprocess import ScaleIntensityByPresetd, SetChannelsd
 
@@ -45,7 +44,7 @@ def load_whole_image(
     flat = len(image_size) == 2
     dtype = {"image": torch.float32, "label": label_type}
     return [
-        LoadImaged("image", reader=ScanReader, dtype=None),
+        load_files("image", dtype=None),
         EnsureChannelFirstd("image"),
         *([] if flat else [Orientationd("image", axcodes="RAS", labels=None)]),
         ScaleIntensityByPresetd("image", modality, intensity),

@@ -20,7 +20,7 @@ from PIL import Image
 
 from monai_ssl.io import discover, read
 from monai_ssl.io.listing import files_at, images_in, source_at
-from monai_ssl.io.monai_reader import named_below
+from monai_ssl.io.monai_reader import load_files, named_below
 from monai_ssl.io.volume import ReadError
 
 READER = "monai_ssl.io.monai_reader.ScanReader"
@@ -29,6 +29,18 @@ READER = "monai_ssl.io.monai_reader.ScanReader"
 def load(path, reader=READER):
     steps = [LoadImaged("image", reader=reader, dtype=None), EnsureChannelFirstd("image")]
     return Compose(steps)({"image": path})["image"]
+
+
+@pytest.mark.parametrize("chosen", ["", "nvimgcodec"])
+def test_a_decoder_that_nobody_asked_for_is_not_missed(chosen, monkeypatch, caplog, recwarn):
+    monkeypatch.setenv("MONAI_DICOM_READER", chosen)
+    load_files("image")
+    told = [*caplog.messages, *(str(warning.message) for warning in recwarn)]
+    assert sum("nvImageCodec" in text for text in told) == (2 if chosen else 0)
+    # nothing else is silenced, and this not for others
+    caplog.clear()
+    LoadImaged("image")
+    assert any("nvImageCodec is not available" in text for text in caplog.messages)
 
 
 def assert_same(path):
