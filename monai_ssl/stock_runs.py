@@ -51,9 +51,7 @@ def pretraining(method: str, data: str | Path, out: str | Path | None = None, co
         ValueError: when there is no such bundle, or it has no such configuration.
     """
     folder = bundle_folder(method)
-    configs: tuple[str, ...] = (pretraining_config(data),)
-    if config is not None:
-        configs = (config,) if _is_whole(folder, config) else (*configs, config)
+    configs = pretraining_configs(folder, config, data)
     return StockRun("pretrain", folder, configs, _places(data, out or Path("runs") / folder.name))
 
 
@@ -89,6 +87,27 @@ def prediction(run: str | Path, data: str | Path, out: str | Path) -> StockRun:
 def weights_of(place: str | Path) -> Path:
     """Return the file of published weights: the place itself, or that of a run's folder."""
     return Path(place) / ENCODER if Path(place).is_dir() else Path(place)
+
+
+def pretraining_configs(folder: Path, config: str | None, data: str | Path | None) -> tuple[str, ...]:
+    """Return the names of a bundle's configurations to pre-train with, each laid over those before it.
+
+    Args:
+        folder: of the bundle.
+        config: that was asked for; one that is no run by itself, as ``cpu``, is laid over the usual one.
+        data: decides between ``pretrain``, the usual one without data, and ``pretrain_2d``.
+
+    Raises:
+        FileNotFoundError: when there is no such data.
+        ValueError: when the bundle has no such configuration.
+
+    >>> pretraining_configs(bundle_folder("simclr"), "cpu", None)
+    ('pretrain', 'cpu')
+    """
+    if config is not None and _is_whole(folder, config):
+        return (config,)
+    usual = "pretrain" if data is None else pretraining_config(data)
+    return (usual,) if config is None else (usual, config)
 
 
 def pretraining_config(data: str | Path) -> str:
@@ -139,4 +158,13 @@ def _bundle_of(run_dir: Path) -> Path:
     return bundle_folder(name)
 
 
-__all__ = ["StockRun", "evaluation", "finetuning", "prediction", "pretraining", "pretraining_config", "weights_of"]
+__all__ = [
+    "StockRun",
+    "evaluation",
+    "finetuning",
+    "prediction",
+    "pretraining",
+    "pretraining_config",
+    "pretraining_configs",
+    "weights_of",
+]

@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--bundle", required=True, help="its name, as pcrlv2, or its folder")
-    parser.add_argument("--config", default="pretrain", metavar="NAME", help="pretrain (default) or pretrain_2d")
+    parser.add_argument("--config", metavar="NAME", help="pretrain, pretrain_2d (default for pictures), cpu, ...")
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="measured steps of each part, default 20")
     parser.add_argument("--warmup", type=int, default=3, metavar="N", help="steps before them, default 3")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -44,17 +44,19 @@ def run(args: argparse.Namespace) -> int:
 
 def measured(args: argparse.Namespace) -> dict[str, Any]:
     """Return the figures of a bundle; print them with a verdict, and record them in MLflow."""
-    from monai_ssl.bundle_folders import bundle_folder, config_file
-    from monai_ssl.cli.preview import build, parse_overrides, read_bundle
+    from monai_ssl.bundle_folders import bundle_folder
+    from monai_ssl.cli.preview import build, config_files, parse_overrides, read_bundle
     from monai_ssl.engines.benchmark import measure
     from monai_ssl.engines.benchmark_verdict import verdict
     from monai_ssl.machine import cores
 
     bundle = bundle_folder(args.bundle)
-    parser = read_bundle([config_file(bundle, args.config)], parse_overrides(args.overrides))
+    overrides = parse_overrides(args.overrides)
+    configs = config_files(args.bundle, args.config, overrides.get("dataset_dir"))
+    parser = read_bundle(configs, overrides)
     for name in ("train#trainer", "train#handlers"):
         if parser.get(name) is None:
-            raise ValueError(f"{args.bundle} has no `{name}` in {args.config}.json: is it a bundle for pre-training?")
+            raise ValueError(f"{args.bundle} has no `{name}` in {configs[0].name}: is it a bundle for pre-training?")
     build(parser, "initialize")
     # what handlers write and compute is no part of a step
     parser["train#handlers"] = []

@@ -24,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
     chosen = parser.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--bundle", help="its name, as pcrlv2, or its folder")
     chosen.add_argument("--config_file", nargs="+", type=Path, metavar="JSON", help="its configurations")
-    parser.add_argument("--config", default="pretrain", metavar="NAME", help="pretrain (default) or pretrain_2d")
+    parser.add_argument("--config", metavar="NAME", help="pretrain, pretrain_2d (default for pictures), cpu, ...")
     parser.add_argument("--out", type=output, default=Path("preview.png"), metavar="PNG", help="default: preview.png")
     parser.add_argument("--samples", type=int, default=4, metavar="N", help="rows of the sheet, default 4")
     parser.set_defaults(takes_overrides=True)
@@ -32,11 +32,11 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the sheet ``args.out`` and print its path and the value range of each image."""
-    from monai_ssl.bundle_folders import bundle_folder, config_file
     from monai_ssl.cli.preview_sheet import draw_sheet, images_of
 
-    configs = args.config_file or [config_file(bundle_folder(args.bundle), args.config)]
-    parser = read_bundle(configs, parse_overrides(args.overrides))
+    overrides = parse_overrides(args.overrides)
+    configs = args.config_file or config_files(args.bundle, args.config, overrides.get("dataset_dir"))
+    parser = read_bundle(configs, overrides)
     batch, account = make_batch(parser, args.samples)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     draw_sheet(batch, args.out)
@@ -46,6 +46,15 @@ def run(args: argparse.Namespace) -> int:
     print(account)
     print(f"Written: {args.out}")
     return 0
+
+
+def config_files(bundle: str, config: str | None, data: str | None) -> list[Path]:
+    """Return the files of a bundle's configurations, see :func:`monai_ssl.stock_runs.pretraining_configs`."""
+    from monai_ssl.bundle_folders import bundle_folder, config_file
+    from monai_ssl.stock_runs import pretraining_configs
+
+    folder = bundle_folder(bundle)
+    return [config_file(folder, name) for name in pretraining_configs(folder, config, data)]
 
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Any]:

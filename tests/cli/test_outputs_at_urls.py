@@ -24,11 +24,11 @@ COMMANDS = [
     "handoff --weights w --labels a --name n --modality ct --roi-size 8 8 8 {}",
     "new-method mine --root {}",
     "pack simclr {}",
-    "plan store --method simclr --gpu-memory 8 --out {}",
+    "plan store --bundle simclr --gpu-memory 8 --out {}",
     "predict run --data d --out {}",
     "prepare scans {}",
     "pretrain simclr --data d --out {}",
-    "preview --method simclr --dataset_dir d --out {}",
+    "preview --bundle simclr --dataset_dir d --out {}",
 ]
 
 

@@ -89,6 +89,17 @@ def test_mistakes_are_told_in_a_sentence(bundle, tmp_path, capsys, more, message
     assert message in capsys.readouterr().err and not (tmp_path / "a.png").exists()
 
 
+def test_the_settings_for_two_cores_are_laid_over_the_usual_ones(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("monai_ssl.cli.preview.read_bundle", lambda configs, overrides: seen.append(configs) or 1 / 0)
+    for command in ("preview", "benchmark"):
+        for options, names in ([], ["pretrain"]), (["--config", "cpu"], ["pretrain", "cpu"]):
+            with pytest.raises(ZeroDivisionError):
+                main([command, "--bundle", "simclr", *options])
+            assert [path.stem for path in seen.pop()] == names
+    assert main(["preview", "--bundle", "simclr", "--config", "nosuch", "--out", str(tmp_path / "a.png")]) == 2
+
+
 def test_missing_bundle(tmp_path, capsys):
     assert preview(tmp_path / "none.json", tmp_path / "a.png") == 2
     assert "none.json does not exist" in capsys.readouterr().err
