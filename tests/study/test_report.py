@@ -17,6 +17,7 @@ from monai_ssl.study.execution import execute
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.report.charts import line_chart, ticks
 from monai_ssl.study.report.report import write_report
+from monai_ssl.study.report.task_text import about_task
 from monai_ssl.study.results import read_cells
 
 METHODS, LABELS, SEEDS = ("scratch", "byol", "pcrl2"), (5, 10, 20), (0, 1, 2)
@@ -438,3 +439,40 @@ def test_learning_curve_is_the_mean_over_seeds(tmp_path):
     write_cell(tmp_path, result(seed=1, curve=[[0, 0.5], [10, 0.6], [20, None]]))
     text = write_report(tmp_path).read_text()
     assert "scratch at 0: 0.250" in text and "scratch at 10: 0.400" in text and "scratch at 20" not in text
+
+
+def test_a_task_is_explained_to_whom_the_study_file_is_not_known(tmp_path):
+    study = write_study(tmp_path, labels=(5, 10))
+    asked = {"bundle": "segmentation", "dataset_dir": "data/liver", "overrides": {"labels": {"liver": 1, "tumor": 2}}}
+    folder = StudyFolder(study)
+    folder.record.write_text(json.dumps({**folder.read_record(), "tasks": {"liver": asked}}))
+    page = write_report(study).read_text()
+    assert "Segmentation: where in each image of data/liver are liver, tumor?" in page
+    assert "Trained with 5 or 10 labeled patients, and scored on 12 others." in page
+    assert "Score: Dice, the overlap of what was found with the truth, from 0 to 1; more is better." in page
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"bundle": "classification", "overrides": {"classes": ["a", "b"]}}, "which does each image show, a, b?"),
+        ({"bundle": "x/regression", "overrides": {"target": "age"}}, "Regression: which number (`age`) belongs to"),
+        ({"bundle": "mine", "dataset_dir": "d"}, "mine of d: liver, tumor."),
+        ({"bundle": "segmentation", "overrides": {"labels": {f"s{i}": i + 1 for i in range(8)}}}, "s5 and 2 more?"),
+        ({}, "The task: liver, tumor."),
+        ({"bundle": 3, "dataset_dir": [], "overrides": "x"}, "3: liver, tumor."),
+    ],
+)
+def test_every_kind_of_task_is_explained_also_by_a_damaged_record(asked, told, tmp_path):
+    cells, _ = read_cells(StudyFolder(write_study(tmp_path, methods=("scratch",), labels=(1,), seeds=(0,))))
+    text = about_task(compare(cells), cells, asked)
+    assert told in text and "with 1 labeled patient, and scored on 12 others." in text
+
+
+def test_a_page_does_not_count_comparisons_in_two_ways(tmp_path):
+    alone = {"per_case": {"case_00": 0.5}, "pseudo_values": {}}
+    page = write_report(
+        write_study(tmp_path, methods=("scratch", "byol"), labels=(5,), seeds=(0,), **alone)
+    ).read_text()
+    assert "1 test patient, no test: one takes two patients" in page and "0 comparisons" not in page
+    assert "1 comparison with scratch: not tested." in page

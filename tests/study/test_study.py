@@ -149,7 +149,7 @@ def numbers(root, found):
             assert len(errors) == len(result["per_case"]) > 1
             assert result["score"] == pytest.approx(sum(errors) / len(errors)) and not result["higher_is_better"]
     page = StudyFolder(root).report.read_text()
-    assert "Score: mae, less is better." in page and "Score: dice, more is better." in page
+    assert "Score: mean absolute error" in page and "less is better." in page and "Score: Dice, the overlap" in page
 
 
 def nested(root):

@@ -13,6 +13,7 @@ from monai_ssl.study.comparison import Row, compare
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.report.sections import styles, task_part
 from monai_ssl.study.report.tables import cells_csv, summary_csv
+from monai_ssl.study.report.task_text import about_score, about_task
 from monai_ssl.study.report.text import baselines, count, in_short, limits, number, p_value, saving
 from monai_ssl.study.results import Cell, read_cells
 
@@ -45,12 +46,14 @@ def write_report(study_dir: Path) -> Path:
 def _page(folder: StudyFolder, cells: Sequence[Cell], rows: Sequence[Row], unfinished: dict[str, str]) -> str:
     study = folder.read_record()
     # its cells stand in a table
-    asked = {key: value for key, value in study.items() if key != "cells"}
+    record = {key: value for key, value in study.items() if key != "cells"}
     colors = styles(cells)
     parts = []
     for task in sorted({row.task for row in rows}):
         ours = [row for row in rows if row.task == task], [cell for cell in cells if cell.task == task]
-        parts.append(task_part(*ours, colors, _hard_cutoff(study, task)))
+        asked = _asked_of(study, task)
+        about = about_task(*ours, asked), about_score(ours[0][0].metric, ours[0][0].higher_is_better)
+        parts.append({**task_part(*ours, colors, _hard_cutoff(asked)), "about": about})
     return render(
         __package__,
         "report.html",
@@ -62,7 +65,7 @@ def _page(folder: StudyFolder, cells: Sequence[Cell], rows: Sequence[Row], unfin
         in_short=in_short,
         tasks=parts,
         styles=colors,
-        asked=json.dumps(asked, indent=2, ensure_ascii=False) if asked else "",
+        asked=json.dumps(record, indent=2, ensure_ascii=False) if record else "",
         count=count,
         number=number,
         p_value=p_value,
@@ -70,10 +73,15 @@ def _page(folder: StudyFolder, cells: Sequence[Cell], rows: Sequence[Row], unfin
     )
 
 
-def _hard_cutoff(study: Mapping[str, Any], task: str) -> float | None:
+def _asked_of(study: Mapping[str, Any], task: str) -> Mapping[str, Any]:
+    """Return what the record of a study says of a task; nothing where it is damaged or of an older version."""
     tasks = study.get("tasks")
     asked = tasks.get(task) if isinstance(tasks, Mapping) else None
-    cutoff = asked.get("hard_cutoff") if isinstance(asked, Mapping) else None
+    return asked if isinstance(asked, Mapping) else {}
+
+
+def _hard_cutoff(asked: Mapping[str, Any]) -> float | None:
+    cutoff = asked.get("hard_cutoff")
     return cutoff if isinstance(cutoff, float) else None
 
 

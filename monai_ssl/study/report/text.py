@@ -126,10 +126,10 @@ def _about_cases(task: str, rows: Sequence[Row], cells: Sequence[Cell]) -> str:
     tests = [row.paired for row in rows if row.task == task and row.paired is not None]
     if not names:
         return f"{task}: no scores by patient, so no test."
-    text = f"{task}: {count(len(names), 'test patient')}, {count(len(tests), 'comparison')}"
+    text = f"{task}: {count(len(names), 'test patient')}"
     if not tests:
-        return text + "."
-    text += f" by {_kinds(tests)}, corrected together (Holm)"
+        return f"{text}, no test: one takes two patients at least whom both sides scored."
+    text += f", {count(len(tests), 'test')} by {_kinds(tests)}, corrected together (Holm)"
     if all(test.smallest_p * len(tests) >= 0.05 for test in tests):
         text += ", so few cases for so many comparisons that none can be significant, whatever the methods do"
     return text + "."
