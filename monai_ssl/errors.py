@@ -92,6 +92,16 @@ def printable(text: str) -> str:
     return re.sub(r"(?<=://)[^\s'\"]*@", "", visible)
 
 
+def counted(amount: int, one: str) -> str:
+    """Return an amount with its noun.
+
+    >>> counted(1, "scan"), counted(2, "study")
+    ('1 scan', '2 studies')
+    """
+    plural = f"{one[:-1]}ies" if one.endswith("y") else f"{one}s"
+    return f"{amount} {one if amount == 1 else plural}"
+
+
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the one of the ``known`` names that a user who wrote ``name`` probably meant, if any.
 

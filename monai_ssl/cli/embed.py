@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl.cli.outputs import output
+from monai_ssl.errors import counted
 
 _EXAMPLES = """examples:
   python -m monai_ssl embed --weights RUN/encoder.safetensors --data /data/ct --out features.csv
@@ -67,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
     written = write_features(table, args.out)
     images = len({row["image"] for row in table.rows})
     print(
-        f"Written: {', '.join(map(str, written))}: {len(table.rows)} vectors of {table.features.shape[1]} numbers, "
-        f"{images} images" + (f", {len(table.left_out)} left out" if table.left_out else "")
+        f"Written: {', '.join(map(str, written))}: {counted(len(table.rows), 'vector')} of {table.features.shape[1]} "
+        f"numbers, {counted(images, 'image')}" + (f", {len(table.left_out)} left out" if table.left_out else "")
     )
     return int(args.strict and bool(table.left_out))
 

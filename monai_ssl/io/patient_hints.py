@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from monai_ssl.errors import counted
 from monai_ssl.io import formats
 from monai_ssl.io.patient_names import is_general, is_series, known, prefixes
 
@@ -134,7 +135,7 @@ def describe(hints: Sequence[Hint], names: Sequence[str]) -> list[str]:
     """
     counts = Counter(hint.basis for hint in hints)
     ways = ", ".join(f"by {basis} ({count})" for basis, count in counts.most_common())
-    lines = [f"{len({hint.patient for hint in hints})} patients in {len(hints)} scans, {ways}"]
+    lines = [f"{counted(len({hint.patient for hint in hints}), 'patient')} in {counted(len(hints), 'scan')}, {ways}"]
     shown: dict[str, str] = {}
     # weak ones first, since these must be looked at
     for hint, name in sorted(zip(hints, names, strict=True), key=lambda pair: not pair[0].is_weak):

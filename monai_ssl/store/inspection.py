@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_ssl.errors import counted
 from monai_ssl.store.content import NEAR, difference, same_content
 from monai_ssl.store.scan import Scan
 from monai_ssl.store.store import Store
@@ -62,8 +63,8 @@ class Inspection:
     def table(self) -> str:
         """Return it for people."""
         lines = [
-            f"{self.store}: {self.scans} scans of {self.patients} patients, {self.megabytes:.1f} MB, "
-            f"fingerprint {self.fingerprint}",
+            f"{self.store}: {counted(self.scans, 'scan')} of {counted(self.patients, 'patient')}, "
+            f"{self.megabytes:.1f} MB, fingerprint {self.fingerprint}",
             f"modalities      {_counts(self.modalities)}",
             f"stored as       {_counts(self.dtypes)}",
         ]

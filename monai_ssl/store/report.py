@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from monai_ssl.errors import counted
 from monai_ssl.store.intensity import default_intensity
 
 _LISTED = 30
@@ -60,7 +61,7 @@ class Report:
         lines = [f"{'':<20}{'entries':>8}{'files':>8}"]
         lines += [f"{fate:<20}{len(of):>8}{self.files[fate]:>8}" for fate, of in zip(FATES, counts, strict=True)]
         lines += [f"{'':<28}{sum(self.files.values()):>8} below the source"]
-        lines += ["", f"{self.store}: {self.scans} scans of {self.patients} patients"]
+        lines += ["", f"{self.store}: {counted(self.scans, 'scan')} of {counted(self.patients, 'patient')}"]
         lines += [f"  {count} {modality}" for modality, count in sorted(self.modalities.items())]
         if self.patients_found:
             found, *examples = self.patients_found

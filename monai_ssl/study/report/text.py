@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from monai_ssl.errors import counted as count
 from monai_ssl.evaluation.runs_and_cases import TEST
 from monai_ssl.evaluation.statistics import PairedComparison
 from monai_ssl.study.comparison import Row
@@ -21,12 +22,6 @@ def number(value: float | None, signed: bool = False) -> str:
 
 def p_value(value: float | None) -> str:
     return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def count(amount: int, one: str) -> str:
-    """Write an amount with its noun."""
-    plural = f"{one[:-1]}ies" if one.endswith("y") else f"{one}s"
-    return f"{amount} {one if amount == 1 else plural}"
 
 
 def saving(row: Row) -> str:
