@@ -28,6 +28,7 @@ GUIDES = (
     "fidelity",
     "evidence",
     "small_presets",
+    "resources",
 )
 
 

@@ -19,6 +19,7 @@ from monai_ssl import api
 from monai_ssl.bundle_folders import bundle_folder, config_file
 from monai_ssl.cli.main import PROGRAM, command_parsers
 from monai_ssl.methods.base import Method
+from monai_ssl.zoo.resources import memory_lines
 
 TUTORIALS = Path(__file__).resolve().parents[1] / "tutorials"
 ROOMS = (
@@ -48,7 +49,14 @@ def class_of(method: str) -> type[Method]:
 
 def method_page(method: str, readme: str) -> str:
     """Return the README of a bundle with a picture of the method's views and the reference of its class."""
+    memory = "\n".join(memory_lines(method))
     return f"""{readme}
+## GPU memory of a step
+
+Counted with the defaults, not measured; what it holds and how far off it is: [all bundles](../resources.md).
+
+{memory}
+
 ## What the network sees
 
 `python -m monai_ssl preview` on two phantoms, with the sizes of the bundle or smaller:

@@ -8,7 +8,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from monai_ssl.engines import SSLTrainer
 
 from monai_ssl.cli.outputs import output
 
@@ -57,7 +60,7 @@ def _propose(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
     from monai_ssl.bundle_folders import bundle_folder, config_file
     from monai_ssl.cli.preview import build, parse_overrides, read_bundle
     from monai_ssl.config_texts import literal
-    from monai_ssl.engines.memory import RESERVE
+    from monai_ssl.engines.memory import RESERVE, step_memory
     from monai_ssl.files import write_json
     from monai_ssl.stock_runs import pretraining_config
     from monai_ssl.store.store import Store
@@ -81,7 +84,7 @@ def _propose(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
     plans = proposals(window, batch, parser.get("widths"), encoder)
     room = RESERVE * memory * _GIGABYTE
     for settings in plans:
-        need = _need(config, given | settings)
+        need = step_memory(*first_step(config, given | settings), amp=True)
         print(f"{_told(settings):70s} {need / _GIGABYTE:7.1f} GB{'' if need <= room else ', too much'}")
         if need <= room:
             break
@@ -158,19 +161,21 @@ def _shrinking(window: tuple[int, ...], encoder: Any) -> Iterator[tuple[int, ...
         window = smaller
 
 
-def _need(config: Path, settings: Mapping[str, Any]) -> int:
-    """Bytes of a training step of the bundle with these settings."""
+def first_step(config: Path, settings: Mapping[str, Any]) -> tuple[SSLTrainer, dict[str, Any]]:
+    """Return the trainer of a bundle with these settings before its first step, and windows for that step.
+
+    It writes neither pictures nor checkpoints, and no record; :func:`~monai_ssl.engines.memory.step_memory` takes both.
+    """
     from monai_ssl.cli.preview import build, read_bundle
     from monai_ssl.data import collate_views
-    from monai_ssl.engines.memory import step_memory
 
     parser = read_bundle([config], settings)
     build(parser, "initialize")
     parser["train#handlers"] = []
-    trainer = build(parser, "train#trainer")
+    trainer: SSLTrainer = build(parser, "train#trainer")
     dataset = build(parser, "train#dataset")
-    windows = collate_views([dataset[i % len(dataset)] for i in range(settings["batch_size"])])
-    return step_memory(trainer, trainer.views(windows), amp=True)
+    batch = int(build(parser, "batch_size"))
+    return trainer, collate_views([dataset[i % len(dataset)] for i in range(batch)])
 
 
 def _memory_here() -> float:
@@ -197,4 +202,4 @@ def _told(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{key.rsplit('#', 1)[-1]} {value}" for key, value in settings.items())
 
 
-__all__ = ["add_parser", "fitting_window", "proposals", "run"]
+__all__ = ["add_parser", "first_step", "fitting_window", "proposals", "run"]

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     FakeCopyMode,
     FakeTensorMode,
     UnsupportedFakeTensorException,
 )
+from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
-from monai_ssl.engines.ssl_trainer import SSLTrainer
+from monai_ssl.engines.gpu_casts import GpuCasts
+from monai_ssl.engines.ssl_trainer import SSLTrainer, training_only
+from monai_ssl.methods.base import Method
 
 
 class LiveBytes(TorchDispatchMode):
@@ -63,46 +67,75 @@ class LiveBytes(TorchDispatchMode):
         self.now -= size
 
 
-def step_memory(trainer: SSLTrainer, batch: Mapping[str, Any], *, amp: bool) -> int:
-    """Return the most bytes that live in a training step: network, batch, activations, gradients, optimizer state.
+def step_memory(trainer: SSLTrainer, windows: Mapping[str, Any], *, amp: bool) -> int:
+    """Return the most bytes that live in a training step: network, views, activations, gradients, optimizer state.
 
     Nothing is computed and nothing trained. What libraries take inside an operation (cuDNN's workspaces), what the
     allocator keeps and what the driver needs come on top; see :data:`RESERVE`.
 
     Args:
-        trainer: its method, optimizers and accumulation, as before its first step.
-        batch: as its views return it, on the CPU.
-        amp: with autocast to bfloat16.
+        trainer: its method, views, optimizers and accumulation, as before its first step.
+        windows: as its loader yields them, on the CPU.
+        amp: with autocast to bfloat16, and what a GPU then computes in float32.
 
     Raises:
         ValueError: when the method reads values back on the host, which tensors without values do not have.
     """
-    held = _bytes_of(trainer.method) + sum(x.nbytes for x in batch.values() if isinstance(x, Tensor))
+    held = _bytes_of(trainer.method.parameters(), trainer.method.buffers())
+    # a transform of others, sample by sample, may need values
+    transforms = trainer.views.transforms if trainer.views is not None else []
+    if all(hasattr(transform, "batch") for transform in transforms):
+        windows = tree_map_only(Tensor, lambda x: x.to("meta"), dict(windows))
+    with torch.no_grad(), LiveBytes() as counted:
+        batch = copy.deepcopy(trainer.views)(windows) if trainer.views is not None else windows
+    given = _bytes_of(tree_leaves((windows, batch)))
+    return held + max(_bytes_of(tree_leaves(windows)) + counted.peak, given + _of_step(trainer, batch, amp))
+
+
+def _of_step(trainer: SSLTrainer, batch: Mapping[str, Any], amp: bool) -> int:
+    """Return the most bytes that live beside the network and the batch."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     # a generator has values only
     kept = {id(v): v for m in trainer.method.modules() for v in vars(m).values() if isinstance(v, torch.Generator)}
     with FakeCopyMode(fake):
         method, optimizers = copy.deepcopy((trainer.method, trainer.optimizers), kept)
-    inputs = {k: fake.from_tensor(x) if isinstance(x, Tensor) else x for k, x in batch.items()}
+    with fake:
+        inputs = tree_map_only(Tensor, lambda x: torch.empty_like(x, device="cpu"), dict(batch))
     try:
         with fake, LiveBytes() as counted:
-            # the second time with what optimizers keep
-            for step in 2 * method.train().steps:
-                with torch.autocast("cpu", torch.bfloat16, enabled=amp):
-                    loss = sum(method(inputs, step).values())
-                assert isinstance(loss, Tensor)
-                loss.backward()
+            for step in method.train().steps:
+                _fill_state(optimizers[step], keep_gradients=trainer.accumulation_steps > 1)
+            for step in method.steps:
+                with training_only(method, list(method.step_parameters(step)), active=len(method.steps) > 1):
+                    _losses(method, inputs, step, amp).backward()
                 optimizers[step].step()
                 if trainer.accumulation_steps == 1:
                     optimizers[step].zero_grad(set_to_none=True)
+            with torch.no_grad():
+                method.after_step()
     except (DataDependentOutputException, UnsupportedFakeTensorException) as error:
         raise ValueError(f"The memory of {type(method).__name__} cannot be told without values ({error}).") from error
-    return held + counted.peak
+    return counted.peak
 
 
-def _bytes_of(module: nn.Module) -> int:
-    tensors = (*module.parameters(), *module.buffers())
-    return sum({t.untyped_storage()._cdata: t.nbytes for t in tensors}.values())
+def _fill_state(optimizer: Optimizer, keep_gradients: bool) -> None:
+    """Let an optimizer make what it keeps from its first step on."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    if not keep_gradients:
+        optimizer.zero_grad(set_to_none=True)
+
+
+def _losses(method: Method, batch: Mapping[str, Any], step: str, amp: bool) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16, enabled=amp), GpuCasts() if amp else nullcontext():
+        return torch.stack(list(method(batch, step).values())).sum()
+
+
+def _bytes_of(*groups: Iterable[Any]) -> int:
+    tensors = [x for group in groups for x in group if isinstance(x, Tensor)]
+    return sum({x.untyped_storage()._cdata: x.untyped_storage().nbytes() for x in tensors}.values())
 
 
 RESERVE = 0.8

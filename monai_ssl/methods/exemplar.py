@@ -84,7 +84,7 @@ def derangement(count: int) -> Tensor:
         ValueError: when ``count`` is below 2.
     """
     check_batch_size(count, "Exemplar")
-    return torch.arange(count).roll(int(torch.randint(1, count, ())))
+    return (torch.arange(count) - torch.randint(1, count, ())) % count
 
 
 def squared_distance(x: Tensor, y: Tensor) -> Tensor:

@@ -83,7 +83,8 @@ class BatchViews(Randomizable):
         out = dict(batch)
         device = next((x.device.type for x in out.values() if isinstance(x, Tensor)), "cpu")
         # views are float32 whoever calls: a half-precision matrix product would leak into images and targets
-        with torch.autocast(device, enabled=False):
+        # tensors without values have no autocast of their own
+        with torch.autocast("cpu" if device == "meta" else device, enabled=False):
             for transform in self.transforms:
                 out = transform.batch(out) if hasattr(transform, "batch") else _one_by_one(transform, out)
         return out

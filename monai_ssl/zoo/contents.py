@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl import __version__
+from monai_ssl.bundle_folders import is_shipped
 from monai_ssl.zoo.page import zoo_page
+from monai_ssl.zoo.resources import memory_lines
 
 _SAME = {"LICENSE": "LICENSE", "logging.conf": "configs/logging.conf", "data_license.txt": "docs/data_license.txt"}
 """Files in ``files`` beside this module, and their places in a bundle that does not bring its own."""
@@ -44,8 +46,9 @@ def bundle_contents(source: Path) -> dict[str, bytes]:
     if "configs/metadata.json" in own:
         metadata = metadata_of(source)
         own["configs/metadata.json"] = (json.dumps(metadata, indent=4, ensure_ascii=False) + "\n").encode()
+        memory = memory_lines(source.name) if is_shipped(source) else []
         if "docs/README.md" in own:
-            own["docs/README.md"] = zoo_page(own["docs/README.md"].decode(), metadata).encode()
+            own["docs/README.md"] = zoo_page(own["docs/README.md"].decode(), metadata, memory).encode()
     return dict(sorted((shared | own).items()))
 
 

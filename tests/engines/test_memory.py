@@ -34,7 +34,9 @@ def made(name):
     torch.manual_seed(0)
     method, batch = case()
     trained = [p for p in method.parameters() if p.requires_grad]
-    return SimpleNamespace(method=method, optimizers={"losses": optimizer(trained)}, accumulation_steps=1), batch
+    return SimpleNamespace(
+        method=method, optimizers={"losses": optimizer(trained)}, accumulation_steps=1, views=None
+    ), batch
 
 
 def really(trainer, batch, amp):
@@ -94,7 +96,7 @@ def test_what_an_optimizer_keeps_lives_beside_the_activations_of_the_next_step()
 def step_of(method):
     trained = [p for p in method.parameters() if p.requires_grad]
     optimizers = {"losses": torch.optim.SGD(trained, 0.01)}
-    return SimpleNamespace(method=method, optimizers=optimizers, accumulation_steps=1)
+    return SimpleNamespace(method=method, optimizers=optimizers, accumulation_steps=1, views=None)
 
 
 def test_a_method_that_draws_on_the_cpu_is_counted():

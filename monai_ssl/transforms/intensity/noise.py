@@ -63,10 +63,15 @@ def draw_seed(state: np.random.RandomState) -> int:
     return int(state.randint(np.iinfo(np.int32).max))
 
 
+def generator_at(device: torch.device) -> torch.Generator:
+    """Return a generator of a device; for tensors without values (``meta``), which have none, that of the CPU."""
+    return torch.Generator("cpu" if device.type == "meta" else device)
+
+
 def seeded_normal(like: Tensor, seeds: Tensor) -> Tensor:
     """Return N(0, 1) noise of the shape of ``like`` (B, ...), each sample from its own seed (B,) on the host."""
     noise = torch.empty_like(like, memory_format=torch.contiguous_format)
-    generator = torch.Generator(like.device)
+    generator = generator_at(like.device)
     for sample, seed in zip(noise, seeds.tolist(), strict=True):
         sample.normal_(generator=generator.manual_seed(seed))
     return noise
@@ -75,7 +80,7 @@ def seeded_normal(like: Tensor, seeds: Tensor) -> Tensor:
 def seeded_uniform(like: Tensor, seeds: Tensor) -> Tensor:
     """Return U(0, 1) noise of the shape of ``like`` (B, ...), each sample from its own seed (B,) on the host."""
     noise = torch.empty_like(like, memory_format=torch.contiguous_format)
-    generator = torch.Generator(like.device)
+    generator = generator_at(like.device)
     for sample, seed in zip(noise, seeds.tolist(), strict=True):
         sample.uniform_(generator=generator.manual_seed(seed))
     return noise

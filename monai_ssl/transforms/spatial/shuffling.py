@@ -15,7 +15,7 @@ from torch import Tensor
 
 from monai_ssl.arguments import check_interval
 from monai_ssl.transforms.base import Params, RandBatchTransform
-from monai_ssl.transforms.intensity.noise import draw_seed
+from monai_ssl.transforms.intensity.noise import draw_seed, generator_at
 from monai_ssl.transforms.spatial.shuffling_cpu import shuffle_by_size
 
 COVERAGE = 10_000 * (3.5 * 3.5 * 2.0) / (64 * 64 * 32)
@@ -160,7 +160,7 @@ def _samples_at_once(x: Tensor, windows: int) -> int:
 
 def _random(counts: Sequence[int], seeds: Tensor, device: torch.device) -> Tensor:
     """Return so many random integers for each sample, one after the other, each sample from its own seed."""
-    generator = torch.Generator(device)
+    generator = generator_at(device)
     drawn = [
         torch.empty(count, dtype=torch.int32, device=device).random_(
             0, 1 << _RANDOM_BITS, generator=generator.manual_seed(seed)
