@@ -11,7 +11,8 @@ from pathlib import Path
 from make_figures import make_figures
 from site_hyperparameters import hyperparameter_page
 from site_links import copy_page
-from site_pages import api_pages, commands_page, method_page, methods, transforms_page, tutorial_pages
+from site_pages import api_pages, commands_page, method_page, methods, transforms_page
+from site_tutorials import write_tutorials
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = (
@@ -62,7 +63,7 @@ def write_pages(out: Path) -> None:
         "transforms.md": transforms_page(),
         "hyperparameters.md": hyperparameter_page(),
     }
-    for page, text in (written | api_pages() | tutorial_pages()).items():
+    for page, text in (written | api_pages()).items():
         (out / page).parent.mkdir(parents=True, exist_ok=True)
         (out / page).write_text(text)
 
@@ -86,6 +87,7 @@ def build(out: Path) -> None:
     """Write ``out/pages`` and, from them, ``out/html``; any warning of Sphinx is an error."""
     pages = out / "pages"
     write_pages(pages)
+    write_tutorials(pages)
     make_figures(pages / "figures")
     docs = str(ROOT / "docs")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", docs, str(pages), str(out / "html")]

@@ -32,13 +32,13 @@ DOCS = Path(__file__).resolve().parent
 BUNDLES, PAGE = DOCS.parent / "bundles", DOCS / "resources.md"
 HEAD = (
     *("bundle", "configuration", "window", "batch", "encoder, million parameters", "trained in all"),
-    *("GB in mixed precision", "GB in float32"),
+    "GB",
 )
 INTRODUCTION = """# What a training step needs
 
 GPU memory of a step of each bundle with its defaults, **counted, not measured on a GPU**: network, windows, views,
 activations, gradients and optimizer state, from shapes alone (`monai_ssl.engines.memory`, what
-`python -m monai_ssl plan STORE --bundle NAME` counts for your scans and settings). *Mixed precision* is bfloat16, the
+`python -m monai_ssl plan STORE --bundle NAME` counts for your scans and settings), in mixed precision (bfloat16), the
 default on a GPU. What libraries take inside an operation, the next batch, what the allocator keeps and the driver come
 on top: a GPU should have a quarter more (`plan` fills {reserve:.0%} of it). Where the table says more than you have,
 `plan` proposes what to lower first. Banks of vectors and clusters grow with the number of scans; here they are for a
@@ -49,9 +49,9 @@ train.
 ERROR = """
 ## How far off the count is
 
-Three iterations of the trainer on a CPU, views included, with small presets. *Counted* is the column above for these
-settings; *tensors* is the most that lived at once while the iterations ran; *allocated* is the most that torch's
-profiler saw allocated, also inside of operations of the CPU's libraries. All in float32, in MB.
+Three iterations of the trainer on a CPU, views included, with small presets, in float32. *Counted* is the column above
+for these settings; *tensors* is the most that lived at once while the iterations ran; *allocated* is the most that
+torch's profiler saw allocated, also inside of operations of the CPU's libraries. In MB.
 
 | bundle | counted | tensors | counted / tensors | allocated | counted / allocated |
 |---|---|---|---|---|---|
@@ -103,13 +103,13 @@ def row(config: Path, store: str, **more: Any) -> dict[str, Any]:
         told: dict[str, Any] = {"window": list(build(parser, "roi_size")), "batch": int(build(parser, "batch_size"))}
         try:
             trainer, windows = first_step(config, settings)
-            counted = {name: step_memory(trainer, windows, amp=name == "mixed") for name in ("mixed", "float32")}
+            told["bytes"] = step_memory(trainer, windows, amp=True)
         except ValueError as error:
             return {**told, "why": str(error)}
     method = trainer.method
     told["encoder"] = sum(p.numel() for p in method.encoder.parameters())
     told["trained"] = sum(p.numel() for p in method.parameters() if p.requires_grad)
-    return told | counted
+    return told
 
 
 def count(names: list[str]) -> None:
@@ -134,10 +134,10 @@ def lines() -> Iterator[str]:
         for name, need in sorted(told.items()):
             cells = [f"[{bundle}](../bundles/{bundle}/docs/README.md)", f"`{name}`", *window_and_batch(need)]
             if "why" in need:
-                yield "| " + " | ".join([*cells, "", "", need["why"], ""]) + " |"
+                yield "| " + " | ".join([*cells, "", "", need["why"]]) + " |"
                 continue
             cells += [f"{need[key] / 1e6:.1f}" for key in ("encoder", "trained")]
-            yield "| " + " | ".join([*cells, gigabytes(need["mixed"]), gigabytes(need["float32"])]) + " |"
+            yield "| " + " | ".join([*cells, gigabytes(need["bytes"])]) + " |"
 
 
 def error_lines() -> Iterator[str]:

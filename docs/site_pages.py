@@ -7,10 +7,8 @@ import importlib
 import inspect
 import json
 import pkgutil
-from pathlib import Path
 from pydoc import locate
 
-import jupytext
 from make_figures import DISTURBANCES, TASKS, methods
 
 import monai_ssl
@@ -21,7 +19,6 @@ from monai_ssl.cli.main import PROGRAM, command_parsers
 from monai_ssl.methods.base import Method
 from monai_ssl.zoo.resources import memory_lines
 
-TUTORIALS = Path(__file__).resolve().parents[1] / "tutorials"
 ROOMS = (
     "data",
     "transforms",
@@ -53,7 +50,8 @@ def method_page(method: str, readme: str) -> str:
     return f"""{readme}
 ## GPU memory of a step
 
-Counted with the defaults, not measured; what it holds and how far off it is: [all bundles](../resources.md).
+Counted with the defaults (mixed precision), not measured. What it holds and how far off it is:
+[all bundles](../resources.md).
 
 {memory}
 
@@ -135,19 +133,4 @@ def api_page(room: str) -> str:
     return "\n".join(parts)
 
 
-def tutorial_pages() -> dict[str, str]:
-    """Return the tutorials as pages, text and code, in the order of their names."""
-    scripts = sorted(TUTORIALS.glob("[0-9]*.py"))
-    pages = {f"tutorials/{script.stem}.md": tutorial_page(script) for script in scripts}
-    entries = "\n".join(script.stem for script in scripts)
-    intro = "Each is a script in `tutorials/`; `make tutorials` executes all and writes them as notebooks.\n"
-    return pages | {"tutorials/index.md": f"# Tutorials\n\n{intro}\n```{{toctree}}\n{entries}\n```\n"}
-
-
-def tutorial_page(script: Path) -> str:
-    """Return a percent script as Markdown."""
-    cells = jupytext.read(script).cells
-    return "\n\n".join(c.source if c.cell_type == "markdown" else f"```python\n{c.source}\n```" for c in cells) + "\n"
-
-
-__all__ = ["api_pages", "class_of", "commands_page", "method_page", "methods", "transforms_page", "tutorial_pages"]
+__all__ = ["api_pages", "class_of", "commands_page", "method_page", "methods", "transforms_page"]

@@ -25,3 +25,28 @@ def test_what_presets_for_a_cpu_teach():
 PRESETS = (ROOT / "bundles").glob("*/configs/cpu.json")
 FIRST_WAVE = {"cross_contrast", "pcrlv2", "simclr"}
 """Without sessions in these scans; and those whose probes stand in docs/evidence.md or in the demonstration."""
+
+
+def test_what_a_step_needs_has_a_row_for_every_configuration():
+    """After a new bundle: ``python docs/resources.py``."""
+    resources = importlib.import_module("resources")
+    assert resources.PAGE.read_text() == resources.page(), "`python docs/resources.py --page` writes it anew"
+    table = json.loads(resources.TABLE.read_text())
+    rows = {(bundle, name) for bundle, told in table["bundles"].items() for name in told}
+    assert rows == {(path.parts[-3], path.stem) for path in resources.configurations()}
+    assert all(("bytes" in need) != ("why" in need) for told in table["bundles"].values() for need in told.values())
+    for told in table["checked"].values():
+        assert 0.9 < told["counted"] / told["tensors"] < 1.1 and 0.8 < told["counted"] / told["allocated"] < 1.2
+
+
+@pytest.mark.parametrize(
+    ("bundle", "name"), [("autoencoder", "pretrain"), ("rotation", "pretrain_2d"), ("cube_plus_plus", "pretrain")]
+)
+def test_what_a_step_needs_is_what_is_counted_now(bundle, name, store):
+    """After a change of the method, its defaults or the count: ``python docs/resources.py BUNDLE``."""
+    resources = importlib.import_module("resources")
+    told = json.loads(resources.TABLE.read_text())["bundles"][bundle][name]
+    # windows are padded to their size, so that any scans give the same
+    found = resources.row(ROOT / "bundles" / bundle / "configs" / f"{name}.json", str(store))
+    assert found.keys() == told.keys()
+    assert found == pytest.approx(told, rel=0.02)

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from monai_ssl.engines.gpu_casts import GpuCasts
-from monai_ssl.engines.ssl_trainer import SSLTrainer, training_only
+from monai_ssl.engines.ssl_trainer import SSLTrainer
 from monai_ssl.methods.base import Method
 
 
@@ -106,8 +106,7 @@ def _of_step(trainer: SSLTrainer, batch: Mapping[str, Any], amp: bool) -> int:
             for step in method.train().steps:
                 _fill_state(optimizers[step], keep_gradients=trainer.accumulation_steps > 1)
             for step in method.steps:
-                with training_only(method, list(method.step_parameters(step)), active=len(method.steps) > 1):
-                    _losses(method, inputs, step, amp).backward()
+                _losses(method, inputs, step, amp).backward()
                 optimizers[step].step()
                 if trainer.accumulation_steps == 1:
                     optimizers[step].zero_grad(set_to_none=True)

@@ -186,7 +186,7 @@ class SSLTrainer(Trainer):
         trained = list(self.method.step_parameters(step))
         wrapped = self.network if isinstance(self.network, DistributedDataParallel) else None
         sync = contextlib.nullcontext() if last or wrapped is None else wrapped.no_sync()
-        with sync, training_only(self.method, trained, active=len(self.optimizers) > 1):
+        with sync, _only(self.method, trained, active=len(self.optimizers) > 1):
             with torch.autocast(self.state.device.type, self.dtype, enabled=self.amp):
                 terms = self._forward(batch, step)
                 loss = torch.stack(list(terms.values())).sum()
@@ -260,7 +260,7 @@ def _convert_convolutions(method: Method, memory_format: torch.memory_format) ->
 
 
 @contextlib.contextmanager
-def training_only(method: Method, trained: Sequence[nn.Parameter], active: bool) -> Iterator[None]:
+def _only(method: Method, trained: Sequence[nn.Parameter], active: bool) -> Iterator[None]:
     """Freeze what another step trains, so that a step's gradients do not leak into it."""
     keep = {id(p) for p in trained}
     frozen = [p for p in method.parameters() if active and p.requires_grad and id(p) not in keep]

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_MEMORY = """GPU memory of a step with the defaults, counted from shapes, not measured: a GPU should have a quarter
-more. `python -m monai_ssl plan STORE --bundle NAME` counts your settings and says what
+_MEMORY = """GPU memory of a step with the defaults (mixed precision), counted from shapes, not measured: a GPU should
+have a quarter more. `python -m monai_ssl plan STORE --bundle NAME` counts your settings and says what
 to lower first.
 
 """

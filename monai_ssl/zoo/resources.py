@@ -46,8 +46,7 @@ def memory_lines(bundle: str) -> list[str]:
 def _in_words(need: Mapping[str, Any]) -> str:
     if "why" in need:
         return str(need["why"])
-    mixed, full = (gigabytes(need[name]) for name in ("mixed", "float32"))
-    return f"{mixed} GB in mixed precision (the default on a GPU), {full} GB in float32"
+    return f"{gigabytes(need['bytes'])} GB"
 
 
 __all__ = ["TABLE", "gigabytes", "memory_lines", "window_and_batch"]

@@ -4,10 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from monai.transforms import MapTransform
 
+from monai_ssl.engines.gpu_casts import GpuCasts
 from monai_ssl.engines.memory import LiveBytes, step_memory
 from monai_ssl.methods import C2L, MAE, SimCLR
 from monai_ssl.networks import ConvEncoder, ResidualEncoder, RestorationUNet
+from monai_ssl.transforms import BatchViews, RandGaussianNoiseBatchd
 
 
 def masked():
@@ -112,3 +115,33 @@ class Reads(SimCLR):
 def test_a_method_that_reads_values_back_is_named():
     with pytest.raises(ValueError, match=r"The memory of Reads cannot be told without values"):
         step_memory(step_of(Reads(ConvEncoder(widths=(4, 8)))), contrast()[1], amp=False)
+
+
+def test_views_count_and_need_no_values():
+    trainer, batch = made("SimCLR")
+    alone = step_memory(trainer, batch, amp=False)
+    trainer.views = BatchViews([RandGaussianNoiseBatchd(["view1", "view2"], prob=1.0)])
+    windows = sum(x.nbytes for x in batch.values())
+    assert step_memory(trainer, batch, amp=False) == pytest.approx(alone + windows, rel=1e-3)
+
+
+def test_a_transform_of_others_may_look_at_values():
+    class Looks(MapTransform):
+        def __call__(self, data):
+            return {**data, **{key: data[key] / float(data[key].max()) for key in self.keys}}
+
+    trainer, batch = made("SimCLR")
+    alone = step_memory(trainer, batch, amp=False)
+    with pytest.warns(UserWarning, match="Looks in `views`"):
+        trainer.views = BatchViews([Looks(["view1", "view2"])])
+    assert step_memory(trainer, batch, amp=False) > alone
+
+
+def test_a_gpu_normalizes_tokens_in_float32():
+    x, norm, linear = torch.rand(2, 8), torch.nn.LayerNorm(8), torch.nn.Linear(8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = linear(x)
+        assert norm(half).dtype is torch.bfloat16
+        with GpuCasts():
+            assert [f(half).dtype for f in (norm, torch.exp, linear)] == [torch.float32] * 2 + [torch.bfloat16]
+            assert half.softmax(1).dtype is torch.float32
