@@ -34,6 +34,8 @@ HEAD = (
     *("bundle", "configuration", "window", "batch", "encoder, million parameters", "trained in all"),
     "GB",
 )
+SAMPLES = {"swav": {"windows_per_scan": 1024}}
+"""More windows of a scan, for methods that refuse fewer samples than clusters."""
 INTRODUCTION = """# What a training step needs
 
 GPU memory of a step of each bundle with its defaults, **counted, not measured on a GPU**: network, windows, views,
@@ -84,8 +86,9 @@ def kind_of(config: Path) -> str:
 
 
 def settings_of(config: Path, store: str, out: str) -> dict[str, Any]:
-    """Return the overrides for counting: places, and nothing that changes a step."""
-    places = {"bundle_root": str(config.parents[1]), "dataset_dir": store, "output_dir": out}
+    """Return the overrides for counting: places, samples enough to begin with, and nothing that changes a step."""
+    places: dict[str, Any] = {"bundle_root": str(config.parents[1]), "dataset_dir": store, "output_dir": out}
+    places |= SAMPLES.get(config.parts[-3], {})
     return {**places, "num_workers": 0, "validation": 0.0, "device": "cpu"}
 
 

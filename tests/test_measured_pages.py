@@ -35,6 +35,8 @@ def test_what_a_step_needs_has_a_row_for_every_configuration():
     rows = {(bundle, name) for bundle, told in table["bundles"].items() for name in told}
     assert rows == {(path.parts[-3], path.stem) for path in resources.configurations()}
     assert all(("bytes" in need) != ("why" in need) for told in table["bundles"].values() for need in told.values())
+    reasons = [need["why"] for told in table["bundles"].values() for need in told.values() if "why" in need]
+    assert [why for why in reasons if "cannot be told without values" not in why] == [], "the defaults do not build"
     for told in table["checked"].values():
         assert 0.9 < told["counted"] / told["tensors"] < 1.1 and 0.8 < told["counted"] / told["allocated"] < 1.2
 

@@ -21,6 +21,7 @@ from monai_ssl.networks import (
     with_layer_decay,
 )
 from monai_ssl.networks.vit.block import Attention
+from monai_ssl.networks.vit.encoder import SIZES
 from monai_ssl.networks.vit.rotary import rotary_angles, rotate
 from monai_ssl.tasks.networks import check_sizes
 from monai_ssl.transfer import load_weights
@@ -245,3 +246,11 @@ def test_layer_decay_in_fine_tuning_by_one_override():
     parser["optimizer#params"] = override
     groups = parser.get_parsed_content("optimizer").param_groups
     assert [group["lr"] for group in groups] == [0.75**4, 0.75**3, 0.75**2, 0.75, 8.0]
+
+
+@pytest.mark.parametrize(("size", "width"), [("S", 384), ("B", 768), ("M", 864), ("L", 1024)])
+def test_all_sizes_build_in_2d_with_heads_that_two_axes_share(size, width):
+    with torch.device("meta"):
+        encoder = VisionTransformer(2, size=size, window_size=(224, 224), patch=16)
+        volumes = VisionTransformer(3, size=size)
+    assert encoder.channels == (width,) and volumes.channels == (SIZES[size][0],)

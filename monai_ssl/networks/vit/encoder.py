@@ -14,7 +14,7 @@ from monai_ssl.networks.vit.decoder import PatchDecoder, decoder_widths
 from monai_ssl.networks.vit.transformer import Transformer
 
 SIZES = {"S": (396, 12, 6), "B": (792, 12, 12), "M": (864, 16, 12), "L": (1056, 24, 16)}
-"""Width, depth and heads of Primus."""
+"""Width, depth and heads of Primus; in 2-D the widths of S, B and L are 384, 768 and 1024."""
 
 
 class VisionTransformer(Encoder):
@@ -76,7 +76,9 @@ class VisionTransformer(Encoder):
                 f"{list(window_size)}."
             )
         named = SIZES[size]
-        width, depth, heads = width or named[0], depth or named[1], heads or named[2]
+        # heads of 66 channels, as S, B and L have, are not to be shared by two axes: 64 in 2-D, as in other transformers
+        share = 2 * spatial_dims * named[2]
+        width, depth, heads = width or named[0] // share * share, depth or named[1], heads or named[2]
         self.spatial_dims, self.in_channels = spatial_dims, in_channels
         self.channels, self.strides = (width,), (patch,)
         self.embedding = Conv["conv", spatial_dims](in_channels, width, patch, stride=patch)
