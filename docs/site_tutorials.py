@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ NOT_EXECUTED = {"5_compare_honestly": "its study trains networks in processes of
 MOST_LINES = 40
 """Of one output: what is longer loses its middle."""
 TIME_LIMIT = 300
+_LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ - ")
 
 
 def tutorials() -> list[Path]:
@@ -77,27 +79,37 @@ def cell_text(cell: Any, name: str, folder: Path) -> str:
 
 
 def _outputs(cell: Any, name: str, folder: Path) -> Iterator[str]:
+    outputs = [output for output in cell.get("outputs", []) if output.get("name") != "stderr"]
     pictures = 0
-    for output in cell.get("outputs", []):
-        data = output.get("data", {})
-        if "image/png" in data:
-            file = folder / f"{name}_{pictures}.png"
-            file.write_bytes(base64.b64decode(data["image/png"]))
-            pictures += 1
-            yield f"![what the cell above draws]({file.name})"
-        # standard error is progress and logging
-        elif output.get("name") != "stderr" and (text := shortened(output.get("text") or data.get("text/plain", ""))):
-            yield f"```text\n{text}\n```"
+    # what is printed in one go arrives in many parts
+    for printed, group in groupby(outputs, key=lambda output: output.output_type == "stream"):
+        if printed:
+            yield from _text("".join(output.text for output in group))
+            continue
+        for data in (output.data for output in group):
+            if "image/png" in data:
+                file = folder / f"{name}_{pictures}.png"
+                file.write_bytes(base64.b64decode(data["image/png"]))
+                pictures += 1
+                yield f"![what the cell above draws]({file.name})"
+            else:
+                yield from _text(data.get("text/plain", ""))
+
+
+def _text(text: str) -> Iterator[str]:
+    if kept := shortened(text):
+        yield f"```text\n{kept}\n```"
 
 
 def shortened(text: str) -> str:
-    """Return an output without what progress bars overwrite, and without its middle where it is long.
+    """Return an output without what progress bars overwrite and lines of a log, and without its middle where long.
 
-    >>> shortened("10 %\\r100 %\\nwritten\\n")
+    >>> shortened("10 %\\r100 %\\n2026-01-31 10:00:00,000 - INFO - Engine run\\nwritten\\n")
     '100 %\\nwritten'
     """
     text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
     lines = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.rstrip().split("\n")]
+    lines = [line for line in lines if not _LOGGED.match(line)]
     if len(lines) > MOST_LINES:
         left_out = len(lines) - MOST_LINES
         lines[MOST_LINES // 2 : -MOST_LINES // 2] = [f"... {left_out} lines more ..."]

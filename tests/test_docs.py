@@ -195,6 +195,21 @@ def test_the_makefile_makes_a_notebook_of_a_tutorial(tmp_path):
     assert outputs[0]["text"] == ["42\n"] and "image/png" in outputs[-1]["data"]
 
 
+def test_the_site_shows_what_a_tutorial_prints_and_draws(tmp_path):
+    site = part("site_tutorials")
+    script = tmp_path / "9_tiny.py"
+    drawn = "import matplotlib.pyplot as plt\nplt.plot([6, 7])\nplt.show()\n"
+    script.write_text(
+        "# %% [markdown]\n# # Tiny\n\n# %%\nfrom pathlib import Path\nprint(6 * 7)\n"
+        f"print(Path('a').resolve())\n\n# %%\n{drawn}"
+    )
+    page = site.tutorial_page(script, tmp_path)
+    assert "```text\n42\na\n```" in page and (tmp_path / "9_tiny_2_0.png").read_bytes()[1:4] == b"PNG"
+    assert "![what the cell above draws](9_tiny_2_0.png)" in page
+    assert site.shortened("\n".join(map(str, range(100)))).split("\n")[19:22] == ["19", "... 60 lines more ...", "80"]
+    assert set(site.NOT_EXECUTED) <= {path.stem for path in TUTORIALS}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("script", TUTORIALS, ids=lambda path: path.stem)
 def test_tutorials_run(script, tmp_path):

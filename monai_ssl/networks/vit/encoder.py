@@ -76,7 +76,7 @@ class VisionTransformer(Encoder):
                 f"{list(window_size)}."
             )
         named = SIZES[size]
-        # heads of 66 channels, as S, B and L have, are not to be shared by two axes: 64 in 2-D, as in other transformers
+        # two axes cannot share heads of 66 channels, those of S, B and L: 64 in 2-D, as in other transformers
         share = 2 * spatial_dims * named[2]
         width, depth, heads = width or named[0] // share * share, depth or named[1], heads or named[2]
         self.spatial_dims, self.in_channels = spatial_dims, in_channels
