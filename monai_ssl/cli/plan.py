@@ -161,7 +161,7 @@ def _shrinking(window: tuple[int, ...], encoder: Any) -> Iterator[tuple[int, ...
         window = smaller
 
 
-def first_step(config: Path, settings: Mapping[str, Any]) -> tuple[SSLTrainer, dict[str, Any]]:
+def first_step(config: Path, settings: Mapping[str, Any]) -> tuple[SSLTrainer, dict[Any, Any]]:
     """Return the trainer of a bundle with these settings before its first step, and windows for that step.
 
     It writes neither pictures nor checkpoints, and no record; :func:`~monai_ssl.engines.memory.step_memory` takes both.

@@ -67,7 +67,7 @@ class LiveBytes(TorchDispatchMode):
         self.now -= size
 
 
-def step_memory(trainer: SSLTrainer, windows: Mapping[str, Any], *, amp: bool) -> int:
+def step_memory(trainer: SSLTrainer, windows: Mapping[Any, Any], *, amp: bool) -> int:
     """Return the most bytes that live in a training step: network, views, activations, gradients, optimizer state.
 
     Nothing is computed and nothing trained. What libraries take inside an operation (cuDNN's workspaces), what the
@@ -92,7 +92,7 @@ def step_memory(trainer: SSLTrainer, windows: Mapping[str, Any], *, amp: bool) -
     return held + max(_bytes_of(tree_leaves(windows)) + counted.peak, given + _of_step(trainer, batch, amp))
 
 
-def _of_step(trainer: SSLTrainer, batch: Mapping[str, Any], amp: bool) -> int:
+def _of_step(trainer: SSLTrainer, batch: Mapping[Any, Any], amp: bool) -> int:
     """Return the most bytes that live beside the network and the batch."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     # a generator has values only
