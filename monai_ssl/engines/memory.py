@@ -21,8 +21,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from monai_ssl.engines.gpu_casts import GpuCasts
+from monai_ssl.engines.host_numbers import HostNumbers
 from monai_ssl.engines.ssl_trainer import SSLTrainer
 from monai_ssl.methods.base import Method
+
+_DRAWN_STEPS = 8
+"""So many steps are counted where a method draws what it computes, of which the dearest matters."""
+_DRAWS = (torch.Generator, torch.distributions.Distribution)
 
 
 class LiveBytes(TorchDispatchMode):
@@ -95,21 +100,24 @@ def step_memory(trainer: SSLTrainer, windows: Mapping[Any, Any], *, amp: bool) -
 def _of_step(trainer: SSLTrainer, batch: Mapping[Any, Any], amp: bool) -> int:
     """Return the most bytes that live beside the network and the batch."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    # a generator has values only
-    kept = {id(v): v for m in trainer.method.modules() for v in vars(m).values() if isinstance(v, torch.Generator)}
+    # what draws numbers has values only
+    kept = {id(v): v for m in trainer.method.modules() for v in vars(m).values() if isinstance(v, _DRAWS)}
     with FakeCopyMode(fake):
         method, optimizers = copy.deepcopy((trainer.method, trainer.optimizers), kept)
     with fake:
         inputs = tree_map_only(Tensor, lambda x: torch.empty_like(x, device="cpu"), dict(batch))
     try:
-        with fake, LiveBytes() as counted:
+        with fake, HostNumbers() as numbers, LiveBytes() as counted:
             for step in method.train().steps:
                 _fill_state(optimizers[step], keep_gradients=trainer.accumulation_steps > 1)
-            for step in method.steps:
-                _losses(method, inputs, step, amp).backward()
-                optimizers[step].step()
-                if trainer.accumulation_steps == 1:
-                    optimizers[step].zero_grad(set_to_none=True)
+            for _ in range(_DRAWN_STEPS):
+                for step in method.steps:
+                    _losses(method, inputs, step, amp).backward()
+                    optimizers[step].step()
+                    if trainer.accumulation_steps == 1:
+                        optimizers[step].zero_grad(set_to_none=True)
+                if not numbers.drew:
+                    break
             with torch.no_grad():
                 method.after_step()
     except (DataDependentOutputException, UnsupportedFakeTensorException) as error:

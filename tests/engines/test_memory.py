@@ -8,8 +8,8 @@ from monai.transforms import MapTransform
 
 from monai_ssl.engines.gpu_casts import GpuCasts
 from monai_ssl.engines.memory import LiveBytes, step_memory
-from monai_ssl.methods import C2L, MAE, SimCLR
-from monai_ssl.networks import ConvEncoder, ResidualEncoder, RestorationUNet
+from monai_ssl.methods import C2L, MAE, PCRLv1, PCRLv2, SimCLR, VolumeFusion
+from monai_ssl.networks import ConvEncoder, PyramidUNet, ResidualEncoder, RestorationUNet
 from monai_ssl.transforms import BatchViews, RandGaussianNoiseBatchd
 
 
@@ -145,3 +145,38 @@ def test_a_gpu_normalizes_tokens_in_float32():
         with GpuCasts():
             assert [f(half).dtype for f in (norm, torch.exp, linear)] == [torch.float32] * 2 + [torch.bfloat16]
             assert half.softmax(1).dtype is torch.float32
+
+
+def restored(method, *views):
+    return method, {name: torch.rand(2, 1, 16, 16, 16) for name in views}
+
+
+def fused():
+    unet = RestorationUNet(ConvEncoder(widths=(4, 8)), out_channels=6, bounded=False)
+    return VolumeFusion(unet), {"view": torch.rand(2, 1, 16, 16, 16), "levels": torch.randint(6, (2, 16, 16, 16))}
+
+
+NUMBERS = {
+    # a scale of the decoder
+    "PCRLv2": lambda: restored(
+        PCRLv2(PyramidUNet(ConvEncoder(widths=(4, 8, 8)))), "view1", "view2", "target1", "target2"
+    ),
+    # flips and turns of each sample, and the share of a mixture
+    "PCRLv1": lambda: restored(
+        PCRLv1(RestorationUNet(ConvEncoder(widths=(4, 8, 8)))), "view1", "view2", "target1", "target2"
+    ),
+    # the axes that MONAI's Dice loss sums over
+    "VolumeFusion": fused,
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_on_the_host_are_known(name):
+    torch.manual_seed(0)
+    method, batch = NUMBERS[name]()
+    trainer = step_of(method)
+    counted = step_memory(trainer, batch, amp=False)
+    with LiveBytes() as live:
+        really(trainer, batch, amp=False)
+    # scales and turns are drawn anew, and not all cost the same
+    assert counted == pytest.approx(held(trainer, batch) + live.peak, rel=0.2)
