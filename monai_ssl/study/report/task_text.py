@@ -53,17 +53,15 @@ def _question(cells: Sequence[Cell], asked: Mapping[str, Any]) -> str:
     overrides = asked.get("overrides")
     options: Mapping[str, Any] = overrides if isinstance(overrides, Mapping) else {}
     bundle = str(asked.get("bundle", "")).rstrip("/").rpartition("/")[2]
-    data = asked.get("dataset_dir")
-    of = f" of {data}" if isinstance(data, str) and data else ""
     names = _names(options.get("regions") or options.get("labels") or options.get("classes"), cells)
     if bundle == "segmentation":
-        return f"Segmentation: where in each image{of} {'are' if ',' in names else 'is'} {names or 'the structure'}?"
+        return f"Segmentation: where in each image {'are' if ',' in names else 'is'} {names or 'the structure'}?"
     if bundle == "classification":
         which = "which of them" if options.get("multilabel") is True else "which"
-        return f"Classification: {which} does each image{of} show{f', {names}' if names else ''}?"
+        return f"Classification: {which} does each image show{f', {names}' if names else ''}?"
     if bundle == "regression":
-        return f"Regression: which number (`{options.get('target', 'value')}`) belongs to each image{of}?"
-    return f"{bundle or 'The task'}{of}{f': {names}' if names else ''}."
+        return f"Regression: which number (`{options.get('target', 'value')}`) belongs to each image?"
+    return f"{bundle or 'The task'}{f': {names}' if names else ''}."
 
 
 def _names(asked: Any, cells: Sequence[Cell]) -> str:
