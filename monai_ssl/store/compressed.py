@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -13,6 +16,10 @@ BLOSC2 = "blosc2"
 _CHUNK, _BLOCK = 64, 16
 """Voxels a side: chunks are compressed together, about as large as a window; blocks are decoded one by one."""
 _LEVEL = 3
+_LENGTHS = slice(11, 15), slice(39, 47)
+"""Where a file has the lengths of its header and of all chunks."""
+_HEADER, _SIZE, _FLAGS, _SPECIAL = 32, slice(12, 16), 31, 0x70
+"""Of a chunk: bytes of its header, places of size and flags in it; flags that it may have, those of equal values."""
 
 
 class Windows(Protocol):
@@ -44,7 +51,7 @@ class CompressedArray:
         array = blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
         if type(array) is not blosc2.NDArray:
             raise RuntimeError("it holds no array")
-        self._array = array
+        self._array, self._bytes = array, np.memmap(path, np.uint8, "r")
         self.shape: tuple[int, ...] = tuple(array.shape)
         self.dtype: np.dtype = array.dtype
 
@@ -64,9 +71,43 @@ class CompressedArray:
                 hull.append(slice(ends[0], ends[1] + 1))
                 rest.append(slice(None, None, places.step))
         # blosc2 takes what is empty for all
-        empty = any(part.start == part.stop for part in hull)
-        window: np.ndarray = np.empty(self.shape, self.dtype)[tuple(hull)] if empty else self._array[tuple(hull)]
+        if any(part.start == part.stop for part in hull):
+            return np.empty(self.shape, self.dtype)[tuple(hull)][tuple(rest)]
+        self._check_chunks((*hull, *(slice(0, size) for size in self.shape[len(hull) :])))
+        window: np.ndarray = self._array[tuple(hull)]
         return window[tuple(rest)]
+
+    def _check_chunks(self, hull: Sequence[slice]) -> None:
+        """Look at the headers of the chunks of a window: for a wrong flag blosc2 reads what is not there, and dies.
+
+        Raises:
+            RuntimeError: when one is damaged.
+        """
+        sides = self._array.chunks
+        counts = [-(-size // side) for size, side in zip(self.shape, sides, strict=True)]
+        places = [range(part.start // side, -(-part.stop // side)) for part, side in zip(hull, sides, strict=True)]
+        for place in product(*places):
+            start = int(self._starts[np.ravel_multi_index(place, counts)])
+            # equal values have no chunk
+            if start >= 0:
+                _check_header(self._bytes[start : start + _HEADER])
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        """Where each chunk begins in the file, by the format of C-Blosc2's contiguous frames; negative without one."""
+        length, size = (int.from_bytes(self._bytes[place].tobytes(), "big") for place in _LENGTHS)
+        header = self._bytes[length + size : length + size + _HEADER]
+        _check_header(header)
+        end = length + size + int.from_bytes(header[_SIZE].tobytes(), "little")
+        starts = np.frombuffer(library().decompress2(self._bytes[length + size : end].tobytes()), np.int64)
+        if len(starts) != self._array.schunk.nchunks:
+            raise RuntimeError("is damaged: the list of its chunks is not theirs")
+        return np.where(starts < 0, starts, starts + length)
+
+
+def _check_header(header: np.ndarray) -> None:
+    if len(header) < _HEADER or int(header[_FLAGS]) & ~_SPECIAL:
+        raise RuntimeError("is damaged: a chunk has a header that no store writes")
 
 
 def compressed(array: np.ndarray) -> bytes:

@@ -9,6 +9,7 @@ from files import cut, nifti
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monai_ssl.errors import ScanError
 from monai_ssl.store import CTWindow, MRPercentiles, PrepareOptions, Store, array_maps, inspect_store, prepare
 from monai_ssl.store.body_box import CT_BODY_ABOVE, body_box, foreground_threshold
 from monai_ssl.store.resample import resample
@@ -88,6 +89,19 @@ def test_what_cannot_be_decoded_names_its_scan(compressed):
     scan.path.unlink()
     scan.path.write_bytes(bytes(200) + content[200:])
     with pytest.raises(ValueError, match=rf"Scan {scan.key} of the store .*: run `python -m monai_ssl prepare"):
+        scan[:]
+
+
+def test_a_flag_that_no_store_writes_is_refused_before_blosc2_dies_of_it(compressed):
+    scan = compressed[9]
+    content = bytearray(scan.path.read_bytes())
+    # behind the header of the file, whose length stands in it
+    first_chunk = int.from_bytes(content[11:15])
+    # "lazy": what follows is looked for behind the end of the chunk
+    content[first_chunk + 31] |= 0x08
+    scan.path.unlink()
+    scan.path.write_bytes(content)
+    with pytest.raises(ScanError, match=rf"Scan {scan.key} of the store is damaged"):
         scan[:]
 
 
