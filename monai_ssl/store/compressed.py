@@ -84,25 +84,25 @@ class CompressedArray:
             RuntimeError: when one is damaged.
         """
         sides = self._array.chunks
-        counts = [-(-size // side) for size, side in zip(self.shape, sides, strict=True)]
         places = [range(part.start // side, -(-part.stop // side)) for part, side in zip(hull, sides, strict=True)]
         for place in product(*places):
-            start = int(self._starts[np.ravel_multi_index(place, counts)])
+            start = int(self._starts[place])
             # equal values have no chunk
             if start >= 0:
                 _check_header(self._bytes[start : start + _HEADER])
 
     @cached_property
     def _starts(self) -> np.ndarray:
-        """Where each chunk begins in the file, by the format of C-Blosc2's contiguous frames; negative without one."""
+        """Where each chunk begins in the file, by the format of C-Blosc2's frames; negative for one of equal values."""
         length, size = (int.from_bytes(self._bytes[place].tobytes(), "big") for place in _LENGTHS)
         header = self._bytes[length + size : length + size + _HEADER]
         _check_header(header)
         end = length + size + int.from_bytes(header[_SIZE].tobytes(), "little")
         starts = np.frombuffer(library().decompress2(self._bytes[length + size : end].tobytes()), np.int64)
-        if len(starts) != self._array.schunk.nchunks:
+        counts = [-(-size // side) for size, side in zip(self.shape, self._array.chunks, strict=True)]
+        if len(starts) != np.prod(counts):
             raise RuntimeError("is damaged: the list of its chunks is not theirs")
-        return np.where(starts < 0, starts, starts + length)
+        return np.where(starts < 0, starts, starts + length).reshape(counts)
 
 
 def _check_header(header: np.ndarray) -> None:
