@@ -8,7 +8,7 @@ python docs/resources.py --page      # the page alone
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -157,16 +157,21 @@ def page() -> str:
     return INTRODUCTION.format(reserve=RESERVE) + "\n".join(lines()) + "\n" + ERROR + "\n".join(error_lines()) + "\n"
 
 
-def main(words: list[str]) -> None:
+def main() -> None:
     """Do what the lines at the top say."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundles", nargs="*", metavar="BUNDLE", help="to count anew; default: what the table lacks")
+    parser.add_argument("--check", action="store_true", help="count and run steps of three presets instead")
+    parser.add_argument("--page", action="store_true", help="write the page alone")
+    args = parser.parse_args()
     warnings.filterwarnings("ignore")
-    if "--check" in words:
+    if args.check:
         with tempfile.TemporaryDirectory() as folder:
             write_json(TABLE, {**read_json(TABLE), "checked": checked(write_stores(Path(folder)))})
-    elif "--page" not in words:
-        count(words)
+    elif not args.page:
+        count(args.bundles)
     PAGE.write_text(page())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -50,6 +50,40 @@ def bundle_folder(named: str | Path, base: Path = Path()) -> Path:
     )
 
 
+def shipped_encoders() -> dict[str, Path]:
+    """Return the files of the encoders that come with this package, by name.
+
+    >>> [name for name in shipped_encoders()]
+    ['moco/headneck_ct', 'simclr/chest_xray', 'simclr/headneck_ct']
+    """
+    files = sorted(_SHIPPED.glob("*/models/*/encoder.safetensors"))
+    return {f"{file.parents[2].name}/{file.parent.name}": file for file in files}
+
+
+def weights_place(named: str | Path) -> Path:
+    """Return the place of published weights: a path that is there, or the file of an encoder by its name.
+
+    Args:
+        named: a file, the folder of a run, or the name of an encoder that comes with this package, which is taken where
+            no such path is.
+
+    Raises:
+        FileNotFoundError: when there is neither.
+
+    >>> weights_place("simclr/headneck_ct").name
+    'encoder.safetensors'
+    """
+    path, shipped = Path(named), shipped_encoders()
+    if path.exists():
+        return path
+    if str(named) in shipped:
+        return shipped[str(named)]
+    raise FileNotFoundError(
+        f"There are no weights `{named}`: give `encoder.safetensors` of a run, its folder, or the name of an encoder "
+        f"that comes along: {', '.join(shipped)}."
+    )
+
+
 def config_file(folder: Path, config: str) -> Path:
     """Return a configuration of a bundle by its name, as ``pretrain_2d``."""
     return _configs(folder) / f"{config}.json"

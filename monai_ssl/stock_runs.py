@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_ssl.bundle_folders import bundle_folder, config_file, shipped_bundles
+from monai_ssl.bundle_folders import bundle_folder, config_file, shipped_bundles, weights_place
 from monai_ssl.config_texts import path_text
 from monai_ssl.files import read_json
 from monai_ssl.places import on_disk, place_of
@@ -85,8 +85,13 @@ def prediction(run: str | Path, data: str | Path, out: str | Path) -> StockRun:
 
 
 def weights_of(place: str | Path) -> Path:
-    """Return the file of published weights: the place itself, or that of a run's folder."""
-    return Path(place) / ENCODER if Path(place).is_dir() else Path(place)
+    """Return the file of published weights: the place itself, that of a run's folder, or that of a shipped encoder.
+
+    Raises:
+        FileNotFoundError: when there are none.
+    """
+    path = weights_place(place)
+    return path / ENCODER if path.is_dir() else path
 
 
 def pretraining_configs(folder: Path, config: str | None, data: str | Path | None) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl.cli.outputs import output
+from monai_ssl.cli.weights import weights
 
 _EXAMPLES = """examples:
   python -m monai_ssl discover STORE --weights AE/encoder.safetensors --words 45 --out words.json
@@ -35,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
     add = parser.add_argument
     add("store", metavar="STORE", help="folder written by `prepare`, or URL by `upload`")
     add("--out", type=output, required=True, metavar="JSON", help="the list to write")
-    add("--weights", type=Path, help="encoder that compares patients; default: none, their intensity profile")
+    add("--weights", type=weights, help="encoder that compares patients; default: none, their intensity profile")
     add("--words", type=int, default=45, help="classes; default: 45")
     add("--size", type=int, nargs="+", default=[64, 64, 32], help="voxels of a window; default: 64 64 32")
     add("--common-size", type=int, nargs="+", help="voxels that all scans count as having; default: their own")

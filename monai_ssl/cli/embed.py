@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_ssl.cli.outputs import output
+from monai_ssl.cli.weights import weights
 from monai_ssl.errors import counted
 
 _EXAMPLES = """examples:
@@ -32,7 +33,13 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--weights", type=Path, required=True, metavar="FILE|RUN", help="`encoder.safetensors`, or a run's folder")
+    add(
+        "--weights",
+        type=weights,
+        required=True,
+        metavar="FILE|RUN",
+        help="`encoder.safetensors`, a run's folder, or the name of an encoder that comes along: simclr/headneck_ct",
+    )
     add(
         "--data",
         required=True,

@@ -8,6 +8,7 @@ from typing import Any
 
 from monai_ssl.cli.outputs import output
 from monai_ssl.cli.stock import run_stock
+from monai_ssl.cli.weights import weights
 from monai_ssl.stock_runs import finetuning
 
 _EXAMPLES = """examples:
@@ -34,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
     add = parser.add_argument
     add("task", metavar="TASK", help="segmentation, classification, regression, or the folder of another bundle")
     add("--data", type=Path, required=True, metavar="DATA", help="labeled images, see the page of the bundle")
-    add("--weights", type=Path, metavar="FILE|RUN", help="of a pre-training; from scratch without")
+    add("--weights", type=weights, metavar="FILE|RUN", help="of a pre-training; from scratch without")
     add("--out", type=output, metavar="DIR", help="folder of the run; default: finetuned/TASK")
     parser.set_defaults(takes_overrides=True)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from monai_ssl.cli.outputs import output
+from monai_ssl.cli.weights import weights
 
 _EXAMPLES = """examples:
   monailabel apps --download --name monaibundle --output apps
@@ -34,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
     )
     add = parser.add_argument
     add("--to", choices=tuple(_WRITERS), default="monailabel", help="who takes the weights; default: monailabel")
-    add("--weights", type=Path, required=True, metavar="FILE", help="`encoder.safetensors` of a pre-training run")
+    add("--weights", type=weights, required=True, metavar="FILE", help="`encoder.safetensors` of a pre-training run")
     label = parser.add_argument_group("for MONAI Label")
     add = label.add_argument
     add("--labels", help="structures in the order of their values, from 1: liver,tumor")

@@ -93,6 +93,8 @@ class PretrainingScans:
         chosen = _validation_patients(left, validation, seed)
         self.train: Scans = left.of_patients(chosen, others=True)
         self.validation: Scans = left.of_patients(chosen)
+        if not thick:
+            raise ValueError(f"All scans of {dataset_dir} are thinner than {_THINNEST} voxels; no network takes these.")
         if not self.train:
             raise ValueError(f"`exclude` and `validation` leave no patient of {dataset_dir} to train on.")
 

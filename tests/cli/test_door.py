@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 from PIL import Image
 
 import monai_ssl
+from monai_ssl.bundle_folders import shipped_encoders
 from monai_ssl.cli import main, stock
 from monai_ssl.samples.phantom import phantom_ct
-from monai_ssl.stock_runs import pretraining, pretraining_config
+from monai_ssl.stock_runs import pretraining, pretraining_config, weights_of
 
 SMALL = {"widths": [2, 4, 4], "roi_size": [16, 16, 16], "batch_size": 2, "windows_per_scan": 2, "num_workers": 0}
 
@@ -118,3 +120,15 @@ def test_from_scans_to_scores_in_one_process(labeled, tmp_path, caplog):
     scores = monai_ssl.evaluate(tuned, labeled, section="validation")
     assert 0 <= scores["val_mean_dice"] <= 1 and (tuned / "validation" / "metrics.csv").is_file()
     assert "logging file" not in caplog.text, "MONAI misses a file that bundles here do without"
+
+
+def test_weights_are_a_run_a_file_or_an_encoder_that_comes_along(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shipped = shipped_encoders()["simclr/headneck_ct"]
+    assert weights_of("simclr/headneck_ct") == shipped and shipped.is_file()
+    (tmp_path / "simclr" / "headneck_ct").mkdir(parents=True)
+    assert weights_of("simclr/headneck_ct").parent == Path("simclr/headneck_ct"), "what is there comes first"
+    assert main(["embed", "--weights", "moco", "--data", ".", "--out", "x.csv"]) == 2
+    assert "There are no weights `moco`" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match="comes along: moco/headneck_ct"):
+        monai_ssl.load_encoder("nowhere")
