@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -11,15 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from monai_ssl.io.blosc2_frame import Frame
+
 BLOSC2 = "blosc2"
 """What records of compressed scans say."""
 _CHUNK, _BLOCK = 64, 16
 """Voxels a side: chunks are compressed together, about as large as a window; blocks are decoded one by one."""
 _LEVEL = 3
-_LENGTHS = slice(11, 15), slice(39, 47)
-"""Where a file has the lengths of its header and of all chunks."""
-_HEADER, _SIZE, _FLAGS, _SPECIAL = 32, slice(12, 16), 31, 0x70
-"""Of a chunk: bytes of its header, places of size and flags in it; flags that it may have, those of equal values."""
 
 
 class Windows(Protocol):
@@ -47,11 +44,12 @@ class CompressedArray:
 
     def __init__(self, path: Path) -> None:
         blosc2 = library()
+        self._frame = Frame(path)
         # blosc2 tells what objects with code of their own are in a file, and refuses them
         array = blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
         if type(array) is not blosc2.NDArray:
             raise RuntimeError("it holds no array")
-        self._array, self._bytes = array, np.memmap(path, np.uint8, "r")
+        self._array = array
         self.shape: tuple[int, ...] = tuple(array.shape)
         self.dtype: np.dtype = array.dtype
 
@@ -78,36 +76,12 @@ class CompressedArray:
         return window[tuple(rest)]
 
     def _check_chunks(self, hull: Sequence[slice]) -> None:
-        """Look at the headers of the chunks of a window: for a wrong flag blosc2 reads what is not there, and dies.
-
-        Raises:
-            RuntimeError: when one is damaged.
-        """
         sides = self._array.chunks
+        counts = [-(-size // side) for size, side in zip(self.shape, sides, strict=True)]
         places = [range(part.start // side, -(-part.stop // side)) for part, side in zip(hull, sides, strict=True)]
+        starts = self._frame.starts(counts)
         for place in product(*places):
-            start = int(self._starts[place])
-            # equal values have no chunk
-            if start >= 0:
-                _check_header(self._bytes[start : start + _HEADER])
-
-    @cached_property
-    def _starts(self) -> np.ndarray:
-        """Where each chunk begins in the file, by the format of C-Blosc2's frames; negative for one of equal values."""
-        length, size = (int.from_bytes(self._bytes[place].tobytes(), "big") for place in _LENGTHS)
-        header = self._bytes[length + size : length + size + _HEADER]
-        _check_header(header)
-        end = length + size + int.from_bytes(header[_SIZE].tobytes(), "little")
-        starts = np.frombuffer(library().decompress2(self._bytes[length + size : end].tobytes()), np.int64)
-        counts = [-(-size // side) for size, side in zip(self.shape, self._array.chunks, strict=True)]
-        if len(starts) != np.prod(counts):
-            raise RuntimeError("is damaged: the list of its chunks is not theirs")
-        return np.where(starts < 0, starts, starts + length).reshape(counts)
-
-
-def _check_header(header: np.ndarray) -> None:
-    if len(header) < _HEADER or int(header[_FLAGS]) & ~_SPECIAL:
-        raise RuntimeError("is damaged: a chunk has a header that no store writes")
+            self._frame.check_chunk(int(starts[place]))
 
 
 def compressed(array: np.ndarray) -> bytes:
