@@ -74,7 +74,8 @@ def test_gradients_of_two_processes_are_those_of_one(name, ranks):
         assert torch.allclose(values[0], values[1]), "each process has the loss of the whole batch"
     for rank in ranks:
         for found, wanted in zip(rank[name][1:], expected[1:], strict=True):
-            assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-6)
+            # those of biases before the correlation are zero but for rounding, which differs from machine to machine
+            assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
