@@ -215,4 +215,4 @@ def test_what_is_no_pretraining_bundle(bundle, capsys):
     assert main(["benchmark", "--bundle", str(bundle)]) == 2
     assert "has no `train#trainer` in pretrain.json: is it a bundle for pre-training?" in capsys.readouterr().err
     assert main(["benchmark", "--bundle", str(bundle), "--config", "pretrain_2d"]) == 2
-    assert "pretrain_2d.json does not exist" in capsys.readouterr().err
+    assert "has no configuration `pretrain_2d`, but: pretrain" in capsys.readouterr().err

@@ -447,7 +447,7 @@ def test_a_task_is_explained_to_whom_the_study_file_is_not_known(tmp_path):
     folder = StudyFolder(study)
     folder.record.write_text(json.dumps({**folder.read_record(), "tasks": {"liver": asked}}))
     page = write_report(study).read_text()
-    assert "Segmentation: where in each image of data/liver are liver, tumor?" in page
+    assert "Segmentation: where in each image are liver, tumor?" in page
     assert "Trained with 5 or 10 labeled patients, and scored on 12 others." in page
     assert "Score: Dice, the overlap of what was found with the truth, from 0 to 1; more is better." in page
 
@@ -457,7 +457,7 @@ def test_a_task_is_explained_to_whom_the_study_file_is_not_known(tmp_path):
     [
         ({"bundle": "classification", "overrides": {"classes": ["a", "b"]}}, "which does each image show, a, b?"),
         ({"bundle": "x/regression", "overrides": {"target": "age"}}, "Regression: which number (`age`) belongs to"),
-        ({"bundle": "mine", "dataset_dir": "d"}, "mine of d: liver, tumor."),
+        ({"bundle": "mine"}, "mine: liver, tumor."),
         ({"bundle": "segmentation", "overrides": {"labels": {f"s{i}": i + 1 for i in range(8)}}}, "s5 and 2 more?"),
         ({}, "The task: liver, tumor."),
         ({"bundle": 3, "dataset_dir": [], "overrides": "x"}, "3: liver, tumor."),

@@ -49,13 +49,19 @@ def test_compares_by_an_encoder(store, tmp_path, capsys):
     ("words", "message"),
     [
         (["--patients", "9"], "only 5 can be trained on"),
-        (["--weights", "none.safetensors"], "There are no weights none.safetensors"),
         (["--words-per-reference", "0"], "`words_per_reference` of a word list must be at least 1"),
     ],
 )
 def test_mistakes_end_in_a_sentence(store, tmp_path, capsys, words, message):
     assert discover(store, tmp_path / "words.json", "--validation", "0", *words) == 2
     assert message in capsys.readouterr().err and not (tmp_path / "words.json").exists()
+
+
+def test_weights_that_are_not_there_are_refused_with_those_that_are(store, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        discover(store, tmp_path / "words.json", "--weights", "none.safetensors")
+    assert "There are no weights `none.safetensors`" in capsys.readouterr().err
+    assert not (tmp_path / "words.json").exists()
 
 
 def test_a_folder_that_is_no_store_is_not_prepared_on_the_way(tmp_path, capsys):
