@@ -41,8 +41,8 @@ def test_extreme_batches_stay_finite(case, dtype):
     for kind, change in INPUTS.items():
         windows = {k: change(v) if is_image(v) else v for k, v in case.windows.items()}
         views = case.views.set_random_state(0)(windows)
-        # by the oneDNN of torch 2.13, gradients of small 3-D convolutions in bfloat16 are garbage now and then where the
-        # processor has AVX512_BF16, also of finite numbers
+        # the oneDNN of torch 2.13 gives garbage now and then for gradients of small 3-D convolutions in bfloat16, where
+        # the processor has AVX512_BF16
         with torch.backends.mkldnn.flags(enabled=dtype is not torch.bfloat16):
             assert not_finite(case.copy(), views, dtype) == [], kind
 
