@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -75,13 +76,17 @@ class CompressedArray:
         window: np.ndarray = self._array[tuple(hull)]
         return window[tuple(rest)]
 
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        """Where each chunk of the grid begins in the file."""
+        sides = self._array.chunks
+        return self._frame.starts([-(-size // side) for size, side in zip(self.shape, sides, strict=True)])
+
     def _check_chunks(self, hull: Sequence[slice]) -> None:
         sides = self._array.chunks
-        counts = [-(-size // side) for size, side in zip(self.shape, sides, strict=True)]
         places = [range(part.start // side, -(-part.stop // side)) for part, side in zip(hull, sides, strict=True)]
-        starts = self._frame.starts(counts)
         for place in product(*places):
-            self._frame.check_chunk(int(starts[place]))
+            self._frame.check_chunk(int(self._starts[place]))
 
 
 def compressed(array: np.ndarray) -> bytes:
