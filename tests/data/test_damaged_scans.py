@@ -3,9 +3,12 @@
 import os
 import signal
 
+import nibabel
+import numpy as np
 import pytest
 from monai.transforms import Transform
 
+from monai_ssl.data import PretrainingScans
 from monai_ssl.data.windows import WindowDataset, endless_loader
 from monai_ssl.errors import sentence_of
 from monai_ssl.samples.phantom import write_phantom_cohort
@@ -70,3 +73,12 @@ def test_a_scan_that_was_removed_is_read_to_the_end_through_its_open_map(scans):
     before = scans[0][:].copy()
     scans[0].path.unlink()
     assert (scans[0][:] == before).all() and scans[0].damage().startswith("cannot be read")
+
+
+def test_thin_scans_alone_are_said_to_be_thin(tmp_path):
+    (tmp_path / "raw").mkdir()
+    hu = np.random.default_rng(0).integers(-1000, 1000, (32, 32, 4)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(hu, np.eye(4)), tmp_path / "raw" / "p1.nii.gz")
+    prepare(tmp_path / "raw", tmp_path / "store", PrepareOptions(workers=0))
+    with pytest.raises(ValueError, match="are thinner than 8 voxels"):
+        PretrainingScans(tmp_path / "store", tmp_path / "out", 3)
