@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -63,7 +64,8 @@ def execute(notebook: Any) -> None:
         client = nbclient.NotebookClient(
             notebook, timeout=TIME_LIMIT, kernel_name="python3", resources={"metadata": {"path": work}}
         )
-        client.execute()
+        # a kernel shows no picture where a backend is set, as on a server without a screen
+        client.execute(env={name: value for name, value in os.environ.items() if name != "MPLBACKEND"})
         for cell in notebook.cells:
             for output in cell.get("outputs", []):
                 for holder, key in ((output, "text"), (output.get("data", {}), "text/plain")):

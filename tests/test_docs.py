@@ -195,7 +195,8 @@ def test_the_makefile_makes_a_notebook_of_a_tutorial(tmp_path):
     assert outputs[0]["text"] == ["42\n"] and "image/png" in outputs[-1]["data"]
 
 
-def test_the_site_shows_what_a_tutorial_prints_and_draws(tmp_path):
+def test_the_site_shows_what_a_tutorial_prints_and_draws(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
     site = part("site_tutorials")
     script = tmp_path / "9_tiny.py"
     drawn = "import matplotlib.pyplot as plt\nplt.plot([6, 7])\nplt.show()\n"
