@@ -76,6 +76,30 @@ def on_disk(place: str | Path, name: str) -> Path:
     return Path(place)
 
 
+def folder_of_images(place: str | Path, name: str = "dataset_dir") -> Path:
+    """Return the folder of labeled images, or of those that a fine-tuned model predicts, which lies on a disk.
+
+    Args:
+        place: folder or file.
+        name: of the option, for the message.
+
+    Raises:
+        ValueError: for a URL.
+
+    >>> folder_of_images("labeled")
+    PosixPath('labeled')
+    >>> folder_of_images("s3://bucket/labeled")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: `dataset_dir` is read from a disk, and s3://bucket/labeled is a URL: give a folder, ...
+    """
+    if _AS_PATH.match(str(place)):
+        raise ValueError(
+            f"`{name}` is read from a disk, and {printable(str(place))} is a URL: give a folder, such as one that the "
+            "bucket is mounted at. Only pre-training reads stores from URLs."
+        )
+    return Path(place)
+
+
 def cache_root() -> Path:
     """Return the folder of all that is fetched: ``$MONAI_SSL_CACHE`` if set, else ``~/.cache/monai_ssl``.
 
@@ -86,4 +110,4 @@ def cache_root() -> Path:
     return on_disk(root, "MONAI_SSL_CACHE").absolute() if root else Path.home() / ".cache" / "monai_ssl"
 
 
-__all__ = ["cache_root", "is_url", "on_disk", "place_of"]
+__all__ = ["cache_root", "folder_of_images", "is_url", "on_disk", "place_of"]

@@ -26,6 +26,7 @@ from monai_ssl.io.listing import images_in
 from monai_ssl.io.monai_reader import load_files, named_below
 from monai_ssl.methods import Method
 from monai_ssl.networks import build
+from monai_ssl.places import folder_of_images
 from monai_ssl.store import Store
 from monai_ssl.transfer import ScaleIntensityAsTrainedd, ScaleIntensityByPresetd, SetChannelsd
 from monai_ssl.transfer.load import check_numbers
@@ -190,7 +191,7 @@ def images(dataset_dir: str, spatial_dims: int | None = None) -> list[dict[str, 
     """List the images of a folder, or the one file, for inference; see :func:`monai_ssl.io.listing.images_in`.
 
     Raises:
-        ValueError: when there is none, or the folder is a store.
+        ValueError: when there is none, or ``dataset_dir`` is a store or a URL.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -205,7 +206,7 @@ def images(dataset_dir: str, spatial_dims: int | None = None) -> list[dict[str, 
             f"`dataset_dir` names the store {dataset_dir}: give the folder that it was prepared from, or make features "
             f"of a store by `python -m monai_ssl embed --weights RUN --data {dataset_dir} --out features.csv`."
         )
-    return [{"image": path} for path in images_in(dataset_dir, spatial_dims)]
+    return [{"image": path} for path in images_in(folder_of_images(dataset_dir), spatial_dims)]
 
 
 def load_method(method: Method, weights: str) -> None:

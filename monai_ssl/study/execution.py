@@ -54,9 +54,13 @@ def _begin(job: Job, folder: StudyFolder, aside: JobFolder) -> None:
         aside.result.unlink(missing_ok=True)
 
 
+def first_cause(error: BaseException) -> BaseException:
+    """Return the error that began the chain."""
+    return error if error.__cause__ is None else first_cause(error.__cause__)
+
+
 def reason_of(error: BaseException) -> str:
     """Return the sentence of the error that began the chain, with its kind where it is not one of ours."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+    error = first_cause(error)
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return text if isinstance(error, (ValueError, FileNotFoundError)) and text else f"{type(error).__name__}: {text}"

@@ -18,7 +18,7 @@ from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import CellJob, PretrainingJob
 from monai_ssl.study.plan import Pretraining, Study, StudyTask
 from monai_ssl.study.plan.bundle_files import digest, encoder_name, spatial_dims
-from monai_ssl.study.plan.decoders import part_for
+from monai_ssl.study.plan.networks import part_for
 from monai_ssl.study.pseudonyms import Pseudonyms
 
 SCRATCH = "scratch"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -16,11 +16,13 @@ from monai_ssl.samples.phantom import CT_EXTENT, centered_affine, phantom_ct, ph
 from monai_ssl.store.prepare import PrepareOptions, prepare
 from monai_ssl.store.store import Store
 from monai_ssl.study.cohorts import Cohort, ContentHashes, fix_split, read_cohort
+from monai_ssl.study.execution import first_cause
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import CellJob, Job, PretrainingJob
 from monai_ssl.study.leaks import held_back, scans_of, write_exclusion
 from monai_ssl.study.matrix import CellMaker, pretraining_job
 from monai_ssl.study.plan import PHANTOMS, Pretraining, Study, StudyTask
+from monai_ssl.study.plan.networks import check_network
 from monai_ssl.study.pseudonyms import Pseudonyms
 from monai_ssl.study.tuning import with_trials
 
@@ -53,13 +55,16 @@ def prepare_study(study: Study, folder: StudyFolder) -> Prepared:
     """Bring the data of a study into its folder and return what is to be done.
 
     Raises:
-        ValueError: when data is missing, too small, or not what it was when the study began.
+        ValueError: when data is missing, too small, or not what it was when the study began, or a method cannot be
+            built.
     """
     hashes = ContentHashes(folder.hashes)
     cohorts = {task.name: read_cohort(task, _place(task.dataset_dir, folder)) for task in study.tasks}
     pseudonyms = Pseudonyms(folder.root)
     fix_split(cohorts, folder.split, pseudonyms)
     pretrainings = _Pretrainings(study, folder, cohorts, hashes)
+    for name, method in pretrainings.methods.items():
+        check_network(method, pretrainings.stores[name])
     cells = CellMaker(study, cohorts, hashes, folder, pseudonyms).cells(pretrainings.job)
     trials, cells = with_trials(cells, study.tune, study.seeds[: study.tune_seeds])
     pseudonyms.save()
@@ -84,7 +89,19 @@ def look_at_data(study: Study) -> tuple[list[str], list[str]]:
             found.append(f"{name}: {look()}")
         except (ValueError, OSError) as error:
             missing.append(f"{name} CANNOT START: {error}")
-    return found, missing
+    return found, missing + [f"pre-training CANNOT START: {reason}" for reason in _not_built(study)]
+
+
+def _not_built(study: Study) -> Iterator[str]:
+    for method in (method for method in study.pretraining if method.bundle is not None):
+        place = Path(method.dataset_dir)
+        try:
+            # a folder of scans would be prepared on the way
+            check_network(method, place if Store.is_store(place) else place / "not prepared yet")
+        except ValueError as error:
+            # a memory bank is as large as the store that is not there yet
+            if not isinstance(first_cause(error), FileNotFoundError):
+                yield str(error)
 
 
 def _patients(task: StudyTask) -> str:

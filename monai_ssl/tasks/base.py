@@ -20,6 +20,7 @@ from monai_ssl.data.cases import Case, list_file, name_patients, patient_of, sel
 from monai_ssl.files import write_json
 from monai_ssl.io.patient_rule import patient_rule
 from monai_ssl.networks import Encoder
+from monai_ssl.places import folder_of_images
 from monai_ssl.tasks.finding import Finding
 
 
@@ -192,7 +193,8 @@ class Task(ABC):
 
         Raises:
             FileNotFoundError: when a listed file does not exist.
-            ValueError: when there is nothing to train on, an entry cannot be used, or a patient is in two sections.
+            ValueError: when there is nothing to train on, an entry cannot be used, a patient is in two sections, or
+                ``dataset_dir`` is a URL.
         """
         sections, origin = self._named_sections(dataset_dir, datalist, patients)
         return select_section(
@@ -235,7 +237,7 @@ class Task(ABC):
         self, dataset_dir: str | Path, datalist: str | Path | None, patients: str | None
     ) -> tuple[dict[str, list[Case]], str]:
         """Return the cases by section with their patients, and where they come from."""
-        root = Path(dataset_dir)
+        root = folder_of_images(dataset_dir)
         listed = list_file(root, datalist, self.lists)
         rule = None if patients is None else patient_rule(patients)
         return name_patients(self.sections(root, listed), root, listed, rule, self.collections), str(listed or root)

@@ -24,7 +24,6 @@ from monai_ssl.evaluation.auc_pseudo_values import auc_pseudo_values
 from monai_ssl.io.listing import images_below
 from monai_ssl.networks import Encoder, EncoderClassifier
 from monai_ssl.tasks.base import Metric, Scores, Task, by_patient, mean
-from monai_ssl.tasks.description import trained_task
 from monai_ssl.tasks.networks import Normalize, check_sizes, normalize_inputs, with_norm
 from monai_ssl.tasks.whole_image import load_whole_image, stacked
 
@@ -124,12 +123,11 @@ class Classification(Task):
         Raises:
             ValueError: for another ``norm`` or ``normalize``, or an ``image_size`` that cannot be halved often enough.
         """
-        parts = self.parts if self.parts > 1 else int(trained_task(encoder).get("parts", 1))
-        if image_size and image_size[0] % parts:
-            raise ValueError(f"{parts} pictures share the first side of `image_size`, got {list(image_size)}.")
-        check_sizes("image_size", [*(side // parts for side in image_size[:1]), *image_size[1:]], encoder)
+        if image_size and image_size[0] % self.parts:
+            raise ValueError(f"{self.parts} pictures share the first side of `image_size`, got {list(image_size)}.")
+        check_sizes("image_size", [*(side // self.parts for side in image_size[:1]), *image_size[1:]], encoder)
         normalize_inputs(encoder, normalize)
-        return with_norm(EncoderClassifier(encoder, len(self.classes), dropout, parts), norm)
+        return with_norm(EncoderClassifier(encoder, len(self.classes), dropout, self.parts), norm)
 
     def loading(
         self,

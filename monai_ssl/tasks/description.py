@@ -18,7 +18,6 @@ from monai_ssl.transfer.encoders import matching_encoder
 
 DESCRIPTION = "model.json"
 """Name of the file beside ``model.pt``."""
-_NOTE = "_monai_ssl_task"
 _logger = logging.getLogger(__name__)
 
 
@@ -32,6 +31,7 @@ class DescribeModel:
         network: the other arguments of ``task.network``.
         images: how they were prepared: ``modality``, ``intensity`` and, where scans are resampled, ``spacing``.
         weights: that the training started from; none from scratch.
+        metric: by which the best weights were kept.
         split: what decides which patients are held out.
 
     >>> import tempfile
@@ -54,11 +54,12 @@ class DescribeModel:
         network: Mapping[str, Any],
         images: Mapping[str, Any],
         weights: str | None = None,
+        metric: str | None = None,
         split: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = Path(ckpt_dir) / DESCRIPTION
         self.task, self.encoder, self.network, self.weights = task, encoder, network, weights
-        self.images = {**images, **(split or {})}
+        self.images = {**images, **({"metric": metric} if metric else {}), **(split or {})}
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self)
@@ -103,7 +104,6 @@ class DescribedModel:
         if not all(isinstance(part, dict) for part in parts):
             raise ValueError(f"{self.path} is no description of a fine-tuned model: restore it, or train again.")
         self.recipe = described.get("encoder")
-        self._task: Mapping[str, Any] = described.get("task", {})
         self._trained = {name: value for part in parts for name, value in part.items()}
         self._options = read_json(Path(bundle_root) / "configs" / "train.json", {}) | self._trained
 
@@ -117,16 +117,10 @@ class DescribedModel:
         return self._options.get(name, default)
 
     def encoder(self, weights: str | None, spatial_dims: int, in_channels: int, width: int | None = None) -> Encoder:
-        """Return the encoder that the description tells; without, see :func:`monai_ssl.transfer.matching_encoder`.
-
-        Options of the task that no configuration spells out go with it, see :func:`trained_task`.
-        """
+        """Return the encoder that the description tells; without, see :func:`monai_ssl.transfer.matching_encoder`."""
         if self.recipe is None or weights or width is not None:
-            encoder = matching_encoder(weights, spatial_dims, in_channels, width)
-        else:
-            encoder = cast(Encoder, build(self.recipe))
-        object.__setattr__(encoder, _NOTE, self._task)
-        return encoder
+            return matching_encoder(weights, spatial_dims, in_channels, width)
+        return cast(Encoder, build(self.recipe))
 
     def compare(self, **given: Any) -> None:
         """Say which options are not those of the training: of a test set they may be others, of a mistake, too."""
@@ -139,17 +133,3 @@ class DescribedModel:
                     self._trained[name],
                     self.path,
                 )
-
-
-def trained_task(encoder: Encoder) -> Mapping[str, Any]:
-    """Return the options of the task that the model of an encoder was trained for; none where it begins to be.
-
-    A task that builds its network on the encoder takes from here what shapes the network and what the configurations
-    of evaluation and inference do not name, so that nobody types it twice.
-
-    >>> from monai_ssl.networks import ConvEncoder
-    >>> trained_task(ConvEncoder(widths=(2, 4)))
-    {}
-    """
-    told: Mapping[str, Any] = getattr(encoder, _NOTE, {})
-    return told

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from monai_ssl.bundle import images
 from monai_ssl.bundle.command_line import refuse_unknown_keys
 from monai_ssl.cli import main
 from monai_ssl.cli.main import command_parsers
@@ -11,6 +12,7 @@ from monai_ssl.handlers import RunFolder
 from monai_ssl.places import cache_root, on_disk
 from monai_ssl.stock_runs import finetuning, prediction, pretraining
 from monai_ssl.study.plan import read_study
+from monai_ssl.tasks import Classification, Regression, Segmentation
 
 STUDY = Path(__file__).parents[2] / "studies/smoke.json"
 URLS = ("s3://bucket/x", "gs://bucket/x.csv", "http://host/x", "https://me:secret@host/x")
@@ -81,3 +83,11 @@ def test_runs_from_python_write_nothing_to_urls(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match="is a URL"):
             call()
     assert on_disk("C:/runs", "output_dir") == Path("C:/runs")
+
+
+@pytest.mark.parametrize("task", [Classification(["a", "b"]), Regression(), Segmentation({"liver": 1})])
+@pytest.mark.parametrize("url", ["s3://bucket/labeled", Path("s3://bucket/labeled")])
+def test_labeled_images_and_those_to_predict_lie_on_a_disk(task, url):
+    for asked in (lambda: task.cases("training", url), lambda: task.held_out(url), lambda: images(str(Path(url)))):
+        with pytest.raises(ValueError, match=r"`dataset_dir` is read from a disk, and s3:/+bucket/labeled is a URL"):
+            asked()

@@ -13,13 +13,15 @@ from monai_ssl.networks import ConvEncoder, EncoderClassifier, ResNetEncoder
 from monai_ssl.store import PrepareOptions, prepare
 from monai_ssl.study.matrix import arms
 from monai_ssl.study.plan import check_study, read_study
-from monai_ssl.study.plan.bundle_files import encoder_name
-from monai_ssl.study.run_study import table_of
+from monai_ssl.study.plan.bundle_files import encoder_name, encoder_recipe, read_config, spatial_dims
+from monai_ssl.study.run_study import run_study, table_of
 from monai_ssl.study.tuning import candidates
 from monai_ssl.transfer import ModelCard, export_weights
 
 SMOKE = Path(__file__).parents[2] / "studies/smoke.json"
 STUDY = json.loads(SMOKE.read_text())
+BATCH_NORM = {"_target_": "monai_ssl.networks.ConvEncoder", "widths": [2, 4, 8, 8]}
+CONFIGS = sorted((SMOKE.parents[1] / "bundles").glob("*/configs/pretrain*.json"))
 
 
 def changed(**changes):
@@ -207,6 +209,9 @@ def test_a_dry_run_says_what_is_in_the_data_and_what_is_missing(capsys, tmp_path
             "rotation": {"dataset_dir": "store"},
             "byol": {"dataset_dir": "scans"},
             "simclr": {"dataset_dir": "missing"},
+            # a memory bank is as large as a store that is not there yet
+            "pirl": {"dataset_dir": "scans"},
+            "spark": {"dataset_dir": "scans", "overrides": {"encoder": BATCH_NORM}},
         },
     }
     study = tmp_path / "study.json"
@@ -218,6 +223,8 @@ def test_a_dry_run_says_what_is_in_the_data_and_what_is_missing(capsys, tmp_path
     assert f"pre-training: 3 scans in the store {tmp_path / 'store'}\n" in said
     assert f"pre-training: {tmp_path / 'scans'} is not a store; it will be prepared once\n" in said
     assert f"pre-training CANNOT START: There is no folder `{tmp_path / 'missing'}`" in said
+    assert "pre-training CANNOT START: `pretraining#spark`: Sparse convolutions know instance norm only" in said
+    assert said.count("CANNOT START") == 3
     assert not (tmp_path / "out").exists()
 
 
@@ -225,3 +232,21 @@ def test_a_dry_run_says_what_is_in_the_data_and_what_is_missing(capsys, tmp_path
 def test_switches_are_read_as_a_command_line_gives_them(value, meant):
     study = check_study(changed(allow_leak=value, leave_out_labeled=value), SMOKE.parent)
     assert (study.allow_leak, study.leave_out_labeled) == (meant, meant)
+
+
+def test_no_study_begins_with_a_method_that_cannot_be_built(tmp_path):
+    study = check(
+        output_dir=str(tmp_path),
+        pretraining={"spark": {"dataset_dir": "phantoms:ct", "overrides": {"encoder": BATCH_NORM}}},
+        shared={},
+    )
+    with pytest.raises(ValueError, match="`pretraining#spark`: Sparse convolutions know instance norm only"):
+        run_study(study)
+    assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+def test_every_bundle_can_be_in_a_study(config):
+    """Its encoder is built without memory, told by a recipe, and built again by it, MONAI's networks too."""
+    recipe = encoder_recipe(read_config(config.parents[1], config.stem, {}, "here"), "here")
+    assert spatial_dims(recipe) == (2 if config.stem == "pretrain_2d" else 3)

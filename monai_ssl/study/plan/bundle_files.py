@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from monai_ssl.bundle_folders import config_file
 from monai_ssl.errors import nearest
-from monai_ssl.study.execution import reason_of
+from monai_ssl.study.execution import first_cause, reason_of
 
 if TYPE_CHECKING:
     from monai.bundle import ConfigParser
@@ -85,21 +85,15 @@ def encoder_recipe(parser: ConfigParser, key: str) -> dict[str, Any]:
     Raises:
         ValueError: when it cannot be built.
     """
-    import torch
+    from monai_ssl.networks import as_encoder, recipe_of
+    from monai_ssl.study.plan.without_memory import without_memory
 
-    from monai_ssl.networks import recipe_of
-
-    # without memory for its weights
     try:
-        with torch.device("meta"):
-            return recipe_of(parser.get_parsed_content("encoder"))
+        with without_memory():
+            return recipe_of(as_encoder(parser.get_parsed_content("encoder")))
     # whatever an encoder of anybody raises at arguments that it does not like, MONAI wraps
     except Exception as error:
-        raise ValueError(f"`{key}` has an `encoder` that cannot be built: {_first(error)}") from error
-
-
-def _first(error: BaseException) -> BaseException:
-    return error if error.__cause__ is None else _first(error.__cause__)
+        raise ValueError(f"`{key}` has an `encoder` that cannot be built: {first_cause(error)}") from error
 
 
 def encoder_name(recipe: Mapping[str, Any]) -> str:
@@ -120,11 +114,10 @@ def encoder_name(recipe: Mapping[str, Any]) -> str:
 
 def spatial_dims(recipe: Mapping[str, Any]) -> int:
     """Return 2 or 3, as the encoder says."""
-    import torch
-
     from monai_ssl.networks import build
+    from monai_ssl.study.plan.without_memory import without_memory
 
-    with torch.device("meta"):
+    with without_memory():
         return int(build(recipe, {str(recipe["_target_"])}).spatial_dims)  # type: ignore[arg-type]
 
 

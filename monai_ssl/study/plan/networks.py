@@ -1,18 +1,32 @@
-"""Whether the decoder that a method trains fits into the network of a task."""
+"""Whether the networks of a study can be built, and the decoder that a method trains fits into that of a task."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from monai_ssl.study.plan.bundle_files import parsed, read_config
 from monai_ssl.study.plan.methods import Pretraining
 from monai_ssl.study.plan.tasks import StudyTask
+from monai_ssl.study.plan.without_memory import without_memory
 
 Shapes = Mapping[str, tuple[int, ...]]
+
+
+def check_network(method: Pretraining, dataset_dir: str | Path) -> None:
+    """Build what a pre-training trains, so that what cannot be built is said before anything runs.
+
+    Args:
+        method: with a bundle.
+        dataset_dir: of its scans; what a method keeps for each scan, as a memory bank, depends on their number.
+
+    Raises:
+        ValueError: with the reason, when it cannot be built.
+    """
+    _built(method, {**method.overrides, "dataset_dir": str(dataset_dir)})
 
 
 def part_for(method: Pretraining, decoder_from: Pretraining, task: StudyTask) -> str | None:
@@ -57,7 +71,7 @@ def _of_task(task: StudyTask, encoder: Mapping[str, Any]) -> Shapes:
     key = f"tasks#{task.name}"
     overrides = {**task.overrides, "encoder": {**encoder, "in_channels": "@in_channels"}}
     parser = read_config(task.bundle, "train", overrides, key)
-    with torch.device("meta"):
+    with without_memory():
         return _shapes(getattr(parsed(parser, "network_def", key), "decoder", None))
 
 
@@ -66,11 +80,15 @@ def _of_method(method: Pretraining) -> Shapes:
         from monai_ssl.transfer.weights_file import part_shapes
 
         return part_shapes(method.weights, "decoder")
+    return _shapes(_built(method, method.overrides).decoder)
+
+
+def _built(method: Pretraining, overrides: Mapping[str, Any]) -> Any:
     assert method.bundle is not None
     key = f"pretraining#{method.name}"
-    parser = read_config(method.bundle, method.config, method.overrides, key)
-    with torch.device("meta"):
-        return _shapes(parsed(parser, "network_def", key).decoder)
+    parser = read_config(method.bundle, method.config, overrides, key)
+    with without_memory():
+        return parsed(parser, "network_def", key)
 
 
 def _shapes(decoder: nn.Module | None) -> Shapes:
