@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from monai_ssl.losses import explained, masked_error
 from monai_ssl.methods.base import Method
 from monai_ssl.networks import RestorationUNet, sparse_features
+from monai_ssl.networks.sparse import check_norms
 
 
 class Densify(nn.Module):
@@ -60,7 +61,7 @@ class Spark(Method):
     =========== ================= =======================================
 
     Raises:
-        ValueError: in use, when the encoder has another norm than instance norm.
+        ValueError: when the encoder has another norm than instance norm.
 
     >>> import torch
     >>> from monai_ssl.networks import ResidualEncoder
@@ -74,6 +75,7 @@ class Spark(Method):
         super().__init__()
         self.network = network
         encoder = network.encoder
+        check_norms(encoder)
         kernels = [3] * (len(encoder.channels) - 1) + [1]
         self.densify = nn.ModuleList(
             Densify(encoder.spatial_dims, width, kernel)

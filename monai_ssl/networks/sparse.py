@@ -11,13 +11,36 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from monai_ssl.networks.encoder import Encoder
 
 _MASKED = (F.conv2d, F.conv3d, F.avg_pool2d, F.avg_pool3d)
+_OTHER_NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 _REFUSED = (F.batch_norm, F.group_norm, F.layer_norm, torch.batch_norm)
+
+
+def check_norms(encoder: nn.Module) -> None:
+    """Refuse an encoder whose norms count masked positions, before any image is read.
+
+    Raises:
+        ValueError: when it has another norm than instance norm.
+
+    >>> check_norms(nn.BatchNorm3d(8))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: Sparse convolutions know instance norm only, but the encoder has BatchNorm3d: build it with ...
+    """
+    for module in encoder.modules():
+        if isinstance(module, _OTHER_NORMS):
+            raise _other_norm(type(module).__name__)
+
+
+def _other_norm(name: str) -> ValueError:
+    return ValueError(
+        f"Sparse convolutions know instance norm only, but the encoder has {name}: build it with "
+        '`norm="instance"`, or take `ResidualEncoder`.'
+    )
 
 
 class Sparse(TorchFunctionMode):
@@ -67,10 +90,7 @@ class Sparse(TorchFunctionMode):
         if func is F.instance_norm:
             return self._instance_norm(*args, **kwargs)
         if func in _REFUSED:
-            raise ValueError(
-                f"Sparse convolutions know instance norm only, but the encoder has {func.__name__}: build it with "
-                '`norm="instance"`, or take `ResidualEncoder`.'
-            )
+            raise _other_norm(func.__name__)
         out = func(*args, **kwargs)
         return out * self.at(out).to(out.dtype) if func in _MASKED else out
 
@@ -119,4 +139,4 @@ def sparse_features(encoder: Encoder, x: Tensor, visible: Tensor | None) -> tupl
     return features, [mode.at(f) for f in features]
 
 
-__all__ = ["Sparse", "sparse_features"]
+__all__ = ["Sparse", "check_norms", "sparse_features"]

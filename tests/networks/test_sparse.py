@@ -3,8 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from monai_ssl.networks import ConvEncoder, ResidualEncoder, Sparse, sparse_features
+from monai_ssl.networks.sparse import check_norms
 
 ENCODERS = {
     "residual 3-D": lambda: ResidualEncoder(3, 2, widths=(4, 6, 8, 8), depths=(1, 1, 2, 1)),
@@ -78,5 +80,9 @@ def test_statistics_are_those_of_the_gathered_active_positions():
 def test_other_norms_and_unknown_maps_are_refused():
     with pytest.raises(ValueError, match="know instance norm only, but the encoder has batch_norm"):
         sparse_features(ConvEncoder(2, widths=(2, 4)), torch.rand(1, 1, 8, 8), torch.ones(1, 1, 8, 8))
+    for norm in (nn.BatchNorm2d(2), nn.SyncBatchNorm(2), nn.GroupNorm(1, 2), nn.LayerNorm(2)):
+        with pytest.raises(ValueError, match=f"but the encoder has {type(norm).__name__}"):
+            check_norms(nn.Sequential(nn.InstanceNorm2d(2, affine=True), norm))
+    check_norms(nn.InstanceNorm2d(2, affine=True))
     with Sparse(torch.ones(1, 1, 8, 8), (1, 2)), pytest.raises(ValueError, match=r"A map of \(6, 6\) occurs"):
         F.conv2d(torch.rand(1, 1, 8, 8), torch.rand(1, 1, 3, 3))
