@@ -1,0 +1,99 @@
+"""Which maps of a pre-trained encoder tell organs, and with which normalization of images: where a method loses.
+
+    python -m monai_ssl study studies/evidence_3d_methods.json
+    python benchmarks/maps_of_encoders.py studies/evidence_3d_methods.json --methods pcrlv2 moco [--out maps.json]
+
+A linear layer says from frozen features which of four organs, or none, a voxel is: 3 labeled patients, mean recall, as
+in the study, but asked of patients that the study trains on, so that its test patients stay unseen by whoever mends a
+method. All maps of an encoder together, and each alone; windows as they are, and each z-scored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import sidebyside
+import torch
+from small_presets import LABELED, load, together, voxels
+from torch import Tensor
+
+from monai_ssl.evaluation.voxel_probe import voxel_recalls
+from monai_ssl.networks import build
+from monai_ssl.study.cohorts import read_cohort
+from monai_ssl.study.folder import StudyFolder
+from monai_ssl.study.jobs import PretrainingJob
+from monai_ssl.study.plan import read_study
+from monai_ssl.tasks.networks import normalize_inputs
+from monai_ssl.transfer import load_weights, read_card
+
+DRAWS, ASKED = 5, 10
+"""Draws of labeled patients, and patients that are asked."""
+Voxels = list[tuple[Tensor, Tensor]]
+
+
+def weights_of(folder: StudyFolder, methods: Sequence[str]) -> dict[str, Path]:
+    """Return the files of a finished study's encoders by method."""
+    told = [folder.read_job(path.stem) for path in (folder.root / "jobs").glob("*.json")]
+    jobs = [job for job in told if isinstance(job, PretrainingJob) and folder.is_done(job)]
+    found = {job.method: folder.pretraining(job.key).root / "encoder.safetensors" for job in jobs}
+    missing = sorted(set(methods) - found.keys())
+    if missing:
+        raise SystemExit(f"{folder.root} has no pre-training of {', '.join(missing)} yet; it has {', '.join(found)}.")
+    return {name: found[name] for name in methods}
+
+
+def recalls(known: Voxels, asked: Voxels, channels: Sequence[int]) -> dict[str, list[float]]:
+    """Return the mean recall of each draw by what is looked at: all maps, or one of them."""
+    parts = {"all": slice(None)}
+    begin = 0
+    for number, width in enumerate(channels):
+        parts[f"map {number}"] = slice(begin, begin + width)
+        begin += width
+    found: dict[str, list[float]] = {}
+    for name, part in parts.items():
+        test, truth = together(asked)
+        for draw in range(DRAWS):
+            train, labels = together(known[draw * LABELED : (draw + 1) * LABELED])
+            score = voxel_recalls((train[:, part], labels), (test[:, part], truth))["linear/macro"]
+            found.setdefault(name, []).append(round(score, 4))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--methods", nargs="+", required=True)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    study = read_study(args.study)
+    (task,) = study.tasks
+    cases = read_cohort(task, Path(task.dataset_dir)).training
+    labeled = load(Path(task.dataset_dir), cases[: DRAWS * LABELED])
+    asked = load(Path(task.dataset_dir), cases[DRAWS * LABELED :][:ASKED])
+    results: dict[str, dict[str, dict[str, list[float]]]] = {}
+    files = weights_of(StudyFolder(study.output_dir), args.methods)
+    for name, weights in {"untrained": next(iter(files.values())), **files}.items():
+        for normalize in (None, "zscore"):
+            card = read_card(weights)
+            assert card is not None
+            torch.manual_seed(0)
+            encoder = build(card.encoder)
+            if name != "untrained":
+                load_weights(encoder, weights)
+            normalize_inputs(encoder, normalize)
+            encoder.eval()
+            found = recalls(voxels(encoder, labeled), voxels(encoder, asked), encoder.channels)
+            results.setdefault(name, {})[normalize or "none"] = found
+            row = "  ".join(f"{part} {statistics.fmean(scores):.3f}" for part, scores in found.items())
+            print(f"{name:<16} {normalize or 'none':<7} {row}", flush=True)
+            sidebyside.write(args.out, {"study": study.name, "recall": results})
+
+
+if __name__ == "__main__":
+    main()
