@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
@@ -103,12 +104,30 @@ def _pretrained(folder: Any, cells: Sequence[Any], method: str) -> dict[str, Any
 
 def rendered(evidence: dict[str, Any]) -> str:
     """Return the page."""
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION, _summary(evidence)]
     for name, study in evidence.items():
         about = json.loads((DOCS.parent / f"studies/{name}.json").read_text())["_about"]
         parts.append(f"## {name}\n\n{about}\n\n```bash\npython -m monai_ssl study studies/{name}.json\n```\n")
         parts += [_in_short(study), _results(study["rows"]), _rates(study["rows"]), _costs(study), _settings(study)]
     return "\n".join(part for part in parts if part)
+
+
+def _summary(evidence: dict[str, Any]) -> str:
+    """Return which comparisons are better than scratch after correction, by how much, and at what cost."""
+    tested = [(name, study, row) for name, study in evidence.items() for row in study["rows"] if "verdict" in row]
+    counts = Counter(row["verdict"] for _, _, row in tested)
+    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("better", "worse", "unclear"))
+    lines = []
+    for name, study, row in tested:
+        if row["verdict"] == "better":
+            minutes = (study["pretraining"].get(row["method"]) or {}).get("minutes")
+            arm = [name, str(row["labels"]), f"`{row['scheme']}`", row["method"], row["metric"]]
+            gain = [f"{row['mean']:.3f}", _signed(row["difference"])]
+            gain.append(f"{_signed(row['low'])} to {_signed(row['high'])}")
+            lines.append((*arm, *gain, _p(row["p_holm"]), f"{minutes:.0f}" if minutes else ""))
+    head = ("study", "labels", "scheme", "method", "measure", "mean", "to scratch", "95 % interval", "p (Holm)")
+    table = _table((*head, "minutes of pre-training"), lines)
+    return f"## What helped\n\nOf {len(tested)} comparisons with scratch: {said}. Those that are better:\n\n{table}"
 
 
 def _in_short(study: dict[str, Any]) -> str:
