@@ -27,10 +27,13 @@ def check_sizes(name: str, sizes: Sequence[int], encoder: Encoder) -> None:
     """
     nearest = encoder.nearest_size(sizes) if sizes else ()
     if tuple(sizes) != nearest:
-        stride = encoder.strides[-1]
+        stride, network = encoder.strides[-1], type(encoder).__name__
+        if all(size % stride == 0 for size in sizes):
+            # some take one size only, and instance norm needs more than one voxel in the coarsest map
+            raise ValueError(f"{network} cannot take a `{name}` of {list(sizes)}; try {list(nearest)}.")
         raise ValueError(
-            f"Each side of `{name}` must be divisible by {stride}, since {type(encoder).__name__} halves images until "
-            f"1/{stride}, but got {list(sizes)}; try {list(nearest)}."
+            f"Each side of `{name}` must be divisible by {stride}, since {network} halves images until 1/{stride}, but "
+            f"got {list(sizes)}; try {list(nearest)}."
         )
 
 

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from monai.networks.nets import UNet
 from torch import nn
 
+from monai_ssl.networks import as_encoder
 from monai_ssl.tasks import Classification, Regression, Segmentation, normalization
 from monai_ssl.transfer import ModelCard, export_weights, paper_encoder
 
@@ -70,5 +72,7 @@ def test_sizes_and_norms_are_checked_before_any_scan_is_read():
         segmenter(1).network(paper_encoder(3, 1, 4), roi_size=(30, 32, 16))
     with pytest.raises(ValueError, match=r"`image_size` must be divisible by 32"):
         classifier(2).network(paper_encoder(2, 3, 4), image_size=(224, 100))
+    with pytest.raises(ValueError, match=r"MonaiEncoder cannot take a `roi_size` of \[8, 8, 8\]; try \[16, 16, 16\]"):
+        segmenter(1).network(as_encoder(UNet(3, 1, 2, (4, 8, 8, 8), (2, 2, 2))), roi_size=(8, 8, 8))
     with pytest.raises(ValueError, match=r"`norm` must be 'batch' or 'group', got 'layer'"):
         segmenter(1).network(paper_encoder(3, 1, 4), "layer")
