@@ -99,17 +99,29 @@ def encoder_recipe(parser: ConfigParser, key: str) -> dict[str, Any]:
 def encoder_name(recipe: Mapping[str, Any]) -> str:
     """Return a short name of an encoder, alike for encoders that differ in the channels of the image only.
 
+    MONAI's networks are called by what they were given, since they have dozens of arguments.
+
+    >>> segresnet = {"_target_": "monai.networks.nets.SegResNet", "in_channels": 1, "init_filters": 8}
+    >>> encoder_name({"_target_": "monai_ssl.networks.MonaiEncoder", "network": segresnet})
+    'SegResNet(init_filters=8)'
+
     Raises:
         ValueError: when it is not there.
     """
+    if isinstance(recipe.get("network"), Mapping):
+        return _named(recipe["network"]["_target_"], recipe["network"])
     made = locate(recipe["_target_"])
     if not callable(made):
         raise ValueError(f"There is no encoder `{recipe['_target_']}`; correct the `encoder` of the bundle.")
     arguments = inspect.signature(made).bind(**{k: v for k, v in recipe.items() if k != "_target_"})
     arguments.apply_defaults()
-    sizes = {name: value for name, value in arguments.arguments.items() if name != "in_channels"}
-    named = ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(sizes.items()))
-    return f"{str(recipe['_target_']).rsplit('.', 1)[-1]}({named})"
+    return _named(recipe["_target_"], arguments.arguments)
+
+
+def _named(target: str, arguments: Mapping[str, Any]) -> str:
+    sizes = {name: value for name, value in arguments.items() if name not in ("_target_", "in_channels")}
+    told = ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(sizes.items()))
+    return f"{target.rsplit('.', 1)[-1]}({told})"
 
 
 def spatial_dims(recipe: Mapping[str, Any]) -> int:
