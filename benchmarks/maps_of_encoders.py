@@ -5,7 +5,8 @@
 
 A linear layer says from frozen features which of four organs, or none, a voxel is: 3 labeled patients, mean recall, as
 in the study, but asked of patients that the study trains on, so that its test patients stay unseen by whoever mends a
-method. All maps of an encoder together, and each alone; windows as they are, and each z-scored.
+method. All maps of an encoder together, and each alone; windows as they are, each z-scored, and that with batch norm
+statistics of these images, since those of pre-training may be a blend of large and small crops.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import sidebyside
 import torch
-from small_presets import LABELED, load, together, voxels
+from monai.transforms import RandSpatialCropSamples, SpatialPad
+from small_presets import LABELED, ROI, Case, load, together, voxels
 from torch import Tensor
 
+from monai_ssl.evaluation.bn_statistics import recollect_bn
 from monai_ssl.evaluation.voxel_probe import voxel_recalls
-from monai_ssl.networks import build
+from monai_ssl.networks import Encoder, build
 from monai_ssl.study.cohorts import read_cohort
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import PretrainingJob
@@ -34,6 +37,9 @@ from monai_ssl.transfer import load_weights, read_card
 
 DRAWS, ASKED = 5, 10
 """Draws of labeled patients, and patients that are asked."""
+WINDOWS = 8
+"""Of each labeled image, by which batch norm statistics are computed anew."""
+TREATMENTS = {"as it is": (None, False), "z-scored": ("zscore", False), "z-scored, own statistics": ("zscore", True)}
 Voxels = list[tuple[Tensor, Tensor]]
 
 
@@ -46,6 +52,23 @@ def weights_of(folder: StudyFolder, methods: Sequence[str]) -> dict[str, Path]:
     if missing:
         raise SystemExit(f"{folder.root} has no pre-training of {', '.join(missing)} yet; it has {', '.join(found)}.")
     return {name: found[name] for name in methods}
+
+
+def treated(weights: Path, trained: bool, treatment: str, images: Sequence[Case]) -> Encoder:
+    """Return an encoder, trained or as it was drawn, with what is done to its images and its statistics."""
+    normalize, own = TREATMENTS[treatment]
+    card = read_card(weights)
+    assert card is not None
+    torch.manual_seed(0)
+    encoder = build(card.encoder)
+    if trained:
+        load_weights(encoder, weights)
+    normalize_inputs(encoder, normalize)
+    if own:
+        cut = RandSpatialCropSamples(ROI, WINDOWS, random_size=False).set_random_state(0)
+        padded = SpatialPad(ROI)
+        recollect_bn(encoder, ({"image": torch.stack(cut(padded(image)))} for image, _ in images))
+    return encoder.eval()
 
 
 def recalls(known: Voxels, asked: Voxels, channels: Sequence[int]) -> dict[str, list[float]]:
@@ -79,20 +102,13 @@ def main() -> None:
     results: dict[str, dict[str, dict[str, list[float]]]] = {}
     files = weights_of(StudyFolder(study.output_dir), args.methods)
     for name, weights in {"untrained": next(iter(files.values())), **files}.items():
-        for normalize in (None, "zscore"):
-            card = read_card(weights)
-            assert card is not None
-            torch.manual_seed(0)
-            encoder = build(card.encoder)
-            if name != "untrained":
-                load_weights(encoder, weights)
-            normalize_inputs(encoder, normalize)
-            encoder.eval()
+        for treatment in TREATMENTS:
+            encoder = treated(weights, name != "untrained", treatment, labeled)
             found = recalls(voxels(encoder, labeled), voxels(encoder, asked), encoder.channels)
-            results.setdefault(name, {})[normalize or "none"] = found
+            results.setdefault(name, {})[treatment] = found
             row = "  ".join(f"{part} {statistics.fmean(scores):.3f}" for part, scores in found.items())
-            print(f"{name:<16} {normalize or 'none':<7} {row}", flush=True)
-            sidebyside.write(args.out, {"study": study.name, "recall": results})
+            print(f"{name:<14} {treatment:<25} {row}", flush=True)
+    sidebyside.write(args.out, {"study": study.name, "recall": results})
 
 
 if __name__ == "__main__":
