@@ -104,7 +104,7 @@ def _pretrained(folder: Any, cells: Sequence[Any], method: str) -> dict[str, Any
 
 def rendered(evidence: dict[str, Any]) -> str:
     """Return the page."""
-    parts = [INTRODUCTION, _summary(evidence)]
+    parts = [INTRODUCTION, summary(evidence)]
     for name, study in evidence.items():
         about = json.loads((DOCS.parent / f"studies/{name}.json").read_text())["_about"]
         parts.append(f"## {name}\n\n{about}\n\n```bash\npython -m monai_ssl study studies/{name}.json\n```\n")
@@ -112,7 +112,7 @@ def rendered(evidence: dict[str, Any]) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _summary(evidence: dict[str, Any]) -> str:
+def summary(evidence: dict[str, Any]) -> str:
     """Return which comparisons are better than scratch after correction, by how much, and at what cost."""
     tested = [(name, study, row) for name, study in evidence.items() for row in study["rows"] if "verdict" in row]
     counts = Counter(row["verdict"] for _, _, row in tested)
@@ -127,7 +127,24 @@ def _summary(evidence: dict[str, Any]) -> str:
             lines.append((*arm, *gain, _p(row["p_holm"]), f"{minutes:.0f}" if minutes else ""))
     head = ("study", "labels", "scheme", "method", "measure", "mean", "to scratch", "95 % interval", "p (Holm)")
     table = _table((*head, "minutes of pre-training"), lines)
-    return f"## What helped\n\nOf {len(tested)} comparisons with scratch: {said}. Those that are better:\n\n{table}"
+    begin = f"## What helped\n\nOf {len(tested)} comparisons with scratch: {said}. Those that are better:\n\n"
+    return begin + table + _elsewhere(tested)
+
+
+def _elsewhere(tested: Sequence[tuple[str, dict[str, Any], dict[str, Any]]]) -> str:
+    """Say what is better in one study and not left to be in another that asks the same."""
+    asked = ("task", "labels", "scheme", "method")
+    better = {tuple(row[key] for key in asked): name for name, _, row in tested if row["verdict"] == "better"}
+    lines = []
+    for name, study, row in tested:
+        first = better.get(tuple(row[key] for key in asked), name)
+        if first != name and row["verdict"] != "better":
+            among = sum("verdict" in other for other in study["rows"])
+            lines.append(
+                f"{row['method']} of {first} is {row['verdict']} among the {among} comparisons of {name}: "
+                f"{_signed(row['difference'])}, p {_p(row['p'])}, corrected {_p(row['p_holm'])}.\n"
+            )
+    return "".join(f"\n{line}" for line in lines)
 
 
 def _in_short(study: dict[str, Any]) -> str:

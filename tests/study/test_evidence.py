@@ -1,5 +1,6 @@
 """What ``docs/evidence.md`` tells comes from studies, and ``advise`` follows it before it turns to papers."""
 
+import copy
 import importlib.util
 import json
 from pathlib import Path
@@ -75,6 +76,18 @@ def test_what_was_measured_goes_before_the_papers(table):
     # simclr was only probed, which tells nothing of how to fine-tune
     assert advice.choices["finetune"].evidence == ("G8",)
     assert advise(Situation(**CT), found[1:]).choices["finetune"].evidence == ("here:livers:byol",)
+
+
+def test_the_page_begins_with_what_helped_and_says_where_it_did_not(table):
+    study = json.loads(table.read_text())["livers"]
+    again = copy.deepcopy(study)
+    for row in again["rows"]:
+        row |= {"verdict": "unclear", "difference": 0.025, "p": 0.03, "p_holm": 0.2} if "verdict" in row else {}
+    said = evidence.summary({"livers": study, "again": again})
+    assert "Of 6 comparisons with scratch: 2 better, 1 worse, 3 unclear." in said
+    assert [line.split(" | ")[3] for line in said.splitlines() if line.startswith("| livers")] == ["byol", "simclr"]
+    found = "byol of livers is unclear among the 3 comparisons of again: +0.025, p 0.030, corrected 0.200."
+    assert found in said and "moco of" not in said
 
 
 @pytest.mark.parametrize(
