@@ -1,7 +1,7 @@
 """Put the encoders of the evidence studies into the bundle of their method, as the model zoo ships weights.
 
-    python -m monai_ssl study studies/evidence_3d.json      # first, and studies/evidence_xray.json
-    python benchmarks/ship_encoders.py
+    python -m monai_ssl study studies/evidence_3d.json      # first, evidence_3d_methods.json and evidence_xray.json
+    python benchmarks/ship_encoders.py [--methods vicreg]
 
 They are the very weights whose worth `docs/evidence.md` tells: their pre-training saw no test patient.
 """
@@ -48,6 +48,7 @@ class Shipped:
 SHIPPED = (
     Shipped("headneck_ct", "evidence_3d", "simclr", None, OPENKBP),
     Shipped("headneck_ct", "evidence_3d", "moco", None, OPENKBP),
+    Shipped("headneck_ct", "evidence_3d_methods", "vicreg", None, OPENKBP),
     Shipped("chest_xray", "evidence_xray", "simclr", 0, "CC BY 4.0 (Kermany et al., Cell 2018)"),
 )
 
@@ -92,8 +93,10 @@ def measured(shipped: Shipped) -> dict[str, float]:
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    for method in sorted({shipped.method for shipped in SHIPPED}):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    methods = sorted({shipped.method for shipped in SHIPPED})
+    parser.add_argument("--methods", nargs="+", choices=methods, default=methods)
+    for method in parser.parse_args().methods:
         scores: dict[str, float] = {}
         for shipped in (s for s in SHIPPED if s.method == method):
             file = ship(shipped)

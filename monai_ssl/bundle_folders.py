@@ -54,7 +54,7 @@ def shipped_encoders() -> dict[str, Path]:
     """Return the files of the encoders that come with this package, by name.
 
     >>> [name for name in shipped_encoders()]
-    ['moco/headneck_ct', 'simclr/chest_xray', 'simclr/headneck_ct']
+    ['moco/headneck_ct', 'simclr/chest_xray', 'simclr/headneck_ct', 'vicreg/headneck_ct']
     """
     files = sorted(_SHIPPED.glob("*/models/*/encoder.safetensors"))
     return {f"{file.parents[2].name}/{file.parent.name}": file for file in files}
