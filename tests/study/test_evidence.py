@@ -88,6 +88,7 @@ def test_the_page_begins_with_what_helped_and_says_where_it_did_not(table):
     assert [line.split(" | ")[3] for line in said.splitlines() if line.startswith("| livers")] == ["byol", "simclr"]
     found = "byol of livers is unclear among the 3 comparisons of again: +0.025, p 0.030, corrected 0.200."
     assert found in said and "moco of" not in said
+    assert " is better among" not in evidence.summary({"livers": study, "again": study})
 
 
 @pytest.mark.parametrize(
