@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import sidebyside
 import torch
 from monai.transforms import RandSpatialCropSamples, SpatialPad
+from ship_encoders import trained
 from small_presets import LABELED, ROI, Case, load, together, voxels
 from torch import Tensor
 
@@ -30,7 +31,6 @@ from monai_ssl.evaluation.voxel_probe import voxel_recalls
 from monai_ssl.networks import Encoder, build
 from monai_ssl.study.cohorts import read_cohort
 from monai_ssl.study.folder import StudyFolder
-from monai_ssl.study.jobs import PretrainingJob
 from monai_ssl.study.plan import read_study
 from monai_ssl.tasks.networks import normalize_inputs
 from monai_ssl.transfer import load_weights, read_card
@@ -43,25 +43,14 @@ TREATMENTS = {"as it is": (None, False), "z-scored": ("zscore", False), "z-score
 Voxels = list[tuple[Tensor, Tensor]]
 
 
-def weights_of(folder: StudyFolder, methods: Sequence[str]) -> dict[str, Path]:
-    """Return the files of a finished study's encoders by method."""
-    told = [folder.read_job(path.stem) for path in (folder.root / "jobs").glob("*.json")]
-    jobs = [job for job in told if isinstance(job, PretrainingJob) and folder.is_done(job)]
-    found = {job.method: folder.pretraining(job.key).root / "encoder.safetensors" for job in jobs}
-    missing = sorted(set(methods) - found.keys())
-    if missing:
-        raise SystemExit(f"{folder.root} has no pre-training of {', '.join(missing)} yet; it has {', '.join(found)}.")
-    return {name: found[name] for name in methods}
-
-
-def treated(weights: Path, trained: bool, treatment: str, images: Sequence[Case]) -> Encoder:
+def treated(weights: Path, loaded: bool, treatment: str, images: Sequence[Case]) -> Encoder:
     """Return an encoder, trained or as it was drawn, with what is done to its images and its statistics."""
     normalize, own = TREATMENTS[treatment]
     card = read_card(weights)
     assert card is not None
     torch.manual_seed(0)
     encoder = build(card.encoder)
-    if trained:
+    if loaded:
         load_weights(encoder, weights)
     normalize_inputs(encoder, normalize)
     if own:
@@ -79,8 +68,8 @@ def recalls(known: Voxels, asked: Voxels, channels: Sequence[int]) -> dict[str, 
         parts[f"map {number}"] = slice(begin, begin + width)
         begin += width
     found: dict[str, list[float]] = {}
+    test, truth = together(asked)
     for name, part in parts.items():
-        test, truth = together(asked)
         for draw in range(DRAWS):
             train, labels = together(known[draw * LABELED : (draw + 1) * LABELED])
             score = voxel_recalls((train[:, part], labels), (test[:, part], truth))["linear/macro"]
@@ -100,7 +89,8 @@ def main() -> None:
     labeled = load(Path(task.dataset_dir), cases[: DRAWS * LABELED])
     asked = load(Path(task.dataset_dir), cases[DRAWS * LABELED :][:ASKED])
     results: dict[str, dict[str, dict[str, list[float]]]] = {}
-    files = weights_of(StudyFolder(study.output_dir), args.methods)
+    folder = StudyFolder(study.output_dir)
+    files = {method: trained(folder, method, seed=None) for method in args.methods}
     for name, weights in {"untrained": next(iter(files.values())), **files}.items():
         for treatment in TREATMENTS:
             encoder = treated(weights, name != "untrained", treatment, labeled)

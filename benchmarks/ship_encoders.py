@@ -59,7 +59,7 @@ def ship(shipped: Shipped) -> Path:
     Raises:
         FileNotFoundError: when its study has not made it here.
     """
-    source = trained(StudyFolder(ROOT / "studies_out" / shipped.study), shipped)
+    source = trained(StudyFolder(ROOT / "studies_out" / shipped.study), shipped.method, shipped.seed)
     card = read_card(source)
     assert card is not None
     holder = nn.Module()
@@ -70,15 +70,15 @@ def ship(shipped: Shipped) -> Path:
     return export_weights(holder, folder / "encoder.safetensors", replace(card, data_license=shipped.license))
 
 
-def trained(folder: StudyFolder, shipped: Shipped) -> Path:
-    """Return the weights of the pre-training whose cells are the study's own now."""
+def trained(folder: StudyFolder, method: str, seed: int | None) -> Path:
+    """Return the weights of the pre-training whose cells are the study's own now; ``seed`` as :class:`Shipped`."""
     used = {cell["pretraining"] for cell in folder.listed_cells().values()}
     for key in sorted(used - {None}):
         job = folder.read_job(key)
-        own = isinstance(job, PretrainingJob) and (job.method, job.seed) == (shipped.method, shipped.seed)
+        own = isinstance(job, PretrainingJob) and (job.method, job.seed) == (method, seed)
         if own and folder.pretraining(key).is_done():
             return folder.pretraining(key).encoder
-    raise FileNotFoundError(f"{shipped.study} has no finished pre-training of {shipped.method}: run the study first.")
+    raise FileNotFoundError(f"{folder.root.name} has no finished pre-training of {method}: run the study first.")
 
 
 def measured(shipped: Shipped) -> dict[str, float]:

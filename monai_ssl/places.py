@@ -67,21 +67,16 @@ def on_disk(place: str | Path, name: str) -> Path:
     Traceback (most recent call last):
     ValueError: `output_dir` is written to a disk, and s3://bucket/run is a URL: give a folder, ...
     """
-    if _AS_PATH.match(str(place)):
-        raise ValueError(
-            f"`{name}` is written to a disk, and {printable(str(place))} is a URL: give a folder, such as one that the "
-            "bucket is mounted at. Only stores are kept at URLs: `python -m monai_ssl upload STORE URL`, then "
-            "`--dataset_dir URL` of a pre-training."
-        )
-    return Path(place)
+    return _no_url(
+        place,
+        f"`{name}` is written to a disk",
+        "Only stores are kept at URLs: `python -m monai_ssl upload STORE URL`, then `--dataset_dir URL` of a "
+        "pre-training.",
+    )
 
 
-def folder_of_images(place: str | Path, name: str = "dataset_dir") -> Path:
+def folder_of_images(dataset_dir: str | Path) -> Path:
     """Return the folder of labeled images, or of those that a fine-tuned model predicts, which lies on a disk.
-
-    Args:
-        place: folder or file.
-        name: of the option, for the message.
 
     Raises:
         ValueError: for a URL.
@@ -92,10 +87,14 @@ def folder_of_images(place: str | Path, name: str = "dataset_dir") -> Path:
     Traceback (most recent call last):
     ValueError: `dataset_dir` is read from a disk, and s3://bucket/labeled is a URL: give a folder, ...
     """
+    return _no_url(dataset_dir, "`dataset_dir` is read from a disk", "Only pre-training reads stores from URLs.")
+
+
+def _no_url(place: str | Path, rule: str, exception: str) -> Path:
     if _AS_PATH.match(str(place)):
         raise ValueError(
-            f"`{name}` is read from a disk, and {printable(str(place))} is a URL: give a folder, such as one that the "
-            "bucket is mounted at. Only pre-training reads stores from URLs."
+            f"{rule}, and {printable(str(place))} is a URL: give a folder, such as one that the bucket is mounted at. "
+            f"{exception}"
         )
     return Path(place)
 
