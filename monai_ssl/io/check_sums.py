@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import bz2
-import gzip
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
+
+try:  # unpacks in half the time, and checks the same
+    from isal import igzip
+except ImportError:
+    import gzip as igzip  # type: ignore[no-redef]
 
 GZIP, ZLIB = 31, 15
 """Forms of packed data, as zlib names them."""
 _CHUNK = 1 << 20
-_OPENERS: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
 
 
-def opener_of(path: Path) -> Callable[[Path], Any] | None:
-    """Return what opens a packed file for reading, told by its first bytes; nothing for a plain file."""
+class Packing(NamedTuple):
+    """How a file is packed: the name of the form, and what opens such a file for reading."""
+
+    name: str
+    open: Callable[[Path], Any]
+
+
+_PACKINGS = {b"\x1f\x8b": Packing("gzip", igzip.open), b"BZ": Packing("bz2", bz2.open)}
+
+
+def packing_of(path: Path) -> Packing | None:
+    """Return how a file is packed, told by its first bytes; nothing for a plain file."""
     with path.open("rb") as file:
-        return _OPENERS.get(file.read(2))
+        return _PACKINGS.get(file.read(2))
 
 
 def read_to_end(stream: IO[bytes]) -> None:

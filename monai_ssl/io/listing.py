@@ -115,7 +115,7 @@ def patient_id(path: Path) -> str:
             place = next(p for p in sorted(place.rglob("*")) if p.is_file() and is_dicom(p))
         elif format_of(place.name) not in (None, by_kind("dicom")) or not is_dicom(place):
             return ""
-        return str(open_header(place, ["PatientID"]).get("PatientID") or "")
+        return str(open_header(place, ("PatientID",)).get("PatientID") or "")
     except (ReadError, OSError, StopIteration):
         return ""
 

@@ -11,7 +11,7 @@ import numpy as np
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
-from monai_ssl.io.check_sums import opener_of, read_to_end
+from monai_ssl.io.check_sums import packing_of, read_to_end
 from monai_ssl.io.formats import ending_of
 from monai_ssl.io.geometry import canonical, check_affine, flat_affine, shear_degrees, spacing_of
 from monai_ssl.io.volume import Grid, ReadError, ReadOptions, Volume, compact, reading
@@ -73,34 +73,34 @@ def decode(image: Any, files: Sequence[Path], options: ReadOptions, place: Place
         ReadError: see :func:`read_nifti`.
     """
     path = files[0]
-    opener = opener_of(path) if len(files) == 1 else None
-    if opener is None or not hasattr(image, "from_stream"):
+    packing = packing_of(path) if len(files) == 1 else None
+    if packing is None or not hasattr(image, "from_stream"):
         volumes = _volumes(image, path, options.four_d, place)
         for file in files:
             _check_end(file, path)
         return volumes
     # unpacked once, for the voxels and for the check sum
-    with opener(path) as stream:
+    with packing.open(path) as stream:
         with reading(path, "the header cannot be read, the file is damaged", DAMAGED):
             image = type(image).from_stream(stream)
         volumes = _volumes(image, path, options.four_d, place)
-        with reading(path, f"the {opener.__module__} data are damaged", DAMAGED):
+        with reading(path, f"the {packing.name} data are damaged", DAMAGED):
             read_to_end(stream)
     return volumes
 
 
 def _check_end(file: Path, path: Path) -> None:
-    opener = opener_of(file)
-    if opener is not None:
-        problem = f"the {opener.__module__} data of {file.name} are cut off or damaged"
-        with reading(path, problem, DAMAGED), opener(file) as stream:
+    packing = packing_of(file)
+    if packing is not None:
+        problem = f"the {packing.name} data of {file.name} are cut off or damaged"
+        with reading(path, problem, DAMAGED), packing.open(file) as stream:
             read_to_end(stream)
 
 
 def _load_as_named(path: Path, data: Path | None = None) -> Any:
     """Load a file, or a pair of which one may be packed and the other not, however their names are spelled."""
-    opener: Callable[..., Any] = opener_of(path) or Path.open
-    with opener(path, "rb") as file:
+    packing = packing_of(path)
+    with packing.open(path) if packing else path.open("rb") as file:
         head = file.read(_HEAD)
     kinds = (kind for kind in nib.imageclasses.all_image_classes if (len(kind.files_types) > 1) == (data is not None))
     kind = next(kind for kind in kinds if _begins(kind, head))

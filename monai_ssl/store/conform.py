@@ -10,7 +10,7 @@ import numpy as np
 from monai_ssl.io.volume import ReadError, Volume
 from monai_ssl.store.body_box import body_box, foreground_threshold
 from monai_ssl.store.resample import resample
-from monai_ssl.store.statistics import intensity_statistics
+from monai_ssl.store.statistics import clipped, ends, intensity_statistics
 
 HU_RANGE = (-1024, 3071)
 """What 12-bit CT states; lower values are padding, higher ones metal."""
@@ -23,27 +23,33 @@ _SAMPLE = 1 << 20
 """Voxels that intensities are judged by, about."""
 
 
-def conform(volume: Volume, modality: str, spacing: Sequence[float] | None) -> tuple[np.ndarray, dict[str, Any]]:
+def conform(
+    volume: Volume, modality: str, spacing: Sequence[float] | None, counts: np.ndarray | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Return the array to store, and its entry of the manifest but for key and patient.
 
     Args:
         volume: as decoded.
         modality: ``"auto"`` or what the user says it is.
         spacing: millimeters per spatial axis to resample 3-D scans to; ``None`` keeps the scanner's.
+        counts: the histogram of the volume's integers, where it is known.
 
     Raises:
         ReadError: when the intensities cannot be trained on.
     """
     notes = list(volume.notes)
     array = _finite(volume.array, notes)
-    if array.min() == array.max():
-        raise ReadError(f"all voxels have the value {float(array.min()):g}: there is nothing to learn; remove the file")
+    low, high = ends(array, counts)
+    if low == high:
+        raise ReadError(f"all voxels have the value {low:g}: there is nothing to learn; remove the file")
     modality, basis = decide_modality(array, volume.modality, modality)
     if modality == "ct":
-        array = _hounsfield(array, notes)
+        array = _hounsfield(array, low, high, notes)
+        counts = None if counts is None else clipped(counts, *HU_RANGE)
     affine, current = volume.affine, volume.spacing
     if spacing is not None and array.ndim == 4:
         array, affine = resample(array, affine, current, spacing)
+        counts = None
         current = tuple(float(s) for s in spacing)
         if modality == "ct":
             array = np.rint(array, out=array).astype(np.int16)
@@ -56,7 +62,7 @@ def conform(volume: Volume, modality: str, spacing: Sequence[float] | None) -> t
         "spacing": [float(s) for s in current],
         "affine": np.asarray(affine, np.float64).tolist(),
         "body_box": [list(corner) for corner in body_box(array, above)],
-        "statistics": intensity_statistics(array, above),
+        "statistics": intensity_statistics(array, above, counts),
         "notes": notes,
     }
     return array, record
@@ -106,8 +112,7 @@ def _finite(array: np.ndarray, notes: list[str]) -> np.ndarray:
     return np.where(good, array, array[good].min())
 
 
-def _hounsfield(array: np.ndarray, notes: list[str]) -> np.ndarray:
-    low, high = float(array.min()), float(array.max())
+def _hounsfield(array: np.ndarray, low: float, high: float, notes: list[str]) -> np.ndarray:
     if high - low < 100:
         raise ReadError(
             f"the values from {low:g} to {high:g} cannot be HU: give the CT before it was normalized, "

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_ssl.store.statistics import slabs
+from monai_ssl.store.statistics import OFFSET, clipped, ends, histogram, slabs
 
 T = TypeVar("T")
 _LEVELS = 1 << 16
@@ -24,7 +24,7 @@ _AIR = -900
 _HU_RANGE = (-1024, 3071)
 
 
-def content_of(array: NDArray[Any]) -> dict[str, str]:
+def content_of(array: NDArray[Any], counts: NDArray[np.int64] | None = None) -> dict[str, str]:
     """Return ``content``, equal for the same voxels, and ``look``, similar for similar ones.
 
     The content does not depend on the format of the file, its type of numbers or compression, on which way the axes
@@ -32,6 +32,7 @@ def content_of(array: NDArray[Any]) -> dict[str, str]:
 
     Args:
         array: (C, *spatial), as a reader returns it.
+        counts: the histogram of its integers, where it is known.
 
     >>> scan = np.arange(24.0).reshape(1, 2, 3, 4)
     >>> content_of(scan)["content"] == content_of(scan.astype(np.int16)[:, ::-1])["content"]
@@ -39,13 +40,12 @@ def content_of(array: NDArray[Any]) -> dict[str, str]:
     """
     if len(array) > 1 and all(np.array_equal(array[0], channel) for channel in array[1:]):
         # a gray picture that was saved in color
-        array = array[:1]
-    levels = _levels(array)
+        array, counts = array[:1], None
+    levels = _levels(array, counts)
     digest = hashlib.sha256(repr((sorted(array.shape[1:]), levels.scale)).encode())
     for channel in levels.array:
-        counts, profiles = _sums(channel, levels)
-        digest.update(counts.astype("<i8").tobytes())
-        for profile in sorted(profiles):
+        digest.update(_counts(channel, levels, counts if len(array) == 1 else None).astype("<i8").tobytes())
+        for profile in sorted(_profiles(channel, levels)):
             digest.update(profile)
     return {"content": digest.hexdigest()[:32], "look": _look(levels.array[0], levels)}
 
@@ -74,54 +74,72 @@ class _Levels(NamedTuple):
 
     Args:
         array: of finite values.
-        clipped: whether the values are HU, of which those beyond the range of CT are padding and metal.
+        range: to which values are clipped: HU beyond the range of CT are padding and metal.
         low: becomes 0.
         step: between two numbers; 0 where the values are whole numbers themselves.
         scale: what the numbers stand for.
     """
 
     array: NDArray[Any]
-    clipped: bool
+    range: tuple[int, int] | None
     low: float
     step: float
     scale: tuple[str, str]
 
-    def of(self, part: NDArray[Any]) -> NDArray[np.uint16]:
-        part = part.clip(*_HU_RANGE) if self.clipped else part
+    @property
+    def zero(self) -> int:
+        """The whole number that becomes 0."""
+        return 0 if self.step else int(self.low)
+
+    def whole(self, part: NDArray[Any]) -> NDArray[Any]:
+        """Return whole numbers, of any integer type."""
+        part = part.clip(*self.range) if self.range else part
         if self.step:
             return np.rint((part.astype(np.float64) - self.low) * self.step).astype(np.uint16)
-        if part.dtype.kind == "f":
-            part = part.astype(np.int32)
+        return part.astype(np.int32) if part.dtype.kind == "f" else part
+
+    def of(self, part: NDArray[Any]) -> NDArray[np.uint16]:
         # differences of 16 bits are right, whatever the bits above
-        return part.astype(np.uint16) - np.uint16(int(self.low) % _LEVELS)
+        return self.whole(part).astype(np.uint16) - np.uint16(self.zero % _LEVELS)
 
 
-def _levels(array: NDArray[Any]) -> _Levels:
+def _levels(array: NDArray[Any], counts: NDArray[np.int64] | None) -> _Levels:
     if array.dtype.kind == "f":
         finite = np.isfinite(array)
         if not finite.all():
             array = np.where(finite, array, array[finite].min() if finite.any() else 0)
-    low, high = float(array.min()), float(array.max())
+    low, high = ends(array, counts)
     whole = array.dtype.kind in "iu" or all(np.array_equal(part, np.rint(part)) for part in array[0])
-    clipped = whole and low <= _AIR
-    if clipped:
+    beyond = None
+    if whole and low <= _AIR:
+        beyond = _HU_RANGE if low < _HU_RANGE[0] or high > _HU_RANGE[1] else None
         low, high = (min(max(end, _HU_RANGE[0]), _HU_RANGE[1]) for end in (low, high))
     if whole and high - low < _LEVELS:
-        return _Levels(array, clipped, low, 0, (f"{low:.0f}", "whole"))
-    return _Levels(array, clipped, low, (_LEVELS - 1) / max(high - low, 1e-30), (f"{low:.3g}", f"{high:.3g}"))
+        return _Levels(array, beyond, low, 0, (f"{low:.0f}", "whole"))
+    return _Levels(array, beyond, low, (_LEVELS - 1) / max(high - low, 1e-30), (f"{low:.3g}", f"{high:.3g}"))
 
 
-def _sums(channel: NDArray[Any], levels: _Levels) -> tuple[NDArray[np.int64], list[bytes]]:
-    """Return how often each level occurs, and the sums over all but one axis, in the direction that comes first."""
-    counts, along, across = np.zeros(_LEVELS, np.int64), [], np.zeros(channel.shape[1:], np.int64)
-    for slab in map(levels.of, slabs(channel)):
-        counts += np.bincount(slab.ravel(), minlength=_LEVELS)
+def _counts(channel: NDArray[Any], levels: _Levels, counts: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """Return how often each level occurs, up to the highest that does; ``counts`` are those of the values, if known."""
+    if channel.dtype.kind in "iu" and channel.itemsize < 4 and not levels.step:
+        counts = histogram(channel[None]) if counts is None else counts
+        counts = (clipped(counts, *levels.range) if levels.range else counts)[OFFSET + levels.zero :]
+    else:
+        found = (np.bincount(levels.of(slab).ravel(), minlength=_LEVELS) for slab in slabs(channel))
+        counts = sum(found, np.zeros(_LEVELS, np.int64))
+    return counts[: int(np.flatnonzero(counts)[-1]) + 1]
+
+
+def _profiles(channel: NDArray[Any], levels: _Levels) -> list[bytes]:
+    """Return the sums of levels over all but one axis, in the direction that comes first."""
+    along, across = [], np.zeros(channel.shape[1:], np.int64)
+    for slab in map(levels.whole, slabs(channel)):
         along.append(slab.sum(tuple(range(1, slab.ndim)), dtype=np.int64))
         across += slab.sum(0, dtype=np.int64)
     rest = [across.sum(tuple(set(range(across.ndim)) - {axis})) for axis in range(across.ndim)]
-    sums = [np.concatenate(along), *rest]
-    profiles = [min(s.astype("<i8").tobytes(), s[::-1].astype("<i8").tobytes()) for s in sums]
-    return counts[: int(np.flatnonzero(counts)[-1]) + 1], profiles
+    # of whole numbers until here; levels count from zero
+    sums = [found - levels.zero * (channel.size // len(found)) for found in (np.concatenate(along), *rest)]
+    return [min(s.astype("<i8").tobytes(), s[::-1].astype("<i8").tobytes()) for s in sums]
 
 
 def _look(channel: NDArray[Any], levels: _Levels) -> str:

@@ -14,19 +14,22 @@ _AT_ONCE = 1 << 18
 """Voxels, about, which a cache holds."""
 
 
-def intensity_statistics(array: np.ndarray, foreground_above: float | None) -> dict[str, float]:
+def intensity_statistics(
+    array: np.ndarray, foreground_above: float | None, counts: np.ndarray | None = None
+) -> dict[str, float]:
     """Summarize an array (C, *spatial) of a finite 8- or 16-bit integer or a float type.
 
     Args:
         array: the stored intensities.
         foreground_above: voxels above this value are foreground; ``None`` takes all voxels.
+        counts: the array's :func:`histogram`, where it is known.
 
     Returns:
         ``min, max, mean, std``, percentiles ``p0.5 p1 p50 p99 p99.5`` (linear interpolation, as NumPy's), and of the
         foreground ``foreground_mean, foreground_std, foreground_fraction``.
     """
     if array.dtype.kind in "iu":
-        return _of_histogram(histogram(array), foreground_above)
+        return _of_histogram(histogram(array) if counts is None else counts, foreground_above)
     return _of_floats(array, foreground_above)
 
 
@@ -45,6 +48,29 @@ def histogram(array: np.ndarray) -> np.ndarray:
     else:
         whole[OFFSET:] = counts
     return whole
+
+
+def clipped(counts: np.ndarray, low: int, high: int) -> np.ndarray:
+    """Return the histogram of an array whose values were clipped, from its own.
+
+    >>> counts = histogram(np.array([[-5, 0, 1, 9]], np.int16))
+    >>> np.array_equal(clipped(counts, -1, 3), histogram(np.array([[-1, 0, 1, 3]], np.int16)))
+    True
+    """
+    first, last = low + OFFSET, high + OFFSET
+    within = np.zeros_like(counts)
+    within[first : last + 1] = counts[first : last + 1]
+    within[first] += counts[:first].sum()
+    within[last] += counts[last + 1 :].sum()
+    return within
+
+
+def ends(array: np.ndarray, counts: np.ndarray | None = None) -> tuple[float, float]:
+    """Return the lowest and the highest value, from the array's :func:`histogram` where it is known."""
+    if counts is None:
+        return float(array.min()), float(array.max())
+    values = np.flatnonzero(counts)
+    return float(values[0] - OFFSET), float(values[-1] - OFFSET)
 
 
 def slabs(array: np.ndarray) -> Iterator[np.ndarray]:
@@ -103,4 +129,4 @@ def _of_floats(array: np.ndarray, foreground_above: float | None) -> dict[str, f
     }
 
 
-__all__ = ["OFFSET", "PERCENTILES", "histogram", "intensity_statistics", "slabs"]
+__all__ = ["OFFSET", "PERCENTILES", "clipped", "ends", "histogram", "intensity_statistics", "slabs"]

@@ -49,7 +49,7 @@ def test_wrong_check_sum_and_wrong_content(tmp_path):
     data = bytearray((tmp_path / "a.mgz").read_bytes())
     data[-6] ^= 1
     (tmp_path / "a.mgz").write_bytes(data)
-    with pytest.raises(ReadError, match=r"a.mgz: the gzip data are damaged"):
+    with pytest.raises(ReadError, match=r"a.mgz: .*damaged \(BadGzipFile: CRC"):
         read_one(tmp_path)
     (tmp_path / "a.mgz").write_text("this is a note")
     with pytest.raises(ReadError, match=r"a.mgz: this is not an MGH file, whatever its name says"):

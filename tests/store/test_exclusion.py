@@ -8,15 +8,20 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monai_ssl.data import PretrainingScans
 from monai_ssl.io.patient_hints import USER
 from monai_ssl.io.session_hints import Session
+from monai_ssl.io.volume import ReadError, Volume
 from monai_ssl.samples.phantom import phantom_ct
 from monai_ssl.store import PrepareOptions, Store, inspect_store, prepare, save_split, split_by_patient
+from monai_ssl.store.conform import conform
 from monai_ssl.store.content import NEAR, content_of, difference
 from monai_ssl.store.layout import record_path
 from monai_ssl.store.patients import settled
+from monai_ssl.store.statistics import histogram
 
 CONTENTS = (("k1", "1"), ("k2-0", "2"), ("k2-1", "2"), ("k3", "3"))
 RAMP = np.arange(24 * 20 * 16).reshape(1, 24, 20, 16)
@@ -110,6 +115,33 @@ def test_the_same_values_at_other_places_are_another_scan():
 def test_a_store_of_today_knows_the_scans_of_one_that_was_prepared_before(array, content, look):
     found = content_of(array)
     assert (found["content"][:16], hashlib.sha256(found["look"].encode()).hexdigest()[:16]) == (content, look)
+
+
+@given(
+    st.sampled_from([np.int8, np.uint8, np.int16, np.uint16, np.float32]),
+    st.sampled_from([1, 1, 3]),
+    st.integers(0, 99),
+)
+def test_counts_that_are_known_save_work_and_change_nothing(dtype, channels, seed):
+    rng = np.random.default_rng(seed)
+    # beyond the range of CT, too, where the type allows it
+    center, width = rng.uniform(-1500, 3500), 10 ** rng.uniform(0, 3.5)
+    ends = (-1e9, 1e9) if dtype is np.float32 else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    array = np.rint(rng.normal(center, width, (channels, 3, 4, 5))).clip(*ends).astype(dtype)
+    counts = histogram(array) if array.dtype.kind in "iu" else None
+    assert content_of(array, counts) == content_of(array) == content_of(array.astype(np.float64))
+    for modality in ("ct", "mr"):
+        volume = Volume(array, np.eye(4), (1.0, 1.0, 1.0), "unknown", None)
+        told = [outcome(volume, modality, known) for known in (None, counts)]
+        assert told[0] == told[1]
+
+
+def outcome(volume, modality, counts):
+    try:
+        stored, record = conform(volume, modality, None, counts)
+    except ReadError as error:
+        return str(error)
+    return stored.tobytes(), record
 
 
 def test_near_duplicates_look_alike_and_others_do_not():

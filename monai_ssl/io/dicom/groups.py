@@ -23,11 +23,11 @@ from monai_ssl.io.dicom.volumes import split
 from monai_ssl.io.session_hints import UNKNOWN, Session
 from monai_ssl.io.volume import ReadError, reading
 
-TAGS: list[str | int] = [
+TAGS: tuple[str | int, ...] = (
     *("SOPClassUID", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality"),
     *("Rows", "Columns", "NumberOfFrames", "PhotometricInterpretation"),
     *NEEDED,
-]
+)
 
 DIRECTORY = "1.2.840.10008.1.3.10"
 INDEX = "an index of DICOM files (DICOMDIR), not an image"
@@ -73,6 +73,14 @@ def group_dicom(
 
     The second list holds what is no image, is incomplete or cannot be opened, each with the reason.
     """
+    # once for all: loggers of the whole process look for their level anew, which takes a millisecond
+    with quiet():
+        return _grouped(files, progress)
+
+
+def _grouped(
+    files: Sequence[Path], progress: Callable[[str], None] | None
+) -> tuple[list[DicomGroup], list[tuple[Path, str]]]:
     series: dict[tuple[str, ...], list[Slice]] = defaultdict(list)
     sessions: dict[tuple[str, ...], Session] = {}
     groups: list[DicomGroup] = []
@@ -81,7 +89,7 @@ def group_dicom(
         if progress is not None and count % 200 == 0:
             progress(f"{count} of {len(files)} DICOM headers read")
         try:
-            with quiet(), reading(path, "the DICOM header holds values that cannot be read", "repair the file"):
+            with reading(path, "the DICOM header holds values that cannot be read", "repair the file"):
                 found = _look(path)
         except ReadError as error:
             found = str(error).removeprefix(f"{path}: ")

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -70,8 +71,8 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def open_header(path: Path, tags: list[Any] | None = None) -> FileDataset:
-    """Read a header without its pixels; ``tags`` limits what is kept.
+def open_header(path: Path, tags: tuple[str | int, ...] = ()) -> FileDataset:
+    """Read a header without its pixels; ``tags``, if any, limit what is kept.
 
     Raises:
         ReadError: when pydicom is missing or this is not a DICOM file.
@@ -83,10 +84,18 @@ def open_header(path: Path, tags: list[Any] | None = None) -> FileDataset:
     remedy = "copy the file again or leave it out"
     with reading(path, "the DICOM header cannot be read, the file is damaged", remedy):
         # force: many archives store no preamble
-        header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(tags) if tags else None)
+        header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=_numbers_of(tags))
         if not header.file_meta and not len(header):
             raise ReadError(f"{path}: this is not a DICOM file, or it was cut off; {remedy}.")
         return header
+
+
+@cache
+def _numbers_of(tags: tuple[str | int, ...]) -> list[Any] | None:
+    """Return tags as pydicom compares them; it would look up their names for every file."""
+    from pydicom.tag import Tag
+
+    return [Tag(tag) for tag in tags] or None
 
 
 def modality_of(header: Header) -> str:

@@ -57,14 +57,17 @@ class Rescaling:
 
     def __call__(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Return the values of stored numbers of any shape; those that are no measurement are masked."""
-        # 0 is among the stored numbers, so the intercept fits the result, and no step needs more than twice its range
-        wide = np.float64 if self.dtype == np.float32 else np.int32 if self.dtype.itemsize < 4 else np.int64
-        values = stored.astype(wide)
+        dtype = np.dtype(np.float64) if self.dtype == np.float32 else self.dtype
+
+        def number(value: float) -> NDArray[Any]:
+            # a result that fits is right, whatever a step before lost above its bits
+            return np.array(value).astype(np.int64).astype(dtype) if dtype.kind in "iu" else np.array(value)
+
+        values = stored.astype(dtype)
         if self.invert and self.stored is not None:
-            values = sum(self.stored) - values
-        slope, intercept = np.array([self.slope, self.intercept]).astype(values.dtype)
-        values = values * slope + intercept
-        values = values.astype(self.dtype)
+            values = number(sum(self.stored)) - values
+        values = (values if self.slope == 1 else values * number(self.slope)) + number(self.intercept)
+        values = values.astype(self.dtype, copy=False)
         if self.padding is None:
             return values
         padded = (stored >= self.padding[0]) & (stored <= self.padding[1])

@@ -25,6 +25,7 @@ from monai_ssl.store.layout import (
 )
 from monai_ssl.store.manifest import record_problem
 from monai_ssl.store.selection import holds_labels
+from monai_ssl.store.statistics import histogram
 
 _CHUNK = 1 << 20
 
@@ -159,7 +160,8 @@ def _convert(conversion: Conversion, content: str, key: str) -> Converted:
     for part, volume in enumerate(volumes):
         if conversion.refuse_labels and holds_labels(volume.array):
             raise ReadError("looks like a label map by its values; --include GLOB prepares it nevertheless")
-        array, record = conform(volume, options["modality"], options["spacing"])
+        counts = histogram(volume.array) if volume.array.dtype.kind in "iu" else None
+        array, record = conform(volume, options["modality"], options["spacing"], counts)
         own = key if len(volumes) == 1 else f"{key}-{part}"
         place = place_of_new(conversion.store, own)
         record = {"key": own, **place, "parts": len(volumes), "source_hash": content, **record}
@@ -168,5 +170,5 @@ def _convert(conversion: Conversion, content: str, key: str) -> Converted:
         path = array_path(conversion.store, record)
         write_array(path, array)
         # the content is that before windows and resampling, so that it is the same in stores with other options
-        records.append({**record, "bytes": path.stat().st_size, **content_of(volume.array)})
+        records.append({**record, "bytes": path.stat().st_size, **content_of(volume.array, counts)})
     return Converted(content, records)

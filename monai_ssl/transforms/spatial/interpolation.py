@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from monai_ssl.transforms.base import expand
+from monai_ssl.transforms.spatial.compiled import compiled
 
 _AT_ONCE = 1 << 16
 """Places treated at once: what a cache holds."""
@@ -40,6 +42,7 @@ def interpolate(x: Tensor, places: Sequence[Tensor], outside: Tensor | None = No
 
 def _of_eight(x: Tensor, places: Sequence[Tensor], outside: Tensor) -> Tensor:
     """Weigh the eight voxels around each place, each read for many places at once."""
+    kernel = compiled()
     out = x.new_empty(*x.shape[:2], places[0][0].numel())
     flat = [x, outside, out, *(place.flatten(1) for place in places)]
     for images, around, to, *at in zip(*(v.split(samples_at_once(out.shape[2])) for v in flat), strict=True):
@@ -47,11 +50,24 @@ def _of_eight(x: Tensor, places: Sequence[Tensor], outside: Tensor) -> Tensor:
         framed = x.new_empty(x.shape[1], len(images), *(size + 3 for size in x.shape[2:]))
         framed[:] = expand(around.T, 5)
         framed[:, :, 1:-2, 1:-2, 1:-2] = images.transpose(0, 1)
+        if kernel is not None and not framed.requires_grad:
+            _compiled(kernel, framed, at, to)
+            continue
         for into, *part in zip(to.split(_AT_ONCE, 2), *(place.split(_AT_ONCE, 1) for place in at), strict=True):
             first, shares = _corners(part, framed[0])
             for channel, values in zip(framed.flatten(1), into.unbind(1), strict=True):
                 values.copy_(_weighed(channel, first, framed.stride()[2:], shares).view_as(values))
     return out.unflatten(2, places[0].shape[1:])
+
+
+def _compiled(kernel: Callable[..., None], framed: Tensor, at: Sequence[Tensor], out: Tensor) -> None:
+    """Fill ``out`` (samples, C, n) from volumes with their frames (C, samples, *spatial) at places (samples, n)."""
+    plane, row, _ = framed.stride()[2:]
+    ends = torch.tensor(framed.shape[2:], dtype=torch.float32).sub(2).numpy()
+    for volumes, values in zip(framed.flatten(2), out.unbind(1), strict=True):
+        for volume, into, *places in zip(volumes, values, *at, strict=True):
+            flat = (place.contiguous().numpy() for place in places)
+            kernel(volume.numpy(), np.int32(row), np.int32(plane), *flat, ends, into.numpy())
 
 
 def samples_at_once(places: int) -> int:

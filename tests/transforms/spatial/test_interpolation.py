@@ -1,13 +1,25 @@
 """Linear interpolation: PyTorch's own, on which devices and for how many dimensions ever."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monai_ssl.transforms.spatial import interpolation
+from monai_ssl.transforms.spatial.compiled import compiled, eight_voxels
 from monai_ssl.transforms.spatial.interpolation import interpolate
+
+
+@pytest.fixture(params=["numba", "torch"], autouse=True)
+def who_computes(request, monkeypatch):
+    """Volumes on a CPU by compiled code, where numba is installed, and without."""
+    if request.param == "torch":
+        monkeypatch.setattr(interpolation, "compiled", lambda: None)
+    elif compiled() is None:
+        pytest.skip("numba is not installed")
+    return request.param
 
 
 def reference(x, places):
@@ -27,6 +39,7 @@ def some_places(shape, out, seed, batch=2):
 @given(
     st.lists(st.integers(1, 6), min_size=2, max_size=3), st.integers(1, 3), st.integers(1, 4), st.integers(0, 9)
 )  # fmt: skip
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_equals_grid_sample(shape, channels, side, seed):
     out = (4, *(side for _ in shape[1:]))
     x = torch.randn(2, channels, *shape, generator=torch.Generator().manual_seed(seed))
@@ -71,3 +84,21 @@ def test_outside_is_as_if_the_image_went_on_with_that_value(shape):
     far = torch.stack([(place < -1) | (place > n) for place, n in zip(places, shape, strict=True)]).any(0).flatten(1)
     held = outside[..., None].expand(2, 2, far.shape[1])
     assert torch.allclose(found.flatten(2).movedim(1, 2)[far], held.movedim(1, 2)[far], atol=1e-6)
+
+
+@pytest.mark.parametrize("place", [float("nan"), float("inf"), -float("inf"), 1e30, -1e30])
+def test_no_place_is_read_from_beyond_the_volume(place, who_computes):
+    x, places = torch.randn(1, 1, 3, 4, 5), [torch.full((1, 4), place)] * 3
+    if who_computes == "torch" and place != place:
+        with pytest.raises(IndexError):
+            interpolate(x, places)
+    else:
+        assert (interpolate(x, places) == 0).all()
+
+
+def test_what_is_compiled_does_what_it_says_uncompiled():
+    volume, out = np.arange(4 * 5 * 6, dtype=np.float32), np.zeros(3, np.float32)
+    x, y, z = np.array([[0.5, 0, -1], [0.25, 1, -9], [1.5, 2, 50]], np.float32)
+    eight_voxels(volume, np.int32(6), np.int32(30), x, y, z, np.array([2, 3, 4], np.float32), out)
+    # one voxel along each axis counts 30, 6 and 1, and the frame has one before
+    assert out.tolist() == [30 * 1.5 + 6 * 1.25 + 2.5, 30 + 12 + 3, 0 + 0 + 4]
