@@ -27,8 +27,9 @@ is typed by hand. `python -m monai_ssl advise` reads the same file before it tur
 
 - Beside every method stands the same network from random weights, with the same labels, seeds, schedule and
   normalization of images. `full` trains everything; `probe` fits a linear layer to frozen features, beside those of the
-  untrained network. Batch norm of that network has the statistics it was built with, 0 and 1: recomputed on images they
-  make its features better (`python benchmarks/maps_of_encoders.py`), so that a part of a probe's gain is theirs.
+  untrained network. Batch norm of that network has the statistics it was built with, 0 and 1: taken from images they
+  make its features better (`statistics_only` in evidence_3d_probed, `python benchmarks/maps_of_encoders.py`), so that a
+  part of a probe's gain is theirs.
 - Test patients choose nothing: learning rates of every arm, scratch too, and the penalty of a probe are chosen on
   validation patients. No test patient is in any pre-training.
 - `p` takes seeds and test patients as two sources of chance (Dorfman, Berbaum, Metz; Hillis), AUC by pseudo-values;
