@@ -143,16 +143,22 @@ def _with_results(
     ranked: tuple[Recommendation, ...], avoid: tuple[Recommendation, ...], results: Sequence[Measured]
 ) -> tuple[tuple[Recommendation, ...], tuple[Recommendation, ...]]:
     known = {item.method: item for item in ranked}
+    clear: dict[str, list[Measured]] = {}
+    for result in results:
+        if result.verdict != "unclear":
+            same = clear.setdefault(result.method, [])
+            same += [result] if not same or same[0].verdict == result.verdict else []
+    ids = {method: tuple(result.id for result in found) for method, found in clear.items()}
     better = [
         Recommendation(
-            r.method,
-            known[r.method].overrides if r.method in known else {},
-            (r.id, *(known[r.method].evidence if r.method in known else ())),
+            method,
+            known[method].overrides if method in known else {},
+            (*ids[method], *(known[method].evidence if method in known else ())),
         )
-        for r in results
-        if r.verdict == "better"
+        for method, found in clear.items()
+        if found[0].verdict == "better"
     ]
-    worse = [Recommendation(r.method, {}, (r.id,)) for r in results if r.verdict == "worse"]
+    worse = [Recommendation(method, {}, ids[method]) for method, found in clear.items() if found[0].verdict == "worse"]
     good, bad = {item.method for item in better}, {item.method for item in worse}
     order = (*better, *(item for item in ranked if item.method not in good | bad))
     left_out = (*worse, *(item for item in avoid if item.method not in good | bad))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from monai_ssl.files import read_json
@@ -44,7 +45,9 @@ class Measured:
 
 
 def measured_here(situation: Situation, evidence: Path = _EVIDENCE) -> list[Measured]:
-    """Return what the studies of this project found of methods on tasks like that, the best first.
+    """Return what the studies of this project found of methods on tasks like that.
+
+    First comes the method with the greatest gain on average over the studies that asked for it.
 
     A study counts where its modality is that of the task, nothing else that is told differs, and its number of labels
     is within a factor of four.
@@ -61,7 +64,8 @@ def measured_here(situation: Situation, evidence: Path = _EVIDENCE) -> list[Meas
         for name, task in content["tasks"].items():
             if _fits(task, situation):
                 found += _of_task(study, [row for row in content["rows"] if row["task"] == name], situation.labels)
-    return sorted(found, key=lambda one: (-one.gain, one.method))
+    gains = {one.method: fmean(other.gain for other in found if other.method == one.method) for one in found}
+    return sorted(found, key=lambda one: (-gains[one.method], one.method, -one.gain))
 
 
 def _fits(task: Mapping[str, Any], situation: Situation) -> bool:

@@ -78,6 +78,25 @@ def test_what_was_measured_goes_before_the_papers(table):
     assert advise(Situation(**CT), found[1:]).choices["finetune"].evidence == ("here:livers:byol",)
 
 
+def test_studies_that_ask_the_same_count_together(table, tmp_path):
+    study = json.loads(table.read_text())["livers"]
+    again = copy.deepcopy(study)
+    for row in again["rows"]:
+        if row["method"] == "simclr":
+            row |= {"verdict": "unclear", "difference": -0.15}
+    both = tmp_path / "evidence.json"
+    both.write_text(json.dumps({"livers": study, "again": again}))
+    found = measured_here(Situation(**CT, labels=12), both)
+    assert [one.method for one in found] == ["byol", "byol", "simclr", "simclr", "moco", "moco"]
+    advice = advise(Situation(**CT, labels=12), found)
+    assert [item.method for item in advice.ranked[:2]] == ["byol", "simclr"], "0.1 twice is more than 0.2 and -0.15"
+    assert set(advice.ranked[0].evidence) >= {"here:livers:byol", "here:again:byol"}
+    assert advice.ranked[1].evidence[0] == "here:livers:simclr"
+    assert [(item.method, item.evidence) for item in advice.avoid[:1]] == [
+        ("moco", ("here:livers:moco", "here:again:moco"))
+    ]
+
+
 def test_the_page_begins_with_what_helped_and_says_where_it_did_not(table):
     study = json.loads(table.read_text())["livers"]
     again = copy.deepcopy(study)
