@@ -130,15 +130,15 @@ def test_counts_that_are_known_save_work_and_change_nothing(dtype, channels, see
     array = np.rint(rng.normal(center, width, (channels, 3, 4, 5))).clip(*ends).astype(dtype)
     counts = histogram(array) if array.dtype.kind in "iu" else None
     assert content_of(array, counts) == content_of(array) == content_of(array.astype(np.float64))
-    for modality in ("ct", "mr"):
+    for modality, spacing in (("ct", None), ("mr", None), ("ct", (1.5, 1.5, 1.5))):
         volume = Volume(array, np.eye(4), (1.0, 1.0, 1.0), "unknown", None)
-        told = [outcome(volume, modality, known) for known in (None, counts)]
+        told = [outcome(volume, modality, spacing, known) for known in (None, counts)]
         assert told[0] == told[1]
 
 
-def outcome(volume, modality, counts):
+def outcome(volume, modality, spacing, counts):
     try:
-        stored, record = conform(volume, modality, None, counts)
+        stored, record = conform(volume, modality, spacing, counts)
     except ReadError as error:
         return str(error)
     return stored.tobytes(), record
