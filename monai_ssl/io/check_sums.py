@@ -34,6 +34,12 @@ def packing_of(path: Path) -> Packing | None:
         return _PACKINGS.get(file.read(2))
 
 
+def open_unpacked(path: Path) -> Any:
+    """Open a file for reading, packed or plain."""
+    packing = packing_of(path)
+    return packing.open(path) if packing else path.open("rb")
+
+
 def read_to_end(stream: IO[bytes]) -> None:
     """Read the rest of an unpacked stream, at whose end the check sum stands, where decoders never look.
 

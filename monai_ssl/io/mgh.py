@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_ssl.io.check_sums import packing_of
+from monai_ssl.io.check_sums import open_unpacked
 from monai_ssl.io.nifti import DAMAGED, UNPLACED, decode, grid_by
 from monai_ssl.io.volume import Grid, ReadOptions, Volume, reading
 
@@ -39,10 +39,6 @@ def _opened(path: Path) -> Any:
 
 def _place(image: Any, path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Return the affine and, where it is nibabel's default, the note on that."""
-    packing = packing_of(path)
-    with (
-        reading(path, "the header cannot be read, the file is damaged", DAMAGED),
-        packing.open(path) if packing else path.open("rb") as file,
-    ):
+    with reading(path, "the header cannot be read, the file is damaged", DAMAGED), open_unpacked(path) as file:
         placed = int.from_bytes(file.read(_FLAG + 2)[_FLAG:], "big", signed=True) > 0
     return np.array(image.affine, dtype=np.float64), () if placed else (UNPLACED,)

@@ -11,7 +11,7 @@ import numpy as np
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
-from monai_ssl.io.check_sums import packing_of, read_to_end
+from monai_ssl.io.check_sums import open_unpacked, packing_of, read_to_end
 from monai_ssl.io.formats import ending_of
 from monai_ssl.io.geometry import canonical, check_affine, flat_affine, shear_degrees, spacing_of
 from monai_ssl.io.volume import Grid, ReadError, ReadOptions, Volume, compact, reading
@@ -99,8 +99,7 @@ def _check_end(file: Path, path: Path) -> None:
 
 def _load_as_named(path: Path, data: Path | None = None) -> Any:
     """Load a file, or a pair of which one may be packed and the other not, however their names are spelled."""
-    packing = packing_of(path)
-    with packing.open(path) if packing else path.open("rb") as file:
+    with open_unpacked(path) as file:
         head = file.read(_HEAD)
     kinds = (kind for kind in nib.imageclasses.all_image_classes if (len(kind.files_types) > 1) == (data is not None))
     kind = next(kind for kind in kinds if _begins(kind, head))
