@@ -80,11 +80,13 @@ def decode(image: Any, files: Sequence[Path], options: ReadOptions, place: Place
             _check_end(file, path)
         return volumes
     # unpacked once, for the voxels and for the check sum
+    problem = f"the {packing.name} data are cut off or damaged"
     with packing.open(path) as stream:
-        with reading(path, "the header cannot be read, the file is damaged", DAMAGED):
+        # the header was read before: what fails here is the packing, whose check sum isal meets with the first bytes
+        with reading(path, problem, DAMAGED):
             image = type(image).from_stream(stream)
         volumes = _volumes(image, path, options.four_d, place)
-        with reading(path, f"the {packing.name} data are damaged", DAMAGED):
+        with reading(path, problem, DAMAGED):
             read_to_end(stream)
     return volumes
 

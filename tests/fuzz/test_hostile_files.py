@@ -69,7 +69,11 @@ def wrong_kinds():
     colors = np.zeros((4, 4, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     return {
         "cut": (lambda src: cut(nifti(src / "a.nii.gz", mr(0, (30, 30, 30)))), "cut off or damaged"),
-        "check sum": (lambda src: flipped(nifti(src / "a.nii.gz", mr()), -6), "the gzip data are damaged"),
+        "check sum": (lambda src: flipped(nifti(src / "a.nii.gz", mr()), -6), "the gzip data are cut off or damaged"),
+        "check sum of much": (
+            lambda src: flipped(nifti(src / "a.nii.gz", mr(0, (90, 90, 90))), -6),
+            "cut off or damaged",
+        ),
         "constant": (lambda src: nifti(src / "a.nii", mr() * 0 + 5), "all voxels have the value 5"),
         "one voxel": (lambda src: nifti(src / "a.nii", mr(0, (1, 1, 1))), "all voxels have the value"),
         "NaN": (lambda src: nifti(src / "a.nii", mr().astype(np.float32) * np.nan), "100.0% of the voxels are NaN"),
