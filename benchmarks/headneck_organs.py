@@ -1,13 +1,13 @@
 """The data of `studies/evidence_3d.json`, from head-neck CT: four organs to segment, all scans to pre-train on.
 
     python benchmarks/headneck_organs.py ../shared/data/headneck_ct studies/data/headneck_organs
-    python benchmarks/headneck_organs.py ../shared/data/headneck_ct studies/data/headneck_organs_again --other-test
+    python benchmarks/headneck_organs.py ../shared/data/headneck_ct studies/data/headneck_organs_again --test-set 2
 
 Scans are cropped to the body and brought to 4 mm. `imagesTr/` has all of them; the study itself keeps those of its test
 patients out of pre-training. `labelsTr/` and `datalist.json` have the patients in whom all four organs are drawn: test
-patients are those of `benchmarks/does_it_help.py`, four others are for validation. With `--other-test`, for
-`studies/evidence_3d_finetuned.json`, 24 patients that trained before are tested, and those tested before train or
-validate: what was chosen by a result of the first split can be asked anew.
+patients are those of `benchmarks/does_it_help.py`, four others are for validation. With `--test-set 2`, or 3, 24 who
+train in the other splits are tested, and those tested in the first train or validate: what was chosen by results of
+one split can be asked anew in another.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from tqdm import tqdm
 VALIDATION = 4
 
 
-def sections(parts: dict[str, list[str]], other_test: bool) -> dict[str, list[str]]:
+def sections(parts: dict[str, list[str]], test_set: int) -> dict[str, list[str]]:
     """Return the patients of training, validation and test; see above."""
     training, validation = parts["labeled"][:-VALIDATION], parts["labeled"][-VALIDATION:]
-    if not other_test:
+    if test_set == 1:
         return {"training": training, "validation": validation, "test": parts["test"]}
     count, before = len(parts["test"]), parts["test"]
+    end = len(training) - (test_set - 2) * count
     return {
-        "training": training[:-count] + before[VALIDATION:],
+        "training": training[: end - count] + training[end:] + before[VALIDATION:],
         "validation": validation + before[:VALIDATION],
-        "test": sorted(training[-count:]),
+        "test": sorted(training[end - count : end]),
     }
 
 
@@ -40,10 +41,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="*_ct.nii.gz, *_oar.nii.gz and index.json")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--other-test", action="store_true", help="test 24 patients that train without this")
+    parser.add_argument("--test-set", type=int, choices=(1, 2, 3), default=1, help="which 24 patients are tested")
     args = parser.parse_args()
     parts = split(args.data)
-    by_section = sections(parts, args.other_test)
+    by_section = sections(parts, args.test_set)
     labeled = {patient for patients in by_section.values() for patient in patients}
     load = reduce()
     for patient in tqdm(sorted({*parts["pretraining"], *parts["test"]})):
