@@ -2,9 +2,10 @@
 
     python benchmarks/preparing.py [--scans 4] [--out preparing.json]
 
-Generated CT with noise in every voxel, as `.nii.gz` and as DICOM series. Three candidates take turns in one process, in
-processor time a scan: decoding alone (nibabel, pydicom), our readers, which also check sums and put the axes in order,
-and `prepare`, which hashes, looks for the body, counts values and writes as well. What the disk takes is not counted.
+Generated CT with noise in every voxel, as `.nii.gz` and as DICOM series, whose pixels are stored as they are, or packed
+(JPEG 2000, run lengths), as many archives keep them. Three candidates take turns in one process, in processor time a
+scan: decoding alone (nibabel, pydicom), our readers, which also check sums and put the axes in order, and `prepare`,
+which hashes, looks for the body, counts values and writes as well. What the disk takes is not counted.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ import pydicom
 import sidebyside
 from data_path import ct_like
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless, generate_uid
 
 from monai_ssl.io.discovery import discover
 from monai_ssl.io.readers import read
@@ -39,7 +41,7 @@ def write_nifti(hu: np.ndarray, folder: Path) -> None:
     nib.save(nib.Nifti1Image(hu, np.eye(4)), folder / "ct.nii.gz")
 
 
-def write_dicom(hu: np.ndarray, folder: Path) -> None:
+def write_dicom(hu: np.ndarray, folder: Path, packed_as: UID | None = None) -> None:
     folder.mkdir(parents=True)
     series = generate_uid()
     for number, plane in enumerate(np.moveaxis(hu, 2, 0)):
@@ -54,7 +56,17 @@ def write_dicom(hu: np.ndarray, folder: Path) -> None:
         ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PhotometricInterpretation = *plane.T.shape, 1, "MONOCHROME2"
         ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 1
         ds.PixelData = np.ascontiguousarray(plane.T).tobytes()
+        if packed_as is not None:
+            ds.compress(packed_as)
         ds.save_as(folder / f"{number}.dcm", enforce_file_format=True)
+
+
+KINDS = {
+    "nii.gz": write_nifti,
+    "DICOM": write_dicom,
+    "DICOM, JPEG 2000": partial(write_dicom, packed_as=JPEG2000Lossless),
+    "DICOM, run lengths": partial(write_dicom, packed_as=RLELossless),
+}
 
 
 def decode(folder: Path) -> list[np.ndarray]:
@@ -77,7 +89,7 @@ def main() -> None:
     rng, result = np.random.default_rng(0), {}
     body = ct_like(SHAPE)
     with tempfile.TemporaryDirectory() as place:
-        for name, write in (("nii.gz", write_nifti), ("DICOM", write_dicom)):
+        for name, write in KINDS.items():
             source, store = Path(place, name), Path(place, "store")
             for number in range(args.scans):
                 write(body + rng.normal(0, 15, SHAPE).astype(np.int16), source / f"p{number}")
@@ -94,7 +106,7 @@ def main() -> None:
             times = sidebyside.milliseconds(calls, args.repeats, args.scans)
             result[name] = times
             for what, ms in times.items():
-                print(f"{name:8s}{what:14s}{ms:8.0f} ms a scan, {times['decoding'] / ms:5.2f} of decoding", flush=True)
+                print(f"{name:20s}{what:14s}{ms:8.0f} ms a scan, {times['decoding'] / ms:5.2f} of decoding", flush=True)
     sidebyside.write(args.out, {"shape": SHAPE, "milliseconds": result})
 
 
