@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from monai_ssl.io.dicom.groups import INDEX, DicomGroup, group_dicom, is_dicom
+from monai_ssl.io.dicom.groups import INDEX, DicomGroup, ReadHeaders, group_dicom, is_dicom, read_headers
 from monai_ssl.io.formats import format_of, remedy_for
 from monai_ssl.io.patient_hints import Place, Rule, patient_hints
 from monai_ssl.io.session_hints import UNKNOWN, Session, session_of_path
@@ -66,21 +66,21 @@ class Findings(NamedTuple):
     passed_over: list[PassedOver]
 
 
-def discover(root: Path, progress: Callable[[str], None] | None = None) -> tuple[list[Source], Rejected]:
+def discover(root: Path) -> tuple[list[Source], Rejected]:
     """Find every scan at or below ``root``; see :func:`survey`, of which this is the part about images."""
-    found = survey(root, progress)
+    found = survey(root)
     return found.sources, found.rejected
 
 
-def survey(root: Path, progress: Callable[[str], None] | None = None, patients: Rule | None = None) -> Findings:
+def survey(root: Path, patients: Rule | None = None, read: ReadHeaders = read_headers) -> Findings:
     """Find every scan at or below ``root``, and say of every other file why it is none.
 
     Only headers are read, and of DICOM only. Hidden files and folders are left out, links are followed once.
 
     Args:
         root: a folder, or a single file.
-        progress: called with a sentence from time to time.
         patients: the user's way to tell them by the path.
+        read: how headers of DICOM are read, see :func:`monai_ssl.io.dicom.groups.group_dicom`.
 
     Raises:
         ReadError: when ``root`` does not exist.
@@ -90,12 +90,10 @@ def survey(root: Path, progress: Callable[[str], None] | None = None, patients: 
         raise ReadError(f"{root}: there is no such file or folder; check the path.")
     base = root if root.is_dir() else root.parent
     search = _Search(base)
-    for count, path in enumerate(visible_files(root, search.passed_over), 1):
-        if progress is not None and count % 200 == 0:
-            progress(f"{count} files looked at")
+    for path in visible_files(root, search.passed_over):
         search.look_at(path)
     search.look_into_the_rest()
-    groups, refused = group_dicom(search.dicom, progress)
+    groups, refused = group_dicom(search.dicom, read)
     search.passed_over += [PassedOver(*entry) for entry in refused if entry[1] == INDEX]
     rejected = search.rejected + [entry for entry in refused if entry[1] != INDEX]
     found = search.found + [_of_group(group, base) for group in groups]

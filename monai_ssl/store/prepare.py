@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from monai_ssl.files import read_json, sweep, write_json
+from monai_ssl.io.dicom.groups import read_headers
 from monai_ssl.io.discovery import Findings, Source, survey
 from monai_ssl.io.formats import FORMATS, TITLES, by_kind
 from monai_ssl.io.patient_hints import Hint, describe, doubt
@@ -31,7 +32,8 @@ from monai_ssl.store.conversion.convert import (
 )
 from monai_ssl.store.conversion.dask_pool import DaskPool
 from monai_ssl.store.conversion.hashes import known_hashes, write_hashes
-from monai_ssl.store.conversion.pool import WorkerKilledError, WorkerPool
+from monai_ssl.store.conversion.headers import headers_by, interval
+from monai_ssl.store.conversion.pool import KILLED, J, R, WorkerKilledError, WorkerPool
 from monai_ssl.store.layout import (
     MANIFEST,
     PRIVATE,
@@ -55,7 +57,6 @@ from monai_ssl.store.report import Report, mixed_modalities
 from monai_ssl.store.selection import refusal
 
 _PRELOADED = ["monai_ssl.store.conversion.convert", *sorted({entry.reader.rpartition(".")[0] for entry in FORMATS})]
-_KILLED = "its worker process was killed, probably for want of memory: use fewer --workers or a larger machine"
 
 
 def prepare(src: str | Path, store: str | Path, options: PrepareOptions | None = None) -> Report:
@@ -80,7 +81,7 @@ def prepare(src: str | Path, store: str | Path, options: PrepareOptions | None =
     _check_places(src, store)
     _check_options(store, options)
     rule = None if options.patients is None else patient_rule(options.patients)
-    found = _outside(survey(src, patients=rule), store)
+    found = _outside(survey(src, rule, partial(headers_by, _pool(options, read_headers))), store)
     if not found.sources and not found.rejected:
         raise ValueError(f"{src} holds no image that can be read: give a folder with {TITLES} files.")
     create_store(store)
@@ -149,14 +150,13 @@ class _Preparation:
         self.folders = Counter(str(Path(source.name).parent) for source in found.sources)
 
     def run(self) -> Report:
-        pool = _pool(self.options)
-        interval = 0.2 if sys.stderr.isatty() else 30.0
+        pool = _pool(self.options, convert)
         if self.options.shard is None or self.listed is None:
             # from the start, so that the options bind a run that is interrupted
             self._write_manifest(self.records if self.listed is None else self.listed & self.records.keys())
-        with tqdm(total=len(self.sources), unit="scan", desc="prepare", mininterval=interval) as self.bar:
+        with tqdm(total=len(self.sources), unit="scan", desc="prepare", mininterval=interval()) as self.bar:
             for conversion, result in pool.run(self._conversions()):
-                converted = Converted(reason=_KILLED) if isinstance(result, WorkerKilledError) else result
+                converted = Converted(reason=KILLED) if isinstance(result, WorkerKilledError) else result
                 self._take(conversion.source, converted)
         if self.options.shard is not None:
             write_hashes(self.store, self.hashes, self.options.shard)
@@ -287,11 +287,11 @@ class _Preparation:
         return report
 
 
-def _pool(options: PrepareOptions) -> WorkerPool[Conversion, Converted] | DaskPool[Conversion, Converted]:
+def _pool(options: PrepareOptions, function: Callable[[J], R]) -> WorkerPool[J, R] | DaskPool[J, R]:
     if options.backend == "dask":
-        return DaskPool(convert)
+        return DaskPool(function)
     workers = options.workers if options.workers is not None else min(8, cores())
-    return WorkerPool(convert, workers, _PRELOADED)
+    return WorkerPool(function, workers, _PRELOADED)
 
 
 __all__ = ["PrepareOptions", "prepare"]

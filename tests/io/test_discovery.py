@@ -198,14 +198,6 @@ def test_headers_and_data_apart(tmp_path):
     ]
 
 
-def test_progress_speaks(tmp_path):
-    for k in range(201):
-        (tmp_path / f"{k}.nii").touch()
-    said = []
-    discover(tmp_path, said.append)
-    assert said == ["200 files looked at"]
-
-
 def test_options_are_checked(tmp_path):
     source = Source((tmp_path / "a.nii",), "nifti", "a.nii", "a")
     with pytest.raises(ValueError, match="`four_d` must be one of"):

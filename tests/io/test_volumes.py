@@ -1,5 +1,6 @@
 """Slices are told apart by what holds for all of a series; what cannot be told apart stays together."""
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -183,5 +184,5 @@ def test_copies_stay_with_their_image_and_rounding_does_not_part():
 def test_slices_that_lie_nowhere_stay_together():
     for position in ((), (0.0, float("nan"), 0.0)):
         slices = [a_slice(0.0, 0, number=n) for n in range(3)]
-        lost = [Slice(**{**vars(item), "position": position}) for item in slices]
+        lost = [replace(item, position=position) for item in slices]
         assert len(split(lost)) == 1

@@ -31,6 +31,10 @@ class FrameHeader:
         """Return the value of a keyword, the element of a number."""
         return next((layer.get(tag) for layer in self.layers if tag in layer), default)
 
+    def __contains__(self, tag: Any, /) -> bool:
+        """Whether a layer has a tag."""
+        return any(tag in layer for layer in self.layers)
+
 
 def frame_headers(dataset: Dataset) -> list[FrameHeader]:
     """Return the header of every frame that has functional groups; of the only frame, if there are none."""

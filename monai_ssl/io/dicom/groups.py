@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from monai_ssl.io.dicom.enhanced import frame_headers
 from monai_ssl.io.dicom.headers import (
@@ -66,40 +67,56 @@ def _is_element(head: bytes) -> bool:
     return (head[:2] in (b"\2\0", b"\x08\0") and (explicit or short)) or (head[:2] == b"\0\x08" and explicit)
 
 
+class Placed(NamedTuple):
+    """A slice of a series, by its header.
+
+    Args:
+        series: what all slices of the series share.
+        slice: where it lies.
+        session: study and frame of reference.
+    """
+
+    series: tuple[str, ...]
+    slice: Slice
+    session: Session
+
+
+Seen = Placed | DicomGroup | str
+"""What a header says: a slice, a lone picture or file of many frames, or why it is neither."""
+ReadHeaders = Callable[[Sequence[Path]], Iterable[Seen]]
+
+
+def read_headers(files: Sequence[Path]) -> list[Seen]:
+    """Return what the header of each file says."""
+    # once for all: loggers of the whole process look for their level anew, which takes a millisecond
+    with quiet():
+        return [_seen(path) for path in files]
+
+
 def group_dicom(
-    files: Sequence[Path], progress: Callable[[str], None] | None = None
+    files: Sequence[Path], read: ReadHeaders = read_headers
 ) -> tuple[list[DicomGroup], list[tuple[Path, str]]]:
     """Return the files by series and size, and the volumes of a series apart, see :func:`split`.
 
     The second list holds what is no image, is incomplete or cannot be opened, each with the reason.
+
+    Args:
+        files: of DICOM.
+        read: as :func:`read_headers`, which it calls in other processes, say.
     """
-    # once for all: loggers of the whole process look for their level anew, which takes a millisecond
-    with quiet():
-        return _grouped(files, progress)
-
-
-def _grouped(
-    files: Sequence[Path], progress: Callable[[str], None] | None
-) -> tuple[list[DicomGroup], list[tuple[Path, str]]]:
     series: dict[tuple[str, ...], list[Slice]] = defaultdict(list)
     sessions: dict[tuple[str, ...], Session] = {}
     groups: list[DicomGroup] = []
     rejected: list[tuple[Path, str]] = []
-    for count, path in enumerate(files, 1):
-        if progress is not None and count % 200 == 0:
-            progress(f"{count} of {len(files)} DICOM headers read")
-        try:
-            with reading(path, "the DICOM header holds values that cannot be read", "repair the file"):
-                found = _look(path)
-        except ReadError as error:
-            found = str(error).removeprefix(f"{path}: ")
-        if isinstance(found, str):
-            rejected.append((path, found))
-        elif isinstance(found, DicomGroup):
-            groups.append(found)
+    shared: dict[Any, Any] = {}
+    for path, seen in zip(files, read(files), strict=True):
+        if isinstance(seen, str):
+            rejected.append((path, seen))
+        elif isinstance(seen, DicomGroup):
+            groups.append(seen)
         else:
-            series[found[0]].append(found[1])
-            sessions.setdefault(found[0], found[2])
+            series[seen.series].append(_lean(seen.slice, path, shared))
+            sessions.setdefault(seen.series, seen.session)
     for identity, slices in series.items():
         for number, part in enumerate(split(slices)):
             paths = tuple(item.key for item in part.slices if isinstance(item.key, Path))
@@ -111,8 +128,21 @@ def _grouped(
     return groups, rejected
 
 
-def _look(path: Path) -> tuple[tuple[str, ...], Slice, Session] | DicomGroup | str:
-    """Return a slice, its series and session, a lone picture or file of many, or why it is neither."""
+def _lean(item: Slice, path: Path, shared: dict[Any, Any]) -> Slice:
+    """Return a slice that holds what millions of others say, too, once for all of them."""
+    values = {name: getattr(item, name) for name in ("orientation", "spacing", "marks", "moments", "folder")}
+    return replace(item, key=path, **{name: shared.setdefault(value, value) for name, value in values.items()})
+
+
+def _seen(path: Path) -> Seen:
+    try:
+        with reading(path, "the DICOM header holds values that cannot be read", "repair the file"):
+            return _look(path)
+    except ReadError as error:
+        return str(error).removeprefix(f"{path}: ")
+
+
+def _look(path: Path) -> Seen:
     header = open_header(path, TAGS)
     if DIRECTORY in (header.get("SOPClassUID"), header.file_meta.get("MediaStorageSOPClassUID")):
         return INDEX
@@ -127,4 +157,5 @@ def _look(path: Path) -> tuple[tuple[str, ...], Slice, Session] | DicomGroup | s
     size = [str(int(header.get(tag))) for tag in ("Rows", "Columns")]
     slice_header = frame_headers(open_header(path))[0] if is_enhanced(header) else header
     # files without a series belong to those beside them
-    return (*identity, *size, "" if identity[2] else str(path.parent)), slice_of(slice_header, path), session
+    series = (*identity, *size, "" if identity[2] else str(path.parent))
+    return Placed(series, slice_of(slice_header, path), session)

@@ -16,6 +16,7 @@ from monai_ssl.io.volume import ReadError, reading
 if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.dataset import FileDataset
+    from pydicom.tag import BaseTag
 
 INSTALL = by_kind("dicom").remedy
 
@@ -56,6 +57,9 @@ class Header(Protocol):
     def get(self, tag: Any, default: Any = None, /) -> Any:
         """Return the value of a keyword, or the element of a number."""
 
+    def __contains__(self, tag: Any, /) -> bool:
+        """Whether there is such a number."""
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -84,18 +88,25 @@ def open_header(path: Path, tags: tuple[str | int, ...] = ()) -> FileDataset:
     remedy = "copy the file again or leave it out"
     with reading(path, "the DICOM header cannot be read, the file is damaged", remedy):
         # force: many archives store no preamble
-        header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=_numbers_of(tags))
+        header = dcmread(
+            path, stop_before_pixels=True, force=True, specific_tags=[number_of(tag) for tag in tags] or None
+        )
         if not header.file_meta and not len(header):
             raise ReadError(f"{path}: this is not a DICOM file, or it was cut off; {remedy}.")
         return header
 
 
 @cache
-def _numbers_of(tags: tuple[str | int, ...]) -> list[Any] | None:
-    """Return tags as pydicom compares them; it would look up their names for every file."""
+def _numbers_of(tags: tuple[str | int, ...]) -> list[BaseTag] | None:
+    return [number_of(tag) for tag in tags] or None
+
+
+@cache
+def number_of(tag: str | int) -> BaseTag:
+    """Return a tag as pydicom compares them; it would look up its name each time."""
     from pydicom.tag import Tag
 
-    return [Tag(tag) for tag in tags] or None
+    return Tag(tag)
 
 
 def modality_of(header: Header) -> str:

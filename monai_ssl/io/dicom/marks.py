@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_ssl.io.dicom.headers import Header, numbers
+from monai_ssl.io.dicom.headers import Header, number_of, numbers
 
 DIMENSIONS: tuple[str | int, ...] = (
     # the kind of image: magnitude or phase, water or fat
@@ -75,7 +75,7 @@ NEEDED: tuple[str | int, ...] = (
 """All tags that :func:`slice_of` looks at."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slice:
     """What a header says of one slice.
 
@@ -130,6 +130,9 @@ def slice_of(header: Header, path: Path, frame: int | None = None, more: Sequenc
 
 
 def _value(header: Header, tag: str | int) -> Any:
+    # most tags are absent, which pydicom says a tenth as fast when it is asked for their values
+    if number_of(tag) not in header:
+        return None
     try:
         found = header.get(tag)
         # pydicom answers with the element where it is asked by number

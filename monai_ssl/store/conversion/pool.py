@@ -24,6 +24,10 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 
+KILLED = "its worker process was killed, probably for want of memory: use fewer --workers or a larger machine"
+"""The reason why a file was not read."""
+
+
 class WorkerKilledError(RuntimeError):
     """The process that worked on a job died, most often for want of memory."""
 
