@@ -14,24 +14,30 @@ from typing import Any
 import torch
 
 
-def milliseconds(candidates: Mapping[str, Callable[[], Any]], repeats: int, samples: int = 1) -> dict[str, float]:
-    """Return the median time of this process in milliseconds a sample, after one call that is not counted.
+def milliseconds(
+    candidates: Mapping[str, Callable[[], Any]],
+    repeats: int,
+    samples: int = 1,
+    clock: Callable[[], float] = time.process_time,
+) -> dict[str, float]:
+    """Return the median time in milliseconds a sample, after one call that is not counted.
 
-    The time of the process, not of the clock: with one thread, what other processes do hardly counts.
+    By default the time of this process, not that of the wall: with one thread, what other processes do hardly counts.
 
     Args:
         candidates: what to call, by name; each treats ``samples`` samples.
         repeats: rounds in which each is called once.
         samples: of a call.
+        clock: seconds; ``time.perf_counter`` for what other processes are to take part in.
     """
     for call in candidates.values():
         call()
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(repeats):
         for name, call in candidates.items():
-            start = time.process_time()
+            start = clock()
             call()
-            times[name].append(1e3 * (time.process_time() - start) / samples)
+            times[name].append(1e3 * (clock() - start) / samples)
     return {name: statistics.median(some) for name, some in times.items()}
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from monai_ssl.io.dicom.groups import INDEX, DicomGroup, ReadHeaders, group_dicom, is_dicom, read_headers
+from monai_ssl.io.dicom.groups import INDEX, DicomGroup, ReadHeaders, each_header, group_dicom, is_dicom
 from monai_ssl.io.formats import format_of, remedy_for
 from monai_ssl.io.patient_hints import Place, Rule, patient_hints
 from monai_ssl.io.session_hints import UNKNOWN, Session, session_of_path
@@ -72,7 +72,7 @@ def discover(root: Path) -> tuple[list[Source], Rejected]:
     return found.sources, found.rejected
 
 
-def survey(root: Path, patients: Rule | None = None, read: ReadHeaders = read_headers) -> Findings:
+def survey(root: Path, patients: Rule | None = None, read: ReadHeaders = each_header) -> Findings:
     """Find every scan at or below ``root``, and say of every other file why it is none.
 
     Only headers are read, and of DICOM only. Hidden files and folders are left out, links are followed once.

@@ -37,7 +37,7 @@ def test_what_ends_in_any_order_comes_in_that_of_the_files(count, size, order):
     files = [Path(str(number)) for number in range(count)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(headers, "_FILES", size)
-        patch.setattr(headers, "read_headers", lambda files: [f"{file.name} was read" for file in files])
+        patch.setattr(headers, "each_header", lambda files: [f"{file.name} was read" for file in files])
         assert list(headers_by(Shuffled(order), files)) == [f"{file.name} was read" for file in files]
 
 

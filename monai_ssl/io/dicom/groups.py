@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,15 +86,20 @@ Seen = Placed | DicomGroup | str
 ReadHeaders = Callable[[Sequence[Path]], Iterable[Seen]]
 
 
-def read_headers(files: Sequence[Path]) -> list[Seen]:
-    """Return what the header of each file says."""
+def each_header(files: Sequence[Path]) -> Iterator[Seen]:
+    """Yield what the header of each file says."""
     # once for all: loggers of the whole process look for their level anew, which takes a millisecond
     with quiet():
-        return [_seen(path) for path in files]
+        yield from map(_seen, files)
+
+
+def read_headers(files: Sequence[Path]) -> list[Seen]:
+    """Return what the header of each file says."""
+    return list(each_header(files))
 
 
 def group_dicom(
-    files: Sequence[Path], read: ReadHeaders = read_headers
+    files: Sequence[Path], read: ReadHeaders = each_header
 ) -> tuple[list[DicomGroup], list[tuple[Path, str]]]:
     """Return the files by series and size, and the volumes of a series apart, see :func:`split`.
 
@@ -102,7 +107,7 @@ def group_dicom(
 
     Args:
         files: of DICOM.
-        read: as :func:`read_headers`, which it calls in other processes, say.
+        read: as :func:`each_header`, in other processes, say.
     """
     series: dict[tuple[str, ...], list[Slice]] = defaultdict(list)
     sessions: dict[tuple[str, ...], Session] = {}

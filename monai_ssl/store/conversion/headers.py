@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from monai_ssl.io.dicom.groups import Seen, read_headers
+from monai_ssl.io.dicom.groups import Seen, each_header
 from monai_ssl.store.conversion.dask_pool import DaskPool
 from monai_ssl.store.conversion.pool import KILLED, WorkerKilledError, WorkerPool
 
@@ -28,7 +28,7 @@ def headers_by(pool: HeaderPool, files: Sequence[Path]) -> Iterator[Seen]:
         files: of DICOM.
     """
     if len(files) <= _FILES:
-        yield from read_headers(files)
+        yield from each_header(files)
         return
     jobs = [tuple(files[start : start + _FILES]) for start in range(0, len(files), _FILES)]
     with tqdm(total=len(files), unit="file", desc="headers", mininterval=interval(), delay=_PATIENCE) as bar:
