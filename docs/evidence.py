@@ -19,11 +19,18 @@ from typing import Any
 DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "evidence.md"
 TABLE = DOCS / "evidence.json"
+MEASURED, LICENSE = "## Measured here", "## Data license"
+ABOUT_MEASURED = """\
+What it was worth at few labels beside the same network from random weights (`probe`: beside untrained features), after
+short pre-trainings of small networks. Settings, cost and what the tests count:
+[docs/evidence.md](../../../docs/evidence.md).
+"""
 INTRODUCTION = """# Evidence
 
 Does pre-training help when labels are few, by how much, and at what cost? Measured here, wins and losses alike.
 `python docs/evidence.py` writes this page from `docs/evidence.json`, and that file from the folders of studies; nothing
-is typed by hand. `python -m monai_ssl advise` reads the same file before it turns to papers.
+is typed by hand. `python -m monai_ssl advise` reads the same file before it turns to papers, and the page of every
+method has its own part.
 
 - Beside every method stands the same network from random weights, with the same labels, seeds, schedule and
   normalization of images. `full` trains everything; `probe` fits a linear layer to frozen features, beside those of the
@@ -112,6 +119,25 @@ def rendered(evidence: dict[str, Any]) -> str:
         parts.append(f"## {name}\n\n{about}\n\n```bash\npython -m monai_ssl study studies/{name}.json\n```\n")
         parts += [_in_short(study), _results(study["rows"]), _rates(study["rows"]), _costs(study), _settings(study)]
     return "\n".join(part for part in parts if part)
+
+
+def page_of(method: str) -> Path:
+    """Return the page of a method's bundle, which is not there for what a study alone calls so."""
+    return DOCS.parent / f"bundles/{method}/docs/README.md"
+
+
+def with_measured(page: str, evidence: dict[str, Any], method: str) -> str:
+    """Return the page of a method with what all studies found of it."""
+    lines = []
+    for name, study in evidence.items():
+        for row in study["rows"]:
+            if row["method"] == method and "verdict" in row:
+                arm = [name, str(row["labels"]), f"`{row['scheme']}`", row["metric"]]
+                lines.append((*arm, _signed(row["difference"]), _p(row["p_holm"]), row["verdict"]))
+    table = _table(("study", "labels", "scheme", "measure", "to scratch", "p (Holm)", ""), lines)
+    before, license_heading, after = page.partition(LICENSE)
+    kept = before.partition(MEASURED)[0].rstrip()
+    return f"{kept}\n\n{MEASURED}\n\n{ABOUT_MEASURED}\n{table}\n{license_heading}{after}"
 
 
 def summary(evidence: dict[str, Any]) -> str:
@@ -252,3 +278,6 @@ if __name__ == "__main__":
         known[folder.name] = _rounded(collected(folder))
     TABLE.write_text(json.dumps(known, indent=1) + "\n")
     PAGE.write_text(rendered(known))
+    for method in sorted({row["method"] for study in known.values() for row in study["rows"]}):
+        if page_of(method).exists():
+            page_of(method).write_text(with_measured(page_of(method).read_text(), known, method))

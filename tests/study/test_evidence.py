@@ -26,6 +26,28 @@ def test_the_page_is_what_the_command_makes_of_the_table():
     assert evidence.PAGE.read_text() == evidence.rendered(json.loads(evidence.TABLE.read_text()))
 
 
+def test_pages_of_methods_are_what_the_command_makes_of_them():
+    known = json.loads(evidence.TABLE.read_text())
+    methods = {row["method"] for study in known.values() for row in study["rows"]}
+    pages = {method: evidence.page_of(method) for method in methods if evidence.page_of(method).exists()}
+    assert {"vicreg", "spark"} <= pages.keys()
+    for method, path in pages.items():
+        assert path.read_text() == evidence.with_measured(path.read_text(), known, method), method
+    for path in ROOT.glob("bundles/*/docs/README.md"):
+        assert (path in pages.values()) == (evidence.MEASURED in path.read_text()), path
+
+
+def test_the_page_of_a_method_has_its_own_comparisons_and_nothing_else_changes(table):
+    known = json.loads(table.read_text())
+    page = f"# BYOL\n\nText.\n\n{evidence.LICENSE}\n\nYours.\n"
+    told = evidence.with_measured(page, known, "byol")
+    assert told.startswith("# BYOL\n\nText.\n\n## Measured here\n") and told.endswith("\n\n## Data license\n\nYours.\n")
+    (row,) = (row for row in known["livers"]["rows"] if row["method"] == "byol")
+    rows = [line for line in told.splitlines() if line.startswith("| livers")]
+    assert rows == [f"| livers | 10 | `full` | dice | {row['difference']:+.3f} | < 0.001 | better |"]
+    assert evidence.with_measured(told, known, "byol") == told
+
+
 @pytest.mark.parametrize("asked", [{"modality": "xray", "labels": 20}, {"modality": "ct", "labels": 3}])
 def test_the_package_has_the_table(asked):
     assert measured_here(Situation(**asked))
