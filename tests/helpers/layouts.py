@@ -147,7 +147,7 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "drive": pictures(colors=True),
     "headneck/cubes": classes("other", "Brainstem", "SpinalCord", "RightParotid", "LeftParotid", dims=3),
     "headneck/store": scans,
-    "headneck_organs": volumes((0, 1, 2, 3, 4)),
+    **dict.fromkeys(("headneck_organs", "headneck_organs_again", "headneck_organs_third"), volumes((0, 1, 2, 3, 4))),
     "lidc": volumes((0, 1), listed=True),
     "lits": volumes((0, 1)),
     "lits_slices": pictures(listed=True),

@@ -30,10 +30,21 @@ def data(tmp_path_factory):
     return root, place
 
 
+def data_of(path):
+    return set(re.findall(r'"dataset_dir": "data/([^"]+?)(?:/imagesTr)?"', path.read_text()))
+
+
+def test_every_data_set_has_a_layout_here_and_a_row_on_the_page():
+    needed = set().union(*map(data_of, STUDIES.glob("*.json")))
+    assert needed == LAYOUTS.keys()
+    rows = re.findall(r"^\| `data/([^`]+)` \|", (STUDIES / "README.md").read_text(), re.MULTILINE)
+    assert {name for name in needed if not name.startswith(("headneck/", "breast_"))} <= set(rows)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_dry_run_is_clean(path, data, capsys):
     root, place = data
-    for name in set(re.findall(r'"dataset_dir": "data/([^"]+?)(?:/imagesTr)?"', path.read_text())):
+    for name in data_of(path):
         place(name)
     copy = shutil.copy(path, root.parent / path.name)
     assert main(["study", str(copy), "--dry-run"]) == 0
