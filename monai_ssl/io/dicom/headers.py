@@ -88,9 +88,7 @@ def open_header(path: Path, tags: tuple[str | int, ...] = ()) -> FileDataset:
     remedy = "copy the file again or leave it out"
     with reading(path, "the DICOM header cannot be read, the file is damaged", remedy):
         # force: many archives store no preamble
-        header = dcmread(
-            path, stop_before_pixels=True, force=True, specific_tags=[number_of(tag) for tag in tags] or None
-        )
+        header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=_numbers_of(tags))
         if not header.file_meta and not len(header):
             raise ReadError(f"{path}: this is not a DICOM file, or it was cut off; {remedy}.")
         return header
