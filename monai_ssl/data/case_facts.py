@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -19,7 +18,7 @@ from monai_ssl.io.grid import corners, grid_of
 from monai_ssl.io.listing import source_at
 from monai_ssl.io.readers import read
 from monai_ssl.io.volume import Grid, ReadError
-from monai_ssl.machine import cores
+from monai_ssl.machine import bar_interval, cores
 from monai_ssl.store.conform import decide_modality, finite_sample
 from monai_ssl.store.conversion.convert import file_signature
 from monai_ssl.store.layout import memory
@@ -118,8 +117,7 @@ class CaseFacts:
         with ThreadPoolExecutor(self.workers) as pool:
             found = pool.map(lambda path: self._one(look, kind, path), unique)
             # silent where nothing takes long
-            often = 0.2 if sys.stderr.isatty() else 30.0
-            bar = tqdm(found, f"check {title}", len(unique), mininterval=often, delay=2.0, leave=False)
+            bar = tqdm(found, f"check {title}", len(unique), mininterval=bar_interval(), delay=2.0, leave=False)
             facts = dict(zip(unique, bar, strict=True))
         if self.memory is not None and len(self.known) > before:
             write_json(self.memory, self.known, mode=0o600)

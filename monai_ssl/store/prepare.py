@@ -17,7 +17,7 @@ from monai_ssl.io.discovery import Findings, Source, survey
 from monai_ssl.io.formats import FORMATS, TITLES, by_kind
 from monai_ssl.io.patient_hints import Hint, describe, doubt
 from monai_ssl.io.patient_rule import patient_rule
-from monai_ssl.machine import cores
+from monai_ssl.machine import bar_interval, cores
 from monai_ssl.store.compressed import BLOSC2
 from monai_ssl.store.content import same_content
 from monai_ssl.store.conversion.convert import (
@@ -32,7 +32,7 @@ from monai_ssl.store.conversion.convert import (
 )
 from monai_ssl.store.conversion.dask_pool import DaskPool
 from monai_ssl.store.conversion.hashes import known_hashes, write_hashes
-from monai_ssl.store.conversion.headers import headers_by, interval
+from monai_ssl.store.conversion.headers import headers_by
 from monai_ssl.store.conversion.pool import KILLED, J, R, WorkerKilledError, WorkerPool
 from monai_ssl.store.layout import (
     MANIFEST,
@@ -154,7 +154,7 @@ class _Preparation:
         if self.options.shard is None or self.listed is None:
             # from the start, so that the options bind a run that is interrupted
             self._write_manifest(self.records if self.listed is None else self.listed & self.records.keys())
-        with tqdm(total=len(self.sources), unit="scan", desc="prepare", mininterval=interval()) as self.bar:
+        with tqdm(total=len(self.sources), unit="scan", desc="prepare", mininterval=bar_interval()) as self.bar:
             for conversion, result in pool.run(self._conversions()):
                 converted = Converted(reason=KILLED) if isinstance(result, WorkerKilledError) else result
                 self._take(conversion.source, converted)

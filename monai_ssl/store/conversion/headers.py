@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from monai_ssl.io.dicom.groups import Seen, each_header
+from monai_ssl.machine import bar_interval
 from monai_ssl.store.conversion.dask_pool import DaskPool
 from monai_ssl.store.conversion.pool import KILLED, WorkerKilledError, WorkerPool
 
@@ -16,7 +16,7 @@ Files = tuple[Path, ...]
 HeaderPool = WorkerPool[Files, list[Seen]] | DaskPool[Files, list[Seen]]
 _FILES = 256
 """Of a job; fewer are read in this process."""
-_PATIENCE = 5.0
+_PATIENCE = 2.0
 """Seconds before a bar tells how far it is."""
 
 
@@ -31,7 +31,7 @@ def headers_by(pool: HeaderPool, files: Sequence[Path]) -> Iterator[Seen]:
         yield from each_header(files)
         return
     jobs = [tuple(files[start : start + _FILES]) for start in range(0, len(files), _FILES)]
-    with tqdm(total=len(files), unit="file", desc="headers", mininterval=interval(), delay=_PATIENCE) as bar:
+    with tqdm(total=len(files), unit="file", desc="headers", mininterval=bar_interval(), delay=_PATIENCE) as bar:
         for job, seen in _in_order(pool, jobs):
             yield from _one_by_one(pool, job) if isinstance(seen, WorkerKilledError) else seen
             bar.update(len(job))
@@ -54,9 +54,4 @@ def _one_by_one(pool: HeaderPool, files: Files) -> Iterator[Seen]:
         yield from [KILLED] if isinstance(seen, WorkerKilledError) else seen
 
 
-def interval() -> float:
-    """Return the seconds between two states of a bar; a log is not filled with them."""
-    return 0.2 if sys.stderr.isatty() else 30.0
-
-
-__all__ = ["HeaderPool", "headers_by", "interval"]
+__all__ = ["HeaderPool", "headers_by"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from monai_ssl.machine import bar_interval
 from monai_ssl.places import place_of
 from monai_ssl.store.layout import FORMAT, MANIFEST
 from monai_ssl.store.manifest import read_manifest
@@ -68,9 +68,8 @@ def upload(store: str | Path, target: str | Path, shard_size: int = 10**9) -> Up
     placed = [{**record, **known[record["key"]]} for record in records if record["key"] in known]
     new = [record for record in records if record["key"] not in known]
     done = Upload(target, len(records), len(placed), 0, 0)
-    interval = 0.2 if sys.stderr.isatty() else 30.0
     total = sum(record["bytes"] for record in new)
-    with tqdm(total=total, unit="B", unit_scale=True, desc="upload", mininterval=interval) as bar:
+    with tqdm(total=total, unit="B", unit_scale=True, desc="upload", mininterval=bar_interval()) as bar:
         for shard in packed(sorted(new, key=lambda record: str(record["key"])), shard_size):
             name = name_of(shard)
             written, hashes = _put(root, name, store, shard)
