@@ -1,5 +1,7 @@
 """DICOM series, multi-frame files and pictures become volumes that lie right, or sentences that say why not."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from files import (
@@ -20,9 +22,12 @@ from files import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import MPEG2MPML, JPEGLSLossless, RLELossless
 
+from monai_ssl.io.dicom.enhanced import FrameHeader
+from monai_ssl.io.dicom.marks import DIMENSIONS, slice_of
 from monai_ssl.io.dicom.pixels import Rescaling
 from monai_ssl.io.discovery import discover
 from monai_ssl.io.readers import read
@@ -280,6 +285,14 @@ def test_enhanced_multiframe_of_several_volumes(tmp_path):
     assert len(volumes) == 2
     for time, volume in enumerate(volumes):
         assert np.array_equal(volume.array[0], pixels[time::2].transpose(2, 1, 0)[::-1, ::-1])
+
+
+def test_a_frame_has_the_tags_of_all_its_layers():
+    own, shared = Dataset(), Dataset()
+    own.EchoTime, shared.KVP = 20.0, 120.0
+    marks = slice_of(FrameHeader(own, shared), Path("a.dcm"), 0).marks
+    told = {tag: value for tag, value in zip(DIMENSIONS, marks, strict=True) if value}
+    assert told == {"EchoTime": "20", "KVP": "120"}
 
 
 def test_enhanced_multiframe_without_geometry_is_refused(tmp_path):

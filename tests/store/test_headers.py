@@ -1,6 +1,7 @@
 """Headers that other processes read are those that this one reads, in the order of the files."""
 
 import os
+import pickle
 import signal
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from hypothesis import strategies as st
 
 from monai_ssl.io.dicom import groups
 from monai_ssl.io.dicom.groups import group_dicom, read_headers
-from monai_ssl.io.discovery import survey
 from monai_ssl.store import PrepareOptions, prepare
 from monai_ssl.store.conversion import headers
 from monai_ssl.store.conversion.headers import headers_by
@@ -42,7 +42,7 @@ def test_what_ends_in_any_order_comes_in_that_of_the_files(count, size, order):
 
 
 def archive(place):
-    """Two series whose files lie in one folder, a picture, and what is no image."""
+    """Two series of five slices, and what is no image."""
     for number in range(2):
         datasets = series(stored((5, 8, 6), number), SeriesInstanceUID=f"1.2.{number}", PatientID=f"p{number}")
         save_series(datasets, place / f"p{number}")
@@ -80,15 +80,22 @@ def test_a_header_that_kills_its_worker_is_named_and_the_others_are_read(tmp_pat
 
 
 @pytest.mark.slow
-def test_prepare_with_workers_gives_the_store_of_one_process(tmp_path, monkeypatch):
+def test_prepare_with_workers_reports_what_one_process_does(tmp_path, monkeypatch):
     archive(tmp_path / "src")
     monkeypatch.setattr(headers, "_FILES", 3)
     stores = [prepare(tmp_path / "src", tmp_path / str(n), PrepareOptions(workers=n)).to_dict() for n in (0, 2)]
     for report in stores:
         # keys hold no secret, pseudonyms and the place do
         report.update(store="", prepared=sorted(report["prepared"]))
-    assert stores[0] == stores[1] and stores[0]["scans"] == 2
-    assert survey(tmp_path / "src").rejected
+    assert stores[0] == stores[1] and stores[0]["scans"] == 2 and stores[0]["files"]["left out"] == 1
+
+
+def test_prepare_hands_headers_to_its_workers_and_says_how_far_they_are(tmp_path, monkeypatch, capsys):
+    files = archive(tmp_path / "src")
+    monkeypatch.setattr(headers, "_FILES", 3)
+    monkeypatch.setattr(headers, "_PATIENCE", 0)
+    prepare(tmp_path / "src", tmp_path / "store", PrepareOptions(workers=0))
+    assert f"headers: 100%|██████████| {len(files)}/{len(files)}" in capsys.readouterr().err
 
 
 def test_slices_hold_once_what_they_share(tmp_path, monkeypatch):
@@ -96,7 +103,9 @@ def test_slices_hold_once_what_they_share(tmp_path, monkeypatch):
     files = [path for path in archive(tmp_path) if path.name != "text.dcm"]
     found = []
     monkeypatch.setattr(groups, "split", lambda slices: found.extend(slices) or [])
-    group_dicom(files)
+    # as from another process
+    group_dicom(files, lambda files: [pickle.loads(pickle.dumps(seen)) for seen in read_headers(files)])
     assert len(found) == len(files) == 10
-    for name in ("orientation", "spacing", "marks", "moments"):
+    assert all(item.key is file for item, file in zip(found, files, strict=True))
+    for name in ("orientation", "spacing", "marks", "moments", "folder"):
         assert len({id(getattr(item, name)) for item in found}) == len({getattr(item, name) for item in found})
