@@ -2,6 +2,7 @@
 
     python benchmarks/headneck_organs.py ../shared/data/headneck_ct studies/data/headneck_organs
     python benchmarks/headneck_organs.py ../shared/data/headneck_ct studies/data/headneck_organs_again --test-set 2
+    python benchmarks/headneck_organs.py ../shared/data/headneck_ct studies/data/headneck_organs_third --test-set 3
 
 Scans are cropped to the body and brought to 4 mm. `imagesTr/` has all of them; the study itself keeps those of its test
 patients out of pre-training. `labelsTr/` and `datalist.json` have the patients in whom all four organs are drawn: test
