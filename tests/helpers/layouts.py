@@ -137,6 +137,13 @@ def decathlon(root: Path) -> None:
     (root / "dataset.json").write_text(json.dumps({**told, "training": pairs, "test": []}))
 
 
+def hippocampus(root: Path) -> None:
+    """Labeled and unlabeled scans of a task of the Decathlon, without its list."""
+    volumes((0, 1, 2))(root)
+    for name in names("unlabeled"):
+        volume(root / "imagesTs" / f"{name}.nii.gz", range(100))
+
+
 LAYOUTS: dict[str, Callable[[Path], None]] = {
     "brats": volumes((0, 1, 2, 4), channels=4),
     "breast_ultrasound": classes("benign", "malignant", "normal"),
@@ -148,6 +155,7 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "headneck/cubes": classes("other", "Brainstem", "SpinalCord", "RightParotid", "LeftParotid", dims=3),
     "headneck/store": scans,
     **dict.fromkeys(("headneck_organs", "headneck_organs_again", "headneck_organs_third"), volumes((0, 1, 2, 3, 4))),
+    "hippocampus": hippocampus,
     "lidc": volumes((0, 1), listed=True),
     "lits": volumes((0, 1)),
     "lits_slices": pictures(listed=True),
