@@ -31,7 +31,7 @@ def data(tmp_path_factory):
 
 
 def data_of(path):
-    return set(re.findall(r'"dataset_dir": "data/([^"]+?)(?:/imagesTr)?"', path.read_text()))
+    return set(re.findall(r'"dataset_dir": "data/([^"]+?)(?:/imagesT[rs])?"', path.read_text()))
 
 
 def test_every_data_set_has_a_layout_here_and_a_row_on_the_page():
