@@ -15,6 +15,9 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 PLAUSIBLE_SPACING = (0.001, 100.0)
 """Millimeters; micro-CT and thick scouts lie within, broken headers mostly outside."""
 
+_CACHE_LINE, _TILE = 64, 2048
+"""Bytes that a cache reads at once, and of columns that are turned side by side."""
+
 
 def spacing_of(affine: NDArray[np.float64], dims: int = 3) -> tuple[float, ...]:
     """Return the millimeters per voxel along the first ``dims`` array axes."""
@@ -58,15 +61,22 @@ def canonical(array: NDArray[Any], affine: NDArray[np.float64]) -> tuple[NDArray
 
 
 def contiguous(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array (X, Y, Z) in C order; by planes that fit the cache, several times faster than at once."""
+    """Return an array (X, Y, Z) in C order; by pieces that fit the cache, several times faster than at once."""
     fastest = int(np.argmin(np.abs(array.strides)))
     if fastest == 2:
         return np.ascontiguousarray(array)
     out = np.empty(array.shape, array.dtype)
-    slow = 1 - fastest
-    for target, plane in zip(np.moveaxis(out, slow, 0), np.moveaxis(array, slow, 0), strict=True):
-        # lines of the file first: across them, those of a picture of 512 pixels would drive each other from the cache
-        target[...] = np.ascontiguousarray(plane.T).T
+    if fastest == 1:
+        for target, plane in zip(out, array, strict=True):
+            # lines of the file first: across them, those of a picture of 512 pixels would drive each other from the cache
+            target[...] = np.ascontiguousarray(plane.T).T
+        return out
+    # columns whose voxels fill a line of the cache when read, side by side while they fit when written
+    wide = max(1, _CACHE_LINE // array.itemsize)
+    deep = min(8, max(1, _TILE // (array.itemsize * max(1, array.shape[2]))))
+    for x in range(0, array.shape[0], wide):
+        for y in range(0, array.shape[1], deep):
+            out[x : x + wide, y : y + deep] = array[x : x + wide, y : y + deep]
     return out
 
 

@@ -77,29 +77,14 @@ def _erode(mask: np.ndarray) -> np.ndarray:
 
 
 def _large_parts(mask: np.ndarray) -> np.ndarray:
-    labels = _label(mask)
-    sizes = np.bincount(labels.ravel())
+    # loaded by those who convert scans, and not by all who open a store
+    from scipy.ndimage import label
+
+    # parts that touch by faces
+    parts, _ = label(mask)
+    sizes = np.bincount(parts.ravel())
     sizes[0] = 0
-    return mask & (sizes >= _KEPT_SHARE * sizes.max())[labels]
-
-
-def _label(mask: np.ndarray) -> np.ndarray:
-    """Number the parts that touch by faces: every voxel takes the highest number that reaches it along lines."""
-    labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
-    while True:
-        before = labels
-        for axis in range(mask.ndim):
-            labels = _sweep(_sweep(labels, mask, axis), mask, axis, reverse=True)
-        if np.array_equal(labels, before):
-            return labels
-
-
-def _sweep(labels: np.ndarray, mask: np.ndarray, axis: int, reverse: bool = False) -> np.ndarray:
-    lines, inside = (np.moveaxis(np.flip(a, axis) if reverse else a, axis, 0) for a in (labels.copy(), mask))
-    for previous, line, here in zip(lines[:-1], lines[1:], inside[1:], strict=True):
-        np.maximum(line, previous, out=line, where=here)
-    moved = np.moveaxis(lines, 0, axis)
-    return np.flip(moved, axis) if reverse else moved
+    return mask & (sizes >= _KEPT_SHARE * sizes.max())[parts]
 
 
 __all__ = ["CT_BODY_ABOVE", "Box", "body_box", "foreground_threshold"]

@@ -135,7 +135,9 @@ def _profiles(channel: NDArray[Any], levels: _Levels) -> list[bytes]:
     along, across = [], np.zeros(channel.shape[1:], np.int64)
     for slab in map(levels.whole, slabs(channel)):
         along.append(slab.sum(tuple(range(1, slab.ndim)), dtype=np.int64))
-        across += slab.sum(0, dtype=np.int64)
+        # 32 bits hold the sum of so many lines of 16, in less time
+        short = slab.itemsize < 4 and len(slab) < _LEVELS // 2
+        across += slab.sum(0, dtype=np.int32 if short else np.int64)
     rest = [across.sum(tuple(set(range(across.ndim)) - {axis})) for axis in range(across.ndim)]
     # of whole numbers until here; levels count from zero
     sums = [found - levels.zero * (channel.size // len(found)) for found in (np.concatenate(along), *rest)]
