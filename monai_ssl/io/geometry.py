@@ -68,7 +68,7 @@ def contiguous(array: NDArray[Any]) -> NDArray[Any]:
     out = np.empty(array.shape, array.dtype)
     if fastest == 1:
         for target, plane in zip(out, array, strict=True):
-            # lines of the file first: across them, those of a picture of 512 pixels would drive each other from the cache
+            # lines of the file first: across them, those of 512 pixels would drive each other from the cache
             target[...] = np.ascontiguousarray(plane.T).T
         return out
     # columns whose voxels fill a line of the cache when read, side by side while they fit when written
