@@ -18,7 +18,7 @@ from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import CellJob, PretrainingJob
 from monai_ssl.study.plan import Pretraining, Study, StudyTask
 from monai_ssl.study.plan.bundle_files import digest, encoder_name, spatial_dims
-from monai_ssl.study.plan.networks import part_for
+from monai_ssl.study.plan.networks import Decoders, part_for
 from monai_ssl.study.pseudonyms import Pseudonyms
 
 SCRATCH = "scratch"
@@ -77,14 +77,16 @@ def arms(study: Study) -> list[Arm]:
     """
     found: list[Arm] = []
     by_name = {method.name: method for method in study.pretraining}
+    dims = {method.name: spatial_dims(method.encoder) for method in study.pretraining}
+    decoders = Decoders()
     probes = [name for name, options in study.schemes.items() if options["scheme"] == PROBE]
     for task in study.tasks:
-        fitting = [method for method in study.pretraining if spatial_dims(method.encoder) == task.dims]
+        fitting = [method for method in study.pretraining if dims[method.name] == task.dims]
         # a study that only probes has nothing to compare a trained network with
         for scheme in (*(["full"] if len(probes) < len(study.schemes) else []), *probes):
             found += _from_scratch(task, fitting, scheme)
         for method in fitting:
-            part = part_for(method, by_name[method.decoder or method.name], task)
+            part = part_for(method, by_name[method.decoder or method.name], task, decoders)
             schemes = method.schemes or study.schemes
             normalize = task.normalization_for(method.normalize)
             # a probe has no decoder
@@ -93,7 +95,7 @@ def arms(study: Study) -> list[Arm]:
     for method in study.pretraining:
         if not any(arm.pretraining is method for arm in found):
             raise ValueError(
-                f"`pretraining#{method.name}` has a {spatial_dims(method.encoder)}-D encoder, and no task is of that "
+                f"`pretraining#{method.name}` has a {dims[method.name]}-D encoder, and no task is of that "
                 "dimension: correct `config` (pretrain or pretrain_2d), or the size of the images of a task."
             )
     return found

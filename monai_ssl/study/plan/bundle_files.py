@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from pydoc import locate
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from monai_ssl.errors import nearest
 from monai_ssl.study.execution import first_cause, reason_of
 
 if TYPE_CHECKING:
-    from monai.bundle import ConfigParser
+    from monai.bundle import ComponentLocator, ConfigParser
 
 
 def read_config(folder: Path, config: str, overrides: Mapping[str, Any], key: str) -> ConfigParser:
@@ -31,6 +32,7 @@ def read_config(folder: Path, config: str, overrides: Mapping[str, Any], key: st
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json") if p.stem != "metadata"))
         raise ValueError(f"`{key}#config` is {config!r}, but {folder.name} has only {known}.")
     parser = ConfigParser()
+    parser.locator = _names_of_monai()
     parser.read_config(str(path))
     keys = [name for name in parser.get() if not name.startswith("_")]
     for name, value in overrides.items():
@@ -41,6 +43,14 @@ def read_config(folder: Path, config: str, overrides: Mapping[str, Any], key: st
             raise ValueError(f"`{key}#overrides` sets `{name}`, which {folder.name} has not.{hint}")
         parser[name] = value
     return parser
+
+
+@cache
+def _names_of_monai() -> ComponentLocator:
+    """Return where MONAI's classes are, which each parser would look for among all modules anew."""
+    from monai.bundle import ComponentLocator
+
+    return ComponentLocator()
 
 
 def shared_for(folder: Path, config: str, shared: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from monai_ssl.study.plan.bundle_files import parsed, read_config
+from monai_ssl.study.plan.bundle_files import digest, parsed, read_config
 from monai_ssl.study.plan.methods import Pretraining
 from monai_ssl.study.plan.tasks import StudyTask
 from monai_ssl.study.plan.without_memory import without_memory
@@ -29,7 +29,27 @@ def check_network(method: Pretraining, dataset_dir: str | Path) -> None:
     _built(method, {**method.overrides, "dataset_dir": str(dataset_dir)})
 
 
-def part_for(method: Pretraining, decoder_from: Pretraining, task: StudyTask) -> str | None:
+class Decoders:
+    """Names and shapes of the weights of a study's decoders; each network is built once, however many arms have it."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, ...], Shapes] = {}
+
+    def of_task(self, task: StudyTask, encoder: Mapping[str, Any]) -> Shapes:
+        """Return those of a task's network around an encoder; nothing where it has no decoder."""
+        return self._once(("task", task.name, digest(encoder)), lambda: _of_task(task, encoder))
+
+    def of_method(self, method: Pretraining) -> Shapes:
+        """Return those that a method trains, or given weights hold; nothing where there is no decoder."""
+        return self._once(("pretraining", method.name), lambda: _of_method(method))
+
+    def _once(self, key: tuple[str, ...], find: Callable[[], Shapes]) -> Shapes:
+        if key not in self._found:
+            self._found[key] = find()
+        return self._found[key]
+
+
+def part_for(method: Pretraining, decoder_from: Pretraining, task: StudyTask, decoders: Decoders) -> str | None:
     """Return the part of a pre-trained network that the task's network starts from; ``None``: as its bundle says.
 
     A network without a decoder, as of a classification, starts from the encoder, whatever the method says.
@@ -38,6 +58,7 @@ def part_for(method: Pretraining, decoder_from: Pretraining, task: StudyTask) ->
         method: whose encoder is meant.
         decoder_from: whose decoder is meant.
         task: downstream.
+        decoders: of the study.
 
     Raises:
         ValueError: when a decoder is asked for that is not trained or does not fit.
@@ -45,12 +66,12 @@ def part_for(method: Pretraining, decoder_from: Pretraining, task: StudyTask) ->
     asked = method.part or task.overrides.get("part")
     if asked not in ("decoder", "both"):
         return method.part
-    wanted = _of_task(task, method.encoder)
+    wanted = decoders.of_task(task, method.encoder)
     if not wanted:
         if method.part is None:
             raise ValueError(f"`tasks#{task.name}#overrides#part` is {asked!r}, but its network has no decoder.")
         return "encoder"
-    trained = _of_method(decoder_from)
+    trained = decoders.of_method(decoder_from)
     place = f"`pretraining#{decoder_from.name}`"
     if not trained:
         raise ValueError(

@@ -20,18 +20,27 @@ def without_memory() -> Iterator[None]:
     >>> rates, layer.weight.device
     ([0.0, 0.5, 1.0], device(type='meta'))
     """
-    with torch.device("meta"), _RangesWithValues():
+    with torch.device("meta"), _OfMeta():
         yield
 
 
-class _RangesWithValues(TorchFunctionMode):
-    """Let ``torch.linspace`` have values, of which MONAI's Swin transformers take their rates of stochastic depth."""
+class _OfMeta(TorchFunctionMode):
+    """Leave out what takes time and changes nothing without memory, and do what MONAI's networks cannot be without.
+
+    Its Swin transformers read their rates of stochastic depth from ``torch.linspace``, which therefore has values.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
+        if func in _DRAWS and args[0].is_meta:
+            return args[0]
         if func is torch.linspace:
             kwargs.setdefault("device", "cpu")
         return func(*args, **kwargs)
+
+
+_DRAWS = (torch.Tensor.normal_, torch.Tensor.uniform_)
+"""What initial weights are drawn with; on ``meta`` each goes through a decomposition in Python."""
 
 
 __all__ = ["without_memory"]
