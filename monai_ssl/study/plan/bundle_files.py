@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from pydoc import locate
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ def read_config(folder: Path, config: str, overrides: Mapping[str, Any], key: st
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json") if p.stem != "metadata"))
         raise ValueError(f"`{key}#config` is {config!r}, but {folder.name} has only {known}.")
     parser = ConfigParser()
-    parser.locator = _names_of_monai()
+    parser.locator = _names_of(len(sys.modules))
     parser.read_config(str(path))
     keys = [name for name in parser.get() if not name.startswith("_")]
     for name, value in overrides.items():
@@ -45,11 +46,15 @@ def read_config(folder: Path, config: str, overrides: Mapping[str, Any], key: st
     return parser
 
 
-@cache
-def _names_of_monai() -> ComponentLocator:
-    """Return where MONAI's classes are, which each parser would look for among all modules anew."""
+@lru_cache(maxsize=1)
+def _names_of(modules: int) -> ComponentLocator:
+    """Return where classes are that a configuration names without their module, of so many modules that are loaded.
+
+    Each parser would look through all of them anew.
+    """
     from monai.bundle import ComponentLocator
 
+    del modules
     return ComponentLocator()
 
 
