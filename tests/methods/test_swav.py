@@ -1,4 +1,4 @@
-"""SwAV: SwAV-1 to SwAV-7 of docs/properties.md."""
+"""SwAV: SwAV-1 to SwAV-8 of docs/properties.md."""
 
 import math
 
@@ -154,3 +154,22 @@ def test_size_of_head_and_prototypes_on_a_resnet_50():
 def test_more_prototypes_than_samples_are_refused():
     with pytest.raises(ValueError, match=r"5 samples .* cannot fill 6 clusters"):
         make(samples=5)
+
+
+def test_crops_of_one_pattern_come_to_be_assigned_alike():
+    torch.manual_seed(0)
+    patterns = F.interpolate(torch.rand(32, 1, 6, 6), size=20, mode="bilinear")
+    method = SwAV(ConvEncoder(2, widths=(8, 16)), samples=32, prototypes=8, hidden=32)
+    optimizer = torch.optim.AdamW(method.parameters(), lr=0.005)
+    costs = []
+    for _ in range(60):
+        corners = torch.randint(0, 5, (2, 2)).tolist()
+        crops = {f"view{n}": patterns[..., i : i + 16, j : j + 16] for n, (i, j) in enumerate(corners, 1)}
+        (loss,) = method.losses(crops).values()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        method.after_step()
+        costs.append(loss.item())
+    assert costs[0] > 0.9 * method.chance["assignment"]
+    assert sum(costs[-10:]) / 10 < 0.6 * method.chance["assignment"]
