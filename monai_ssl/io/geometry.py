@@ -65,18 +65,25 @@ def contiguous(array: NDArray[Any]) -> NDArray[Any]:
     fastest = int(np.argmin(np.abs(array.strides)))
     if fastest == 2:
         return np.ascontiguousarray(array)
+    return _by_tiles(array) if fastest == 0 else _by_planes(array)
+
+
+def _by_tiles(array: NDArray[Any]) -> NDArray[Any]:
+    """Copy columns that fill a line of the cache when they are read, side by side while they fit when written."""
     out = np.empty(array.shape, array.dtype)
-    if fastest == 1:
-        for target, plane in zip(out, array, strict=True):
-            # lines of the file first: across them, those of 512 pixels would drive each other from the cache
-            target[...] = np.ascontiguousarray(plane.T).T
-        return out
-    # columns whose voxels fill a line of the cache when read, side by side while they fit when written
     wide = max(1, _CACHE_LINE // array.itemsize)
     deep = min(8, max(1, _TILE // (array.itemsize * max(1, array.shape[2]))))
     for x in range(0, array.shape[0], wide):
         for y in range(0, array.shape[1], deep):
             out[x : x + wide, y : y + deep] = array[x : x + wide, y : y + deep]
+    return out
+
+
+def _by_planes(array: NDArray[Any]) -> NDArray[Any]:
+    """Copy planes (Y, Z), lines of the file first: across them, those of 512 pixels would drive each other out."""
+    out = np.empty(array.shape, array.dtype)
+    for target, plane in zip(out, array, strict=True):
+        target[...] = np.ascontiguousarray(plane.T).T
     return out
 
 

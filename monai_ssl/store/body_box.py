@@ -64,20 +64,19 @@ def _every(array: np.ndarray, steps: list[int]) -> np.ndarray:
 
 
 def _dilate(mask: np.ndarray) -> np.ndarray:
-    for axis in range(mask.ndim):
-        padded = np.pad(mask, [(1, 1) if a == axis else (0, 0) for a in range(mask.ndim)])
-        n = mask.shape[axis]
-        mask = np.logical_or.reduce([padded.take(range(i, i + n), axis) for i in range(3)])
-    return mask
+    from scipy.ndimage import maximum_filter
+
+    return maximum_filter(mask, 3, mode="constant", cval=0)
 
 
 def _erode(mask: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import minimum_filter
+
     # what lies beyond the scan counts as body, so that a body cut by the border stays
-    return ~_dilate(~mask)
+    return minimum_filter(mask, 3, mode="constant", cval=1)
 
 
 def _large_parts(mask: np.ndarray) -> np.ndarray:
-    # loaded by those who convert scans, and not by all who open a store
     from scipy.ndimage import label
 
     # parts that touch by faces

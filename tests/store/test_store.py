@@ -199,6 +199,12 @@ def test_body_box_keeps_both_legs_and_drops_specks():
     assert body_box(hu, CT_BODY_ABOVE) == ((5, 20, 0), (58, 40, 30))
 
 
+def test_body_box_drops_a_small_part_that_touches_the_body_at_a_corner_only():
+    hu = np.full((1, 32, 32, 32), -1000, np.int16)
+    hu[:, 4:24, 4:24, 4:24] = hu[:, 22:28, 22:28, 22:28] = 0
+    assert body_box(hu, CT_BODY_ABOVE) == ((4, 4, 4), (25, 25, 25))
+
+
 def test_body_box_of_nothing_and_of_pictures_is_all():
     assert body_box(np.full((1, 9, 8, 7), -1000, np.int16), CT_BODY_ABOVE) == ((0, 0, 0), (9, 8, 7))
     picture = np.zeros((1, 30, 20), np.uint8)

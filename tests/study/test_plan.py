@@ -2,18 +2,22 @@
 
 import copy
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from monai_ssl.cli import main
 from monai_ssl.networks import ConvEncoder, EncoderClassifier, ResNetEncoder
 from monai_ssl.store import PrepareOptions, prepare
 from monai_ssl.study.matrix import arms
 from monai_ssl.study.plan import check_study, read_study
-from monai_ssl.study.plan.bundle_files import encoder_name, encoder_recipe, read_config, spatial_dims
+from monai_ssl.study.plan.bundle_files import encoder_name, encoder_recipe, parsed, read_config, spatial_dims
+from monai_ssl.study.plan.without_memory import without_memory
 from monai_ssl.study.run_study import run_study, table_of
 from monai_ssl.study.tuning import candidates
 from monai_ssl.transfer import ModelCard, export_weights
@@ -250,3 +254,22 @@ def test_every_bundle_can_be_in_a_study(config):
     """Its encoder is built without memory, told by a recipe, and built again by it, MONAI's networks too."""
     recipe = encoder_recipe(read_config(config.parents[1], config.stem, {}, "here"), "here")
     assert spatial_dims(recipe) == (2 if config.stem == "pretrain_2d" else 3)
+
+
+def test_a_class_is_found_by_its_bare_name_in_a_module_that_is_loaded_later(tmp_path, monkeypatch):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/pretrain.json").write_text(
+        '{"first": {"_target_": "SegResNet"}, "later": {"_target_": "Later"}}'
+    )
+    assert parsed(read_config(tmp_path, "pretrain", {}, "here"), "first", "here").training
+    module = ModuleType("monai_later")
+    module.Later = type("Later", (), {"__module__": "monai_later"})
+    monkeypatch.setitem(sys.modules, "monai_later", module)
+    assert isinstance(parsed(read_config(tmp_path, "pretrain", {}, "here"), "later", "here"), module.Later)
+
+
+def test_without_memory_only_what_has_none_is_not_drawn():
+    with without_memory():
+        drawn = torch.full((9,), 7.0, device="cpu").normal_()
+        assert torch.nn.Linear(2, 3).weight.is_meta
+    assert (drawn != 7).all()

@@ -60,6 +60,11 @@ def test_a_network_without_decoder_starts_from_the_encoder(tmp_path):
     [
         ({"rotation": {**METHODS["rotation"], "part": "both"}}, {}, "`pretraining#rotation` trains no decoder"),
         ({"rotation": METHODS["rotation"]}, {"part": "decoder"}, "`pretraining#rotation` trains no decoder"),
+        (
+            {"genesis": METHODS["genesis"], "rotation": {**METHODS["rotation"], "part": "both"}},
+            {},
+            "`pretraining#rotation` trains no decoder",
+        ),
         ({"genesis": METHODS["genesis"]}, {"skips": False}, "does not fit that of lungs.*give both the same `skips`"),
         ({"a": {"from": "b"}}, {}, "`pretraining#a#from` must name another entry"),
         ({"genesis": {**GENESIS, "decoder": "nobody"}}, {}, "`pretraining#genesis#decoder` must name an entry"),
@@ -76,6 +81,16 @@ def test_mistakes_are_told_before_anything_runs(methods, task, match, tmp_path):
     tasks = {"lungs": {**lungs, "overrides": {**lungs["overrides"], **task}}}
     with pytest.raises(ValueError, match=match):
         table_of(check(tmp_path, tasks, **methods))
+
+
+def test_decoders_are_compared_for_each_task_and_each_encoder(tmp_path):
+    lungs = SMOKE["tasks"]["lungs"]
+    plain = {**lungs, "overrides": {**lungs["overrides"], "skips": False}}
+    wide = {**METHODS["genesis"], "overrides": {"widths": [4, 8, 16, 48]}}
+    methods = {"genesis": METHODS["genesis"], "wide": wide}
+    assert {arm.part for arm in arms(check(tmp_path, **methods)) if arm.pretraining} == {"both"}
+    with pytest.raises(ValueError, match="decoder of `pretraining#genesis` does not fit that of plain"):
+        arms(check(tmp_path, {"lungs": lungs, "plain": plain}, **methods))
 
 
 def test_cells_name_the_files_and_what_makes_them(tmp_path):

@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+_DRAWS = (torch.Tensor.normal_, torch.Tensor.uniform_)
+"""What initial weights are drawn with; on ``meta`` each goes through a decomposition in Python."""
+
 
 @contextmanager
 def without_memory() -> Iterator[None]:
@@ -25,9 +28,9 @@ def without_memory() -> Iterator[None]:
 
 
 class _OfMeta(TorchFunctionMode):
-    """Leave out what takes time and changes nothing without memory, and do what MONAI's networks cannot be without.
+    """Draw no weights, and let ``torch.linspace`` have values.
 
-    Its Swin transformers read their rates of stochastic depth from ``torch.linspace``, which therefore has values.
+    MONAI's Swin transformers take their rates of stochastic depth from it.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -37,10 +40,6 @@ class _OfMeta(TorchFunctionMode):
         if func is torch.linspace:
             kwargs.setdefault("device", "cpu")
         return func(*args, **kwargs)
-
-
-_DRAWS = (torch.Tensor.normal_, torch.Tensor.uniform_)
-"""What initial weights are drawn with; on ``meta`` each goes through a decomposition in Python."""
 
 
 __all__ = ["without_memory"]
