@@ -149,6 +149,7 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "breast_ultrasound": classes("benign", "malignant", "normal"),
     "breastmnist": classes("malignant", "benign"),
     "chest_xray_96px": listed_classes("normal", "bacteria", "virus"),
+    "chest_xray_again": listed_classes("normal", "bacteria", "virus"),
     "chest_xray_one": listed_classes("normal", "bacteria", "virus"),
     "chexpert": findings(CHEXPERT),
     "drive": pictures(colors=True),
