@@ -58,6 +58,13 @@ DIMENSIONS: tuple[str | int, ...] = (
 )
 """Public and private tags of which each volume of a series has values of its own."""
 
+ALIKE: tuple[str | int, ...] = (
+    *("ComplexImageComponent", "EchoNumbers", "EchoTime", "EffectiveEchoTime", "StackID"),
+    *("TemporalPositionIdentifier", "TemporalPositionIndex", "DiffusionBValue"),
+    *("KVP", "ConvolutionKernel"),
+)
+"""Those of which all slices of a volume have one value; of others, as times and acquisitions, they may have many."""
+
 MOMENTS = (
     ("AcquisitionDateTime",),
     ("AcquisitionDate", "AcquisitionTime"),

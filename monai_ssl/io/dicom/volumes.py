@@ -7,11 +7,12 @@ from collections.abc import Hashable, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
-from monai_ssl.io.dicom.marks import Slice
+from monai_ssl.io.dicom.marks import ALIKE, DIMENSIONS, Slice
 from monai_ssl.io.dicom.places import Places, are_placed, by_plane
 
 Indices = list[int]
 Parts = list[Indices]
+_ALIKE = [DIMENSIONS.index(tag) for tag in ALIKE]
 
 
 class Part(NamedTuple):
@@ -104,9 +105,14 @@ class _Stack:
             if len({len(line) for line in lines}) > 1 or any(a[0] == b[0] for row in lines for a, b in pairwise(row)):
                 continue
             ranks = [list(rank) for rank in zip(*lines, strict=True)]
-            if _one_after_the_other(ranks) or _one_after_the_other(sorted(lines)):
-                return [[i for _, i in rank] for rank in ranks]
+            parts = [[i for _, i in rank] for rank in ranks]
+            if (_one_after_the_other(ranks) or _one_after_the_other(sorted(lines))) and all(map(self.is_alike, parts)):
+                return parts
         return None
+
+    def is_alike(self, part: Indices) -> bool:
+        """Whether no tag of which a volume has one value has two."""
+        return all(len({self.columns[i][column] for i in part} - {""}) <= 1 for column in _ALIKE)
 
     def orders(self) -> Iterator[list[Any]]:
         """Yield the number of every image, and its times, where all have them."""
