@@ -144,9 +144,9 @@ def test_inference_gives_features_and_restorations(trained, cohort, tmp_path):
     scans = sorted(p for p in source.rglob("*") if p.name.endswith((".nii.gz", ".png")))
     rows = (inferred(trained, source, "features", tmp_path / "features") / "features.csv").read_text().splitlines()
     vectors = {tuple(map(float, row.split(",")[1:])) for row in rows}
-    assert len(rows) == len(vectors) == len(scans) and {len(v) for v in vectors} == {
-        trained.method.encoder.channels[-1]
-    }
+    assert [row.split(",")[0] for row in rows] == [*map(str, scans)]
+    # a few steps from random weights, features of phantoms that look alike may differ in the last digit alone
+    assert len(vectors) > 1 and {len(v) for v in vectors} == {trained.method.encoder.channels[-1]}
     if not hasattr(trained.method, "restore"):
         return
     out = inferred(trained, source, "restoration", tmp_path / "restored")

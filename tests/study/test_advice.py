@@ -271,7 +271,7 @@ def test_studies_without_results_are_refused(tmp_path, study):
 def test_command(study, capsys):
     assert main(["advise", "--task", "segmentation", "--modality", "CT", "--labels", "3"]) == 0
     assert "measured here: here:evidence_3d:simclr" in capsys.readouterr().out
-    asked = ["advise", "--task", "segmentation", "--modality", "MR", "--labels", "12", "--imbalance", "0.05"]
+    asked = ["advise", "--task", "segmentation", "--modality", "MR", "--labels", "20", "--imbalance", "0.05"]
     assert main(asked) == 0
     text = capsys.readouterr().out
     assert "try             relative_location  [G4]" in text and "limits of the papers: Zhang and Gu" in text
