@@ -170,6 +170,29 @@ def tile(phases):
     return tuple(range(30)) in {tuple(sorted(places)) for places in filled}
 
 
+@pytest.mark.parametrize(
+    "tag",
+    [
+        *("ComplexImageComponent", "EchoNumbers", "EchoTime", "EffectiveEchoTime", "StackID"),
+        *("TemporalPositionIdentifier", "TemporalPositionIndex", "DiffusionBValue", "KVP", "ConvolutionKernel"),
+    ],
+)
+def test_what_differs_in_kind_is_not_put_together_though_it_fills_one_extent(tag):
+    def sized(values):
+        heights = (range(7), range(7, 30), range(30))
+        stacks = enumerate(zip(values, heights, strict=True))
+        return [
+            a_slice(1.0 * z, t, clock=f"{1000 + 100 * t + z}", **{name: value})
+            for t, ((name, value), stack) in stacks
+            for z in stack
+        ]
+
+    assert sorted(sizes(split(sized([(tag, 1), (tag, 2), (tag, 3)])))) == [7, 23, 30]
+    # turns of one acquisition are one volume, and so is what lacks the tag in a part of the files
+    for values in ([("AcquisitionNumber", n) for n in range(3)], [(tag, 1), (tag, ""), (tag, 3)]):
+        assert [len(part.slices) for part in split(sized(values))] == [30, 30]
+
+
 def test_turns_of_a_scanner_and_bands_measured_at_once_are_no_volumes():
     turns = [
         a_slice(1.0 * z, t, number=40 * t + z + 1, AcquisitionNumber=10 * t + z // 4, clock=f"{1000 + 10 * t + z // 4}")
