@@ -205,6 +205,12 @@ def test_body_box_drops_a_small_part_that_touches_the_body_at_a_corner_only():
     assert body_box(hu, CT_BODY_ABOVE) == ((4, 4, 4), (25, 25, 25))
 
 
+def test_body_box_of_a_body_that_the_border_cuts_on_both_sides():
+    hu = np.full((1, 32, 32, 2), -1000, np.int16)
+    hu[:, 8:24, 6:20] = 0
+    assert body_box(hu, CT_BODY_ABOVE) == ((8, 6, 0), (24, 20, 2))
+
+
 def test_body_box_of_nothing_and_of_pictures_is_all():
     assert body_box(np.full((1, 9, 8, 7), -1000, np.int16), CT_BODY_ABOVE) == ((0, 0, 0), (9, 8, 7))
     picture = np.zeros((1, 30, 20), np.uint8)
