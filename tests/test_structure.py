@@ -10,13 +10,14 @@ PACKAGE = ROOT / "monai_ssl"
 TREES = {path: ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
 NEVER = {"torchvision", "lightly", "timm", "pytorch_lightning", "lightning"}
 ANYBODY = {"arguments", "files", "former_paths", "machine", "errors", "process_lock"}
-ANYBODY |= {"config_texts", "dask_client", "extras", "mlflow_place", "places"}
+ANYBODY |= {"config_texts", "console", "dask_client", "extras", "mlflow_place", "places"}
 """What every room may import."""
 ALLOWED = {
     "bundle_folders": set(),
     "pages": set(),
     "arguments": set(),
     "schedules": set(),
+    "console": set(),
     "errors": set(),
     "mlflow_place": set(),
     "extras": set(),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from monai_ssl.console import in_columns
 from monai_ssl.io.discovery import discover
 from monai_ssl.io.readers import read
 from monai_ssl.io.volume import ReadError
@@ -65,9 +66,8 @@ class SampleReport:
         """Return the report for the console."""
         rows = [("patient", "modality", "files", "source", "license")]
         rows += [(e.patient, e.modality, str(e.files), e.source, e.license) for e in self.entries]
-        widths = [max(len(row[column]) for row in rows) for column in range(5)]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        lines.insert(1, "  ".join("-" * w for w in widths))
+        rules = tuple("-" * max(map(len, column)) for column in zip(*rows, strict=True))
+        lines = in_columns([rows[0], rules, *rows[1:]])
         labeled = ", ".join(f"{count} {part}" for part, count in self.labeled.items())
         lines.append(f"{len(self.patients)} patients, {self.radiographs} radiographs, lungs labeled: {labeled}")
         lines.append(f"{self.downloaded / 1e6:.1f} MB downloaded; files in {self.target}")

@@ -48,15 +48,13 @@ def run_jobs(
         ``"done"`` or ``"failed"`` by key.
     """
     known = {job.key: job for job in jobs}
-    waiting = dict(known)
-    # weights that nobody starts from any more need not be there
-    needed = {key for job in known.values() if not folder.is_done(job) for key in job.needs}
-    status: dict[str, Status] = {}
+    waiting = {job.key: job for job in still_to_do(folder, known.values())}
+    status: dict[str, Status] = {key: "done" for key in known if key not in waiting}
     running: dict[Future[Status], tuple[Job, int]] = {}
     free = list(range(slots))[::-1]
     while waiting or running:
         for job in list(waiting.values()):
-            if folder.is_done(job) or (job.key not in needed and folder.finished(job).is_done()):
+            if folder.is_done(job):
                 status[job.key] = "done"
                 del waiting[job.key]
             elif broken := [key for key in job.needs if status.get(key) == "failed"]:
@@ -80,6 +78,14 @@ def run_jobs(
             status[job.key] = outcome
             tell(job, outcome)
     return status
+
+
+def still_to_do(folder: StudyFolder, jobs: Iterable[Job]) -> list[Job]:
+    """Return the jobs without a result; weights that are gone are made again where such a job starts from them."""
+    jobs = list(jobs)
+    needed = {key for job in jobs if not folder.is_done(job) for key in job.needs}
+    done = {job.key: folder.is_done(job) or (job.key not in needed and folder.finished(job).is_done()) for job in jobs}
+    return [job for job in jobs if not done[job.key]]
 
 
 class Processes:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from monai_ssl.console import in_columns
 from monai_ssl.study.execution import Status
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import Job
 from monai_ssl.study.matrix import Arm, arms, options_of
 from monai_ssl.study.mlflow_nesting import StudyRun
-from monai_ssl.study.parallel import Launch, Processes, pool, run_jobs, visible_gpus
+from monai_ssl.study.parallel import Launch, Processes, pool, run_jobs, still_to_do, visible_gpus
 from monai_ssl.study.plan import Study
 from monai_ssl.study.study_data import Prepared, prepare_study
 from monai_ssl.study.tuning import candidates
@@ -69,7 +70,9 @@ def run_study(
     run = StudyRun(folder, _params(study))
     begun, counts = time.monotonic(), Counter[str]()
     total = len(prepared.jobs)
-    already = sum(folder.is_done(job) for job in prepared.jobs)
+    already = total - len(still_to_do(folder, prepared.jobs))
+    if study.results is not None:
+        say(f"{prepared.taken} results taken from {study.results.name}")
     say(f"{study.name}: {total} jobs, {already} done before")
 
     def tell(job: Job, status: Status) -> None:
@@ -80,8 +83,8 @@ def run_study(
 
     with pool(backend, workers) as (executor, slots):
         launch = launch or Processes(slots, run.environment(), visible_gpus() if backend == "processes" else ())
-        run_jobs(folder, prepared.jobs, launch, executor, slots, tell)
-    failed = tuple((j.title, str(folder.failure(j))) for j in prepared.jobs if not folder.is_done(j))
+        status = run_jobs(folder, prepared.jobs, launch, executor, slots, tell)
+    failed = tuple((job.title, str(folder.failure(job))) for job in prepared.jobs if status[job.key] == "failed")
     done = sum(folder.is_done(cell) for cell in prepared.cells)
     run.finish({"cells": done, "failed": len(failed), "seconds": time.monotonic() - begun}, bool(failed))
     return StudySummary(done, failed, write_report(folder.root))
@@ -92,8 +95,7 @@ def table_of(study: Study) -> str:
     rows: list[Sequence[str]] = [("method", "task", "scheme", "part", "encoder", "normalized")]
     found = arms(study)
     rows += [(a.method, a.task.name, a.scheme, _part(a), _encoder(a), a.normalize or "no") for a in found]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = in_columns(rows)
     repeats = len(study.labels) * len(study.seeds)
     trained = sum(method.bundle is not None for method in study.pretraining)
     trained *= len(study.seeds) if study.pretrain == "per_seed" or study.leave_out_labeled else 1

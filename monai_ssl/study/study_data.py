@@ -21,6 +21,7 @@ from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import CellJob, Job, PretrainingJob
 from monai_ssl.study.leaks import held_back, scans_of, write_exclusion
 from monai_ssl.study.matrix import CellMaker, pretraining_job
+from monai_ssl.study.packed_results import take_results
 from monai_ssl.study.plan import PHANTOMS, Pretraining, Study, StudyTask
 from monai_ssl.study.plan.networks import check_network
 from monai_ssl.study.pseudonyms import Pseudonyms
@@ -40,11 +41,13 @@ class Prepared:
         jobs: pre-trainings, then trials, then cells.
         cohorts: patients of each task.
         held_back: by method, how many test patients were found in its data and are not pre-trained on.
+        taken: how many jobs got their result from the packed results of the study.
     """
 
     jobs: tuple[Job, ...]
     cohorts: Mapping[str, Cohort]
     held_back: Mapping[str, int]
+    taken: int = 0
 
     @property
     def cells(self) -> list[CellJob]:
@@ -67,13 +70,14 @@ def prepare_study(study: Study, folder: StudyFolder) -> Prepared:
         check_network(method, pretrainings.stores[name])
     cells = CellMaker(study, cohorts, hashes, folder, pseudonyms).cells(pretrainings.job)
     trials, cells = with_trials(cells, study.tune, study.seeds[: study.tune_seeds])
-    pseudonyms.save()
     hashes.save()
-    jobs: list[Job] = [*pretrainings.jobs.values(), *trials, *cells]
-    unique = {job.key: job for job in jobs}
-    for job in unique.values():
+    listed: list[Job] = [*pretrainings.jobs.values(), *trials, *cells]
+    jobs = tuple({job.key: job for job in listed}.values())
+    for job in jobs:
         folder.write_job(job)
-    return Prepared(tuple(unique.values()), cohorts, pretrainings.found)
+    taken = 0 if study.results is None else take_results(study.results, folder, jobs, cohorts, pseudonyms)
+    pseudonyms.save()
+    return Prepared(jobs, cohorts, pretrainings.found, taken)
 
 
 def look_at_data(study: Study) -> tuple[list[str], list[str]]:

@@ -17,6 +17,7 @@ from monai_ssl.study.execution import execute
 from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.report.charts import line_chart, ticks
 from monai_ssl.study.report.report import write_report
+from monai_ssl.study.report.tables import summary_text
 from monai_ssl.study.report.task_text import about_task
 from monai_ssl.study.results import read_cells
 
@@ -186,6 +187,24 @@ def test_one_seed_and_few_cases_claim_nothing(tmp_path):
     assert "another seed would fall" in page.text and "none can be significant" in page.text
     assert {r["sd"] for r in rows_of(tmp_path / "summary.csv")} == {""}
     assert [r["verdict"] for r in rows_of(tmp_path / "summary.csv")] == ["", "unclear"]
+
+
+def test_the_table_for_the_console_is_that_of_the_file(study_dir, tmp_path):
+    lines = summary_text(study_dir / "summary.csv").splitlines()
+    rows = rows_of(study_dir / "summary.csv")
+    assert len(lines) == len(rows) + 1 and lines[0].split()[-3:] == ["p", "(Holm)", "verdict"]
+    assert "\n".join(lines).isascii(), "a console may know no more"
+    for line, row in zip(lines[1:], rows, strict=True):
+        shown = [row["task"], row["labels"], row["scheme"], row["method"], row["metric"], row["seeds"]]
+        shown.append(f"{float(row['mean']):.3f}")
+        if row["to_scratch"]:
+            shown += [f"{float(row['to_scratch']):+.3f}", f"{float(row['p_holm']):.3f}", row["verdict"]]
+        assert line.split() == shown
+    # each word begins under its heading, also where a number is missing
+    verdicts = {line.find(row["verdict"]) for line, row in zip(lines[1:], rows, strict=True) if row["verdict"]}
+    assert verdicts == {lines[0].index("verdict")}
+    write_report(tmp_path)
+    assert len(summary_text(tmp_path / "summary.csv").splitlines()) == 1
 
 
 def test_a_score_that_no_case_has_is_not_tested_and_one_number_of_labels_draws_no_line(tmp_path):

@@ -16,7 +16,16 @@ from monai_ssl.study.plan.places import patients_said
 from monai_ssl.study.plan.tasks import StudyTask, read_task
 
 _STUDY = {"name", "output_dir", "seeds", "pretrain", "pretraining", "tasks", "labels", "schemes", "shared"}
-_STUDY |= {"select", "target_bn_batches", "allow_leak", "leave_out_labeled", "tune", "tune_seeds", "patients"}
+_STUDY |= {
+    "select",
+    "target_bn_batches",
+    "allow_leak",
+    "leave_out_labeled",
+    "tune",
+    "tune_seeds",
+    "patients",
+    "results",
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,8 @@ class Study:
     ``target_bn_batches``, each network is tested a second time, with batch norm statistics of the target alone,
     collected from so many batches. ``tune`` lists values of keys of the tasks' bundles, from which each arm, scratch
     included, gets those that do best on its validation patients over the first ``tune_seeds`` seeds; see
-    :mod:`monai_ssl.study.tuning`.
+    :mod:`monai_ssl.study.tuning`. ``results`` is a file of results that an earlier run packed; see
+    :mod:`monai_ssl.study.packed_results`.
     """
 
     name: str
@@ -46,6 +56,7 @@ class Study:
     tune: Mapping[str, Sequence[float]] = field(default_factory=dict)
     tune_seeds: int = 1
     leave_out_labeled: bool = False
+    results: Path | None = None
 
 
 def read_study(path: str | Path, changes: Mapping[str, Any] | None = None) -> Study:
@@ -89,8 +100,9 @@ def check_study(content: Mapping[str, Any], base: Path) -> Study:
         if not content.get(key):
             raise ValueError(f"The study needs `{key}`.")
     checks.file_name(content["name"], "name")
-    if content.get("output_dir"):
-        checks.text(content["output_dir"], "output_dir")
+    for key in ("output_dir", "results"):
+        if content.get(key):
+            checks.text(content[key], key)
     shared = checks.objects(checks.known(content.get("shared", {}), {"pretraining", "tasks"}, "`shared`"), "shared")
     methods = checks.objects(content.get("pretraining", {}), "pretraining")
     tasks = checks.objects(content["tasks"], "tasks")
@@ -112,6 +124,7 @@ def check_study(content: Mapping[str, Any], base: Path) -> Study:
         tune=checks.tune(content.get("tune", {})),
         tune_seeds=checks.amount(content.get("tune_seeds", 1), "tune_seeds"),
         leave_out_labeled=checks.switch(content.get("leave_out_labeled", False), "leave_out_labeled"),
+        results=base / content["results"] if content.get("results") else None,
     )
     bundles = [(method.bundle, method.config) for method in study.pretraining if method.bundle]
     refuse_unused(shared.get("pretraining", {}), bundles, "shared#pretraining")

@@ -1,11 +1,14 @@
-"""CSV tables of a report."""
+"""Tables of a report, for files and for the console."""
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from monai_ssl.console import in_columns
 from monai_ssl.files import csv_text
 from monai_ssl.study.comparison import Row
 from monai_ssl.study.results import Cell
@@ -30,6 +33,8 @@ _CELL = (
 _ROW = ("task", "labels", "scheme", "method", "metric", "higher_is_better", "mean", "sd", "seeds")
 _TEST = ("test", "n", "difference", "low", "high", "p_value", "cohens_dz", "rank_biserial")
 _COMPARISON = ("baseline", "to_scratch", *(f"cases_{name}" for name in _TEST), "p_holm", "verdict")
+_SHOWN = ("task", "labels", "scheme", "method", "metric", "seeds", "mean", "to_scratch", "p_holm", "verdict")
+_FORMATS = {"mean": ".3f", "to_scratch": "+.3f", "p_holm": ".3f"}
 _SAVING = ("scratch_labels", "scratch_labels_bound", "saving")
 
 
@@ -42,6 +47,20 @@ def cells_csv(cells: Sequence[Cell]) -> str:
 def summary_csv(rows: Sequence[Row]) -> str:
     """Return a table with one line for each arm; what starts with ``cases_`` is of the comparison over cases."""
     return _csv((*_ROW, *_COMPARISON, *_SAVING), (_record(row) for row in rows))
+
+
+def summary_text(path: Path) -> str:
+    """Return what ``summary.csv`` says of each arm, in columns for the console.
+
+    Args:
+        path: the file that :func:`summary_csv` gave the text of.
+    """
+    rows = [tuple(name.replace("_", " ").replace("p holm", "p (Holm)") for name in _SHOWN)]
+    with path.open(newline="") as file:
+        for line in csv.DictReader(file):
+            told = line | {name: f"{float(line[name]):{form}}" for name, form in _FORMATS.items() if line[name]}
+            rows.append(tuple(told[name] for name in _SHOWN))
+    return "\n".join(in_columns(rows))
 
 
 def _record(row: Row) -> dict[str, Any]:
@@ -66,4 +85,4 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-__all__ = ["cells_csv", "summary_csv"]
+__all__ = ["cells_csv", "summary_csv", "summary_text"]
