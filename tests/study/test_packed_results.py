@@ -73,7 +73,9 @@ def scores(folder):
 def finished(volumes, tmp_path_factory):  # noqa: F811
     """A finished study with trials, and its packed results."""
     root = tmp_path_factory.mktemp("finished")
-    study = study_of(volumes, root / "out", tune={"lr": [1e-4, 1e-3]})
+    study = study_of(volumes, root / "out", tune={"lr": [1e-4, 1e-3]}, labels=[2])
+    # four test patients: their order matters
+    study = replace(study, tasks=tuple(replace(task, test_share=0.5) for task in study.tasks))
     ran(study)
     path = root / "packed.json.gz"
     assert pack_results(StudyFolder(study.output_dir), path) == len(list((root / "out/jobs").glob("*.json")))
@@ -95,6 +97,7 @@ def test_a_study_goes_on_from_packed_results_elsewhere(finished, tmp_path):
     assert [replace(row, paired=None) for row in compare(read_cells(second)[0])] == [
         replace(row, paired=None) for row in compare(read_cells(first)[0])
     ]
+    assert not any(cell.pictures for cell in read_cells(second)[0]), "pictures are not packed"
     assert second.report.is_file() and not list(second.root.glob("pretraining/*/*.safetensors"))
     # what is there is not taken again
     assert f"0 results taken from {path.name}" in ran(replace(study, output_dir=second.root, results=path))
@@ -137,7 +140,7 @@ DAMAGE = {
     "missing": lambda data: None,
     "no gzip": lambda data: b"{}",
     "cut": lambda data: data[:-20],
-    "damaged": lambda data: data[:300] + b"\0" * len(data),
+    "damaged": lambda data: data[:10] + b"\xff" * 100,
     "a list": lambda data: gzip.compress(b"[]"),
     "deep": lambda data: gzip.compress(b"[" * 10**6),
     "no results": lambda data: gzip.compress(b'{"a": 1}'),
