@@ -115,10 +115,17 @@ def rendered(evidence: dict[str, Any]) -> str:
     """Return the page."""
     parts = [INTRODUCTION, summary(evidence)]
     for name, study in evidence.items():
-        about = json.loads((DOCS.parent / f"studies/{name}.json").read_text())["_about"]
-        parts.append(f"## {name}\n\n{about}\n\n```bash\npython -m monai_ssl study studies/{name}.json\n```\n")
+        asked = json.loads((DOCS.parent / f"studies/{name}.json").read_text())
+        parts.append(f"## {name}\n\n{asked['_about']}\n")
+        parts.append(f"```bash\npython -m monai_ssl study studies/{name}.json\n```\n" + _packed(asked.get("results")))
         parts += [_in_short(study), _results(study["rows"]), _rates(study["rows"]), _costs(study), _settings(study)]
     return "\n".join(part for part in parts if part)
+
+
+def _packed(results: str | None) -> str:
+    if not results:
+        return ""
+    return f'\nFrom `studies/{results}` it comes to this table without training; with `--results ""` it trains anew.\n'
 
 
 def page_of(method: str) -> Path:
