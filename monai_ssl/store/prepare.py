@@ -228,7 +228,8 @@ class _Preparation:
         self._name_patients_of_duplicates()
         for record in settled(self.records, self.names, self._pseudonym):
             self._write(record)
-        taken = [source for sources in self.names.values() for source in sources]
+        # workers end in any order
+        taken = sorted((s for sources in self.names.values() for s in sources), key=lambda source: source.name)
         hints = [Hint(source.patient_hint, source.patient_basis) for source in taken]
         self.report.patients_found = describe(hints, [source.name for source in taken]) if taken else []
         self.report.warnings += [text for text in [doubt(hints)] if text]

@@ -296,6 +296,22 @@ def test_processes_give_what_one_gives(tmp_path):
     assert manifest(tmp_path / "one") == manifest(tmp_path / "two")
 
 
+def test_the_report_is_the_same_in_whatever_order_workers_end(tmp_path, monkeypatch):
+    """Patients found in two ways, four by folders, the same file twice, the same voxels twice, files that fail."""
+    src = tmp_path / "src"
+    for number in range(4):
+        nifti(src / f"p{number}" / "ct.nii.gz", ct(number % 3))
+        save_series(series(stored(seed=number), sop_class=CT, PatientID=f"ID{number}"), src / f"id{number}" / "1")
+        cut(nifti(src / f"p{number}" / "cut.nii.gz", ct(9)))
+    forwards = prepare(src, tmp_path / "forwards", HERE).to_dict()
+    run = WorkerPool.run
+    monkeypatch.setattr(WorkerPool, "run", lambda self, jobs: list(run(self, jobs))[::-1])
+    backwards = prepare(src, tmp_path / "backwards", HERE).to_dict()
+    assert len(forwards["failed"]) == 4 and forwards["duplicates"] and len(forwards["patients_found"]) == 4
+    for name, told in forwards.items():
+        assert name == "store" or backwards[name] == told, name
+
+
 def several(src):
     """Sources of two patients with the same bytes and with the same voxels, in four dimensions, labels, one broken."""
     for i in range(4):
