@@ -161,6 +161,7 @@ def _params(study: Study) -> dict[str, object]:
         "pretrain": study.pretrain,
         **({"tune": dict(study.tune), "tune_seeds": study.tune_seeds} if study.tune else {}),
         "leave_out_labeled": study.leave_out_labeled,
+        **({"results": study.results.name} if study.results else {}),
     }
 
 

@@ -93,6 +93,7 @@ def test_a_study_goes_on_from_packed_results_elsewhere(finished, tmp_path):
         f"{study.name}: {jobs} jobs, {jobs} done before",
     ]
     assert scores(second) == scores(first)
+    assert second.read_record()["results"] == path.name and "results" not in first.read_record()
     assert not set(names_of(first)) & set(names_of(second)), "each study has pseudonyms of its own"
     assert [replace(row, paired=None) for row in compare(read_cells(second)[0])] == [
         replace(row, paired=None) for row in compare(read_cells(first)[0])
