@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,12 @@ def pack_results(folder: StudyFolder, path: Path) -> int:
     cells = {key: cell for key, cell in folder.listed_cells().items() if folder.cell(key).is_done()}
     if not cells:
         raise ValueError(f"{folder.root} has no finished cell; run the study before its results are packed.")
-    tested = _sorted_test_patients(folder)
-    packed: dict[str, Any] = {}
+    numbers = _numbers_of_test_patients(folder)
+    needed = {key for cell in cells for key in folder.read_job(cell).needs}
+    packed = {key: read_json(folder.finished(folder.read_job(key)).result) for key in needed}
     for key, cell in cells.items():
-        numbers = {hidden: str(number) for number, hidden in enumerate(tested[str(cell["task"])])}
         result = {**read_json(folder.cell(key).result), "pictures": []}
-        packed[key] = _renamed(result, numbers.__getitem__)
-        for needed in map(folder.read_job, folder.read_job(key).needs):
-            packed[needed.key] = read_json(folder.finished(needed).result)
+        packed[key] = _renamed(result, numbers[str(cell["task"])])
     text = json.dumps(packed, sort_keys=True, allow_nan=False, separators=(",", ":"))
     with atomic(path) as file:
         file.write(gzip.compress(text.encode(), mtime=0))
@@ -68,28 +66,28 @@ def take_results(
     Raises:
         ValueError: when the file is not one of packed results.
     """
-    packed, taken = _read(path), 0
-    for job in jobs:
-        if job.key not in packed or folder.finished(job).is_done():
-            continue
+    packed = _read(path)
+    tested = {task: cohort.patients()["test"] for task, cohort in cohorts.items()}
+    hidden = {task: {str(n): pseudonyms.of(name) for n, name in enumerate(names)} for task, names in tested.items()}
+    taking = [job for job in jobs if job.key in packed and not folder.finished(job).is_done()]
+    for job in taking:
         result = packed[job.key]
         if isinstance(job, CellJob):
-            tested = cohorts[job.task].patients()["test"]
-            hidden = {str(number): pseudonyms.of(name) for number, name in enumerate(tested)}
             try:
-                result = _renamed(result, hidden.__getitem__)
+                result = _renamed(result, hidden[job.task])
             except (KeyError, AttributeError) as error:
                 raise ValueError(f"{path} has no patients of the task {job.task} under {job.key}: {error}.") from error
         write_json(folder.finished(job).result, result)
-        taken += 1
-    return taken
+    return len(taking)
 
 
-def _sorted_test_patients(folder: StudyFolder) -> dict[str, list[str]]:
-    """Return the pseudonyms of the test patients of each task, in the order of their names."""
+def _numbers_of_test_patients(folder: StudyFolder) -> dict[str, dict[str, str]]:
+    """Return the number of each test patient by pseudonym, for each task, in the order of their names."""
     names = Pseudonyms(folder.root).names
+    split = read_json(folder.split, {})
     try:
-        return {task: sorted(of["test"], key=names.__getitem__) for task, of in read_json(folder.split, {}).items()}
+        tested = {task: sorted(sections["test"], key=names.__getitem__) for task, sections in split.items()}
+        return {task: {who: str(number) for number, who in enumerate(of)} for task, of in tested.items()}
     except KeyError as error:
         raise ValueError(
             f"{folder.root} does not say any more who the test patient {error} is: run the study again, which finds "
@@ -97,9 +95,9 @@ def _sorted_test_patients(folder: StudyFolder) -> dict[str, list[str]]:
         ) from error
 
 
-def _renamed(result: Mapping[str, Any], name: Callable[[str], str]) -> dict[str, Any]:
+def _renamed(result: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return the result of a cell with its patients under other names."""
-    of_patients = {key: {name(who): score for who, score in result.get(key, {}).items()} for key in _BY_PATIENT}
+    of_patients = {key: {names[who]: score for who, score in result.get(key, {}).items()} for key in _BY_PATIENT}
     return {**result, **of_patients}
 
 

@@ -15,17 +15,8 @@ from monai_ssl.study.plan.methods import Pretraining, read_methods
 from monai_ssl.study.plan.places import patients_said
 from monai_ssl.study.plan.tasks import StudyTask, read_task
 
-_STUDY = {"name", "output_dir", "seeds", "pretrain", "pretraining", "tasks", "labels", "schemes", "shared"}
-_STUDY |= {
-    "select",
-    "target_bn_batches",
-    "allow_leak",
-    "leave_out_labeled",
-    "tune",
-    "tune_seeds",
-    "patients",
-    "results",
-}
+_STUDY = {"name", "output_dir", "seeds", "pretrain", "pretraining", "tasks", "labels", "schemes", "shared", "results"}
+_STUDY |= {"select", "target_bn_batches", "allow_leak", "leave_out_labeled", "tune", "tune_seeds", "patients"}
 
 
 @dataclass(frozen=True)

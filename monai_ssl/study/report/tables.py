@@ -11,6 +11,7 @@ from typing import Any
 from monai_ssl.console import in_columns
 from monai_ssl.files import csv_text
 from monai_ssl.study.comparison import Row
+from monai_ssl.study.report.text import p_value
 from monai_ssl.study.results import Cell
 
 _CELL = (
@@ -34,7 +35,7 @@ _ROW = ("task", "labels", "scheme", "method", "metric", "higher_is_better", "mea
 _TEST = ("test", "n", "difference", "low", "high", "p_value", "cohens_dz", "rank_biserial")
 _COMPARISON = ("baseline", "to_scratch", *(f"cases_{name}" for name in _TEST), "p_holm", "verdict")
 _SHOWN = ("task", "labels", "scheme", "method", "metric", "seeds", "mean", "to_scratch", "p_holm", "verdict")
-_FORMATS = {"mean": ".3f", "to_scratch": "+.3f", "p_holm": ".3f"}
+_FORMATS = {"mean": "{:.3f}".format, "to_scratch": "{:+.3f}".format, "p_holm": p_value}
 _SAVING = ("scratch_labels", "scratch_labels_bound", "saving")
 
 
@@ -58,7 +59,7 @@ def summary_text(path: Path) -> str:
     rows = [tuple(name.replace("_", " ").replace("p holm", "p (Holm)") for name in _SHOWN)]
     with path.open(newline="") as file:
         for line in csv.DictReader(file):
-            told = line | {name: f"{float(line[name]):{form}}" for name, form in _FORMATS.items() if line[name]}
+            told = line | {name: write(float(line[name])) for name, write in _FORMATS.items() if line[name]}
             rows.append(tuple(told[name] for name in _SHOWN))
     return "\n".join(in_columns(rows))
 
