@@ -44,7 +44,8 @@ def work(job, folder, aside):
     names = names_of(folder)
     gain = len(job.method) / 100 + job.labels / 50 + job.seed / 1000
     scores = {hidden: int(names[hidden].removeprefix("pt")) / 10 + gain for hidden in split[job.task]["test"]}
-    return {"score": float(np.mean(list(scores.values()))), "per_case": scores, "pictures": ["best.png"]}
+    measured = {"per_case": scores, "pseudo_values": {hidden: -score for hidden, score in scores.items()}}
+    return {"score": float(np.mean(list(scores.values()))), **measured, "pictures": ["best.png"]}
 
 
 def ran(study, launched=None):
@@ -66,7 +67,10 @@ def scores(folder):
     names = names_of(folder)
     cells, unfinished = read_cells(folder)
     assert not unfinished
-    return {(*cell.arm, cell.seed): {names[hidden]: score for hidden, score in cell.per_case.items()} for cell in cells}
+    return {
+        (*c.arm, c.seed): [{names[who]: score for who, score in of.items()} for of in (c.per_case, c.pseudo_values)]
+        for c in cells
+    }
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +136,7 @@ def test_packed_results_name_nobody(finished):
     text = gzip.decompress(path.read_bytes()).decode()
     hidden = names_of(StudyFolder(study.output_dir))
     assert hidden and not any(who in text for who in (*hidden, *hidden.values(), str(study.output_dir)))
+    assert list(json.loads(text)) == sorted(json.loads(text)), "the order of a set differs from process to process"
     assert pack_results(StudyFolder(study.output_dir), path.with_name("again")) and path.read_bytes() == (
         path.with_name("again").read_bytes()
     ), "the same results are the same bytes"
