@@ -189,6 +189,10 @@ def test_what_cannot_be_had_is_reported_and_the_rest_goes_on(tmp_path, packages,
     assert report.skipped == (("alpha", "alpha was withdrawn"),)
     assert report.labeled == {"training": 1, "validation": 0}
     assert "left out: alpha: alpha was withdrawn" in report.table()
+    head, rule, *_ = report.table().splitlines()
+    assert head.split() == ["patient", "modality", "files", "source", "license"]
+    starts = [head.index(word) for word in head.split()]
+    assert [place for place in range(len(rule)) if f" {rule}"[place : place + 2] == " -"] == starts
 
 
 def test_an_altered_wheel_is_never_unpacked(tmp_path, packages):

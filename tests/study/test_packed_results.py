@@ -17,6 +17,7 @@ from monai_ssl.study.folder import StudyFolder
 from monai_ssl.study.jobs import CellJob, PretrainingJob, TrialJob
 from monai_ssl.study.packed_results import pack_results
 from monai_ssl.study.plan import read_study
+from monai_ssl.study.report.tables import summary_text
 from monai_ssl.study.results import read_cells
 from monai_ssl.study.run_study import run_study
 from tests.study.test_plan import changed
@@ -182,6 +183,22 @@ def test_the_command_packs_what_is_there(finished, tmp_path, capsys):
     assert main([*asked, "--output_dir", str(tmp_path / "nothing")]) == 2
     assert "has no finished cell; run the study before" in capsys.readouterr().err
     assert not (tmp_path / "nothing").exists()
+
+
+def test_the_command_comes_to_its_table_without_training(finished, tmp_path, capsys):
+    study, path = finished
+    smoke, out = str(ROOT / "studies/smoke.json"), ["--output_dir", str(tmp_path)]
+    data = study.tasks[0].dataset_dir
+    same = ["--labels", "[2]", "--tune", '{"lr": [1e-4, 1e-3]}', "--results", str(path)]
+    same += ["--tasks#lungs#dataset_dir", data, "--tasks#lungs#test_share", "0.5"]
+    for method in study.pretraining:
+        same += [f"--pretraining#{method.name}#dataset_dir", method.dataset_dir]
+    assert main(["study", smoke, *out, *same]) == 0
+    told = capsys.readouterr().out
+    assert "0 jobs failed" in told and "results taken from packed.json.gz" in told
+    assert summary_text(tmp_path / "summary.csv") in told
+    assert main(["study", smoke, *out, "--report-only"]) == 0
+    assert capsys.readouterr().out.startswith(summary_text(tmp_path / "summary.csv"))
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
